@@ -1,0 +1,47 @@
+# Every target sets up all it needs, from a machine with Python >= 3.11 and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: help venv demo test check lint format bench lock clean
+
+help:            ## these lines
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+venv: $(VENV)/.ready            ## the virtual environment with the locked packages
+$(VENV)/.ready: requirements-dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("refresher needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: venv            ## rotating certificates, end to end, on real servers
+	$(BIN)/refresher demo --rotations 3
+
+test: venv            ## the tests, against the real servers
+	$(BIN)/pytest -n 4 -q
+
+lint: venv            ## format, lint, types and floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint            ## lint, and the tests with their branch coverage
+	$(BIN)/coverage erase
+	$(BIN)/pytest -n 4 -q --cov --cov-branch --cov-report=term
+
+format: venv            ## rewrite the code in the one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: venv            ## figures beside the peers', measured in the same run
+	$(BIN)/python -m bench
+
+lock: venv            ## choose the versions of all dependencies anew
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -o requirements.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -c requirements.lock --extra dev -o requirements-dev.lock pyproject.toml
+
+clean:            ## remove what the other targets made
+	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

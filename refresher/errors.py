@@ -1,0 +1,44 @@
+"""Four errors, named after what the core does next.
+
+    RefresherError
+    ├── ConfigError      do not start; say which key
+    ├── TransientError   try again soon, with back-off
+    ├── PermanentError   the next scheduled refresh is soon enough; raise the alarm
+    └── RejectedError    it arrived and must not be published; the last good files stay
+
+Anything else that leaves a plugin is a bug: it is logged with its traceback, the outcome is *failed*, and the
+normal schedule goes on. Messages carry the thing's name and never a secret.
+"""
+
+from datetime import timedelta
+
+
+class RefresherError(Exception):
+    """The root: everything that refresher raises on purpose."""
+
+
+class ConfigError(RefresherError):
+    """The configuration can't work; each problem names the key's full path, what was found and what is allowed."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class TransientError(RefresherError):
+    """It failed and may work soon: unreachable, overloaded, changed while being read.
+
+    `retry_after` is what the source asked for, None if it asked for nothing.
+    """
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PermanentError(RefresherError):
+    """It failed and will fail again until somebody changes something: no such path, no right to it."""
+
+
+class RejectedError(RefresherError):
+    """It arrived, and it must not be published."""

@@ -1,0 +1,1 @@
+"""The built-in notifiers; each tells the main container in one way."""

@@ -1,0 +1,1 @@
+"""The built-in verifiers; each answers whether a candidate may be published."""

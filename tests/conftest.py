@@ -1,0 +1,27 @@
+"""The real servers, each started once per test process, on first use."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from refresher.demo.caddy import Caddy
+from refresher.demo.openbao import OpenBao
+from refresher.demo.seaweed import SeaweedFS
+
+
+@pytest.fixture(scope="session")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
+    with OpenBao.started(tmp_path_factory.mktemp("bao")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    with SeaweedFS.started(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caddy]:
+    with Caddy.started(tmp_path_factory.mktemp("caddy")) as server:
+        yield server

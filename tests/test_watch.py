@@ -1,0 +1,261 @@
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from refresher.watch import Watch
+from tests.waiting import until
+
+LOOK = timedelta(milliseconds=100)
+NEVER = timedelta(hours=1)
+
+
+class Told:
+    """Counts the calls."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def __call__(self) -> None:
+        self.times.append(time.monotonic())
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def watching(told: Told) -> Iterator[Callable[..., Watch]]:
+    watches: list[Watch] = []
+
+    def start(*directories: Path, look: timedelta = NEVER) -> Watch:
+        watches.append(Watch(directories, told, look=look))
+        watches[-1].start()
+        return watches[-1]
+
+    yield start
+    for watch in watches:
+        watch.stop()
+
+
+def a_while(tmp_path: Path) -> None:
+    """As long as another watch takes to tell of a change twice: whatever was to be told has been told by then."""
+    other, directory = Told(), tmp_path / "another"
+    directory.mkdir(exist_ok=True)
+    watch = Watch([directory], other)
+    watch.start()
+    for count in (1, 2):
+        (directory / str(count)).touch()
+        until(lambda count=count: len(other.times) >= count)
+    watch.stop()
+
+
+def swap_data(directory: Path, name: str) -> None:
+    (directory / name).mkdir()
+    (directory / name / "tls.crt").write_text(name)
+    (directory / f"{name}-link").symlink_to(name)
+    (directory / f"{name}-link").rename(directory / "..data")
+
+
+def test_a_written_file_is_told_once(watching: Callable[..., Watch], told: Told, tmp_path: Path) -> None:
+    directory = tmp_path / "source"
+    directory.mkdir()
+    watching(directory)
+    (directory / "file").write_text("new")
+    until(lambda: told.times)
+    a_while(tmp_path)
+    assert len(told.times) == 1
+
+
+def test_a_data_swap_is_told_each_time(watching: Callable[..., Watch], told: Told, tmp_path: Path) -> None:
+    swap_data(tmp_path, "..1")
+    watching(tmp_path)
+    for count in (2, 3, 4):
+        swap_data(tmp_path, f"..{count}")
+        until(lambda count=count: len(told.times) == count - 1)
+
+
+def test_a_file_changed_in_place_and_a_changed_mode_are_told(
+    watching: Callable[..., Watch], told: Told, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("old")
+    watching(tmp_path)
+    with (tmp_path / "file").open("r+") as file:
+        file.write("new")
+    until(lambda: len(told.times) == 1)
+    (tmp_path / "file").chmod(0o600)
+    until(lambda: len(told.times) == 2)
+
+
+def test_reading_the_directory_tells_nothing(watching: Callable[..., Watch], told: Told, tmp_path: Path) -> None:
+    directory = tmp_path / "source"
+    directory.mkdir()
+    (directory / "file").write_text("same")
+    watching(directory, look=LOOK)
+    for _ in range(20):
+        assert (directory / "file").read_text() == "same"
+        assert os.listdir(directory) == ["file"]
+    a_while(tmp_path)
+    assert told.times == []
+
+
+def test_a_burst_is_told_once_it_is_quiet(watching: Callable[..., Watch], told: Told, tmp_path: Path) -> None:
+    directory = tmp_path / "source"
+    directory.mkdir()
+    watching(directory)
+    for number in range(300):
+        (directory / str(number)).write_text("x")
+    last = time.monotonic()
+    until(lambda: told.times)
+    a_while(tmp_path)
+    assert len(told.times) == 1
+    assert told.times[0] > last
+
+
+def test_a_source_that_never_rests_is_told_every_other_second(
+    watching: Callable[..., Watch], told: Told, tmp_path: Path
+) -> None:
+    watching(tmp_path)
+    began = time.monotonic()
+
+    def write() -> bool:
+        (tmp_path / "file").write_text(str(time.monotonic()))
+        return bool(told.times)
+
+    until(write, within=8)
+    assert 1.5 < told.times[0] - began < 5
+
+
+def test_a_directory_that_comes_later_is_told_and_watched(
+    watching: Callable[..., Watch], told: Told, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "not" / "yet"
+    with caplog.at_level(logging.WARNING):
+        watching(directory, look=LOOK)
+    assert str(directory) in caplog.text
+    directory.mkdir(parents=True)
+    until(lambda: len(told.times) == 1)
+    (directory / "file").write_text("new")
+    until(lambda: len(told.times) >= 2)
+
+
+def test_a_directory_that_is_removed_and_made_again_is_told_and_watched(
+    watching: Callable[..., Watch], told: Told, tmp_path: Path
+) -> None:
+    directory = tmp_path / "source"
+    for round_ in range(3):
+        directory.mkdir()
+        if round_ == 0:
+            watching(directory, look=LOOK)
+        count = len(told.times)
+        (directory / "file").write_text("a")
+        until(lambda count=count: len(told.times) > count)
+        a_while(tmp_path)
+        count = len(told.times)
+        with (directory / "file").open("r+") as file:  # in place, so that only a living watch can tell of it
+            file.write("b")
+        until(lambda count=count: len(told.times) > count)
+        shutil.rmtree(directory)
+
+
+def test_a_directory_replaced_by_renaming_is_watched(
+    watching: Callable[..., Watch], told: Told, tmp_path: Path
+) -> None:
+    directory, other = tmp_path / "source", tmp_path / "other"
+    for path in (directory, other):
+        path.mkdir()
+        (path / "file").write_text("old")
+    watching(directory, look=LOOK)
+    directory.rename(tmp_path / "away")
+    other.rename(directory)
+    until(lambda: told.times)
+    count = len(told.times)
+    with (directory / "file").open("r+") as file:  # which leaves the directory itself as it was
+        file.write("new")
+    until(lambda: len(told.times) > count)
+
+
+def test_a_directory_that_is_a_link_is_followed_when_it_is_swapped(
+    watching: Callable[..., Watch], told: Told, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("old")
+    (tmp_path / "current").symlink_to("one")
+    watching(tmp_path / "current", look=LOOK)
+    (tmp_path / "next").symlink_to("two")
+    (tmp_path / "next").rename(tmp_path / "current")
+    until(lambda: len(told.times) == 1)
+    with (tmp_path / "two" / "file").open("r+") as file:
+        file.write("new")
+    until(lambda: len(told.times) == 2)
+
+
+def test_a_path_that_is_a_file_or_a_loop_of_links_does_no_harm_to_its_neighbour(
+    watching: Callable[..., Watch], told: Told, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "source").mkdir()
+    watching(tmp_path / "file", tmp_path / "loop", tmp_path / "source", tmp_path / "source")
+    (tmp_path / "source" / "new").touch()
+    until(lambda: told.times)
+
+
+def test_a_call_that_fails_is_logged_and_the_next_change_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[int] = []
+
+    def fails() -> None:
+        calls.append(1)
+        raise ValueError("broken")
+
+    watch = Watch([tmp_path], fails)
+    watch.start()
+    for count in (1, 2):
+        (tmp_path / str(count)).touch()
+        until(lambda count=count: len(calls) == count)
+    watch.stop()
+    assert "failed unexpectedly" in caplog.text
+
+
+def test_stopping_ends_every_thread_at_once_and_tells_nothing_more(tmp_path: Path, told: Told) -> None:
+    before = threading.active_count()
+    watch = Watch([tmp_path], told)
+    watch.start()
+    (tmp_path / "file").touch()
+    watch.stop()
+    until(lambda: threading.active_count() <= before, within=3)
+    assert told.times == []
+
+
+def test_stopping_what_was_never_started_is_fine(tmp_path: Path, told: Told) -> None:
+    Watch([tmp_path], told).stop()
+
+
+def test_without_file_events_a_look_at_the_directory_tells_of_its_changes(tmp_path: Path) -> None:
+    script = f"""
+import datetime, os, resource, threading
+from pathlib import Path
+from refresher.watch import Watch
+directory, told = Path({str(tmp_path)!r}), threading.Event()
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
+Watch([directory], told.set, look=datetime.timedelta(milliseconds=50)).start()
+(directory / "new").mkdir()
+assert told.wait(10)
+resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], timeout=30, check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "no file events" in ended.stderr

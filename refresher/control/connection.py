@@ -1,0 +1,74 @@
+"""One HTTP connection: uvicorn's, with the patience and the limits that it has no settings for."""
+
+import asyncio
+from typing import cast
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from refresher.control.problems import MEDIA_TYPE, problem_bytes
+
+
+class Connection(H11Protocol):
+    """Cuts off a request that doesn't arrive whole within `patience` seconds, and what is more than `most` connections.
+
+    Without the first, a client that sends a byte now and then keeps its connection for ever (uvicorn limits only the
+    time between requests); without the second, one that opens connections takes the descriptors that refreshing needs.
+    """
+
+    def __init__(
+        self, config: Config, state: ServerState, *, loop: asyncio.AbstractEventLoop, patience: float, most: int
+    ) -> None:
+        super().__init__(config, state, {}, loop)
+        self._patience, self._most = patience, most
+        self._arrival: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the first request."""
+        super().connection_made(cast(asyncio.Transport, transport))
+        if len(self.connections) > self._most:
+            self._refuse(503, "too many connections")
+        else:
+            self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        """Take a piece of a request in; the clock of a request runs from its first byte to its last."""
+        super().data_received(data)
+        if self.transport.is_closing() or self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._arrived()
+        else:
+            self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the clock."""
+        self._arrived()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what isn't HTTP; uvicorn calls this."""
+        self._refuse(400, "this is not a request that HTTP/1.1 knows")
+
+    def _expect(self) -> None:
+        if self._arrival is None:
+            self._arrival = self.loop.call_later(
+                self._patience, self._refuse, 408, "the request took too long to arrive"
+            )
+
+    def _arrived(self) -> None:
+        if self._arrival is not None:
+            self._arrival.cancel()
+            self._arrival = None
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Answer, if no answer has begun, and close."""
+        if not self.transport.is_closing() and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = problem_bytes(status, detail)
+            headers = [("content-type", MEDIA_TYPE), ("content-length", str(len(body))), ("connection", "close")]
+            for event in (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # or the application would answer a second time, into a closed state machine
+            self.cycle.message_event.set()
+        self.transport.close()

@@ -1,0 +1,73 @@
+"""What the API says about assets and outcomes, as JSON values. Never any content, never a lease's id."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from refresher.model import AssetState, Outcome, Result
+
+HISTORY = 20
+"""Outcomes that an asset's details show."""
+
+
+def moment(value: datetime | None) -> str | None:
+    """`2026-11-22T09:00:00Z`."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else None
+
+
+def asset_document(state: AssetState) -> dict[str, Any]:
+    """How an asset stands, with the result and the error of its last outcome."""
+    return outcome_document(state, state.result, state.error)
+
+
+def outcome_document(state: AssetState, result: Result | None, error: str | None) -> dict[str, Any]:
+    """How an asset stands, with the result and the error of one refresh; None while that isn't known."""
+    return {
+        "asset": state.asset,
+        "result": result,
+        "generation": state.generation,
+        "revision": state.revision,
+        "digest": state.digest,
+        "files": dict(state.files),
+        "published_at": moment(state.published_at),
+        "expires_at": moment(state.expires_at),
+        "next_refresh_at": moment(state.next_refresh_at),
+        "why_next": state.why_next,
+        "notified_generation": state.notified_generation,
+        "pinned": state.pinned,
+        "error": error,
+    }
+
+
+def details_document(state: AssetState) -> dict[str, Any]:
+    """The same, with what led there; the history is oldest first."""
+    return asset_document(state) | {
+        "last_attempt_at": moment(state.last_attempt_at),
+        "last_success_at": moment(state.last_success_at),
+        "consecutive_failures": state.consecutive_failures,
+        "history": [_remembered(outcome) for outcome in state.history[-HISTORY:]],
+    }
+
+
+def _remembered(outcome: Outcome) -> Mapping[str, Any]:
+    return {
+        "result": outcome.result,
+        "started_at": moment(outcome.started_at),
+        "finished_at": moment(outcome.finished_at),
+        "generation": outcome.generation,
+        "revision": outcome.revision,
+        "fetched_bytes": outcome.fetched_bytes,
+        "error": outcome.error,
+        "error_class": outcome.error_class,
+    }
+
+
+def unready_because(state: AssetState, now: datetime) -> str:
+    """Why an asset that isn't ready isn't, in words."""
+    if state.generation is None:
+        return "nothing is published yet"
+    if state.expires_at and state.expires_at <= now:
+        return f"generation {state.generation} expired at {moment(state.expires_at)}"
+    if state.last_success_at:
+        return f"stale: the last successful look at the source was at {moment(state.last_success_at)}"
+    return "stale: no look at the source has succeeded yet"

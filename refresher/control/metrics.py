@@ -1,0 +1,143 @@
+"""The metrics, in a registry of their own. Labels are bounded: configured assets and notifiers, known results."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from refresher import __version__
+from refresher.control.sidecar import Sidecar
+from refresher.model import AssetState, Outcome, Result
+
+TELLINGS = ("told", "failed", "rejected")
+"""How one attempt to tell one notifier can end."""
+
+BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800)
+"""Seconds: from a rename to the download of a large model."""
+
+
+class Metrics:
+    """Counts what happens, and reads how things stand from the sidecar when it is asked.
+
+    `notifiers` are every asset's notifiers by name; the sidecar is asked nothing before `text`. Every series that can
+    be known now starts at 0, for `rate()` can't see the first increase of a series that wasn't there before.
+    """
+
+    def __init__(self, sidecar: Sidecar, *, notifiers: Mapping[str, Iterable[str]]) -> None:
+        self._registry = _Registry()
+        self._refreshes = self._counter("refreshes", "Refreshes by how they ended", "asset", "result")
+        self._notifications = self._counter(
+            "notifications", "Tellings by how they ended", "asset", "notifier", "result"
+        )
+        self._fetched = self._counter("fetched_bytes", "Bytes fetched from sources", "asset")
+        self._durations = Histogram(
+            "refresher_refresh_duration_seconds",
+            "Seconds that each step of a refresh took",
+            ("asset", "step"),
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        self._registry.register(_Standing(sidecar))
+        self._begin(notifiers)
+
+    def observe(self, outcome: Outcome) -> None:
+        """Count one refresh."""
+        self._refreshes.labels(outcome.asset, outcome.result).inc()
+        self._fetched.labels(outcome.asset).inc(outcome.fetched_bytes)
+        for step, seconds in outcome.steps.items():
+            self._durations.labels(outcome.asset, step).observe(seconds)
+
+    def observe_telling(self, asset: str, notifier: str, result: str) -> None:
+        """Count one attempt to tell; `result` is one of `TELLINGS`."""
+        if result not in TELLINGS:
+            raise ValueError(f"a telling ends as one of {', '.join(TELLINGS)}, not {result}")
+        self._notifications.labels(asset, notifier, result).inc()
+
+    def text(self) -> bytes:
+        """All of them in the Prometheus text format."""
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"refresher_{name}", meaning, labels, registry=self._registry)
+
+    def _begin(self, notifiers: Mapping[str, Iterable[str]]) -> None:
+        for asset, names in notifiers.items():
+            self._fetched.labels(asset)
+            for result in Result:
+                self._refreshes.labels(asset, result)
+            for notifier in names:
+                for telling in TELLINGS:
+                    self._notifications.labels(asset, notifier, telling)
+
+
+class _Registry(CollectorRegistry):
+    """Leaves out when each series was created, which would double their number and which nobody asks for."""
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in super().collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
+class _Standing(Collector):
+    """How every asset stands when it is asked.
+
+    A moment that need not exist, such as an expiry, has no sample then; one that hasn't come yet, such as the first
+    success, is 0, so that "too long ago" is true of it.
+    """
+
+    def __init__(self, sidecar: Sidecar) -> None:
+        self._sidecar = sidecar
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: asking the sidecar has to wait until it runs."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """One family for each gauge."""
+        states = [self._sidecar.state(name) for name in self._sidecar.names()]
+        for name, (meaning, value) in _GAUGES.items():
+            yield _family(name, meaning, {state.asset: value(state) for state in states})
+        yield GaugeMetricFamily(
+            "refresher_config_valid", "1 if the configuration on disk works", self._sidecar.config_valid()
+        )
+        build = GaugeMetricFamily("refresher_build_info", "Always 1; which refresher this is", labels=("version",))
+        build.add_metric((__version__,), 1)
+        yield build
+
+
+def _family(name: str, meaning: str, values: Mapping[str, float | None]) -> Metric:
+    family = GaugeMetricFamily(f"refresher_{name}", meaning, labels=("asset",))
+    for asset, value in values.items():
+        if value is not None:
+            family.add_metric((asset,), value)
+    return family
+
+
+def _seconds(value: datetime | None) -> float | None:
+    return value.timestamp() if value else None
+
+
+_GAUGES: dict[str, tuple[str, Callable[[AssetState], float | None]]] = {
+    "last_success_timestamp_seconds": (
+        "When a refresh last worked, 0 if none has",
+        lambda state: _seconds(state.last_success_at) or 0,
+    ),
+    "last_publish_timestamp_seconds": (
+        "When the visible generation was published, 0 if there is none",
+        lambda state: _seconds(state.published_at) or 0,
+    ),
+    "expiry_timestamp_seconds": ("When the visible generation expires", lambda state: _seconds(state.expires_at)),
+    "next_refresh_timestamp_seconds": ("When the next refresh is due", lambda state: _seconds(state.next_refresh_at)),
+    "generation": ("The visible generation, 0 if there is none", lambda state: state.generation or 0),
+    "notified_generation": (
+        "The generation that was told, 0 if none was",
+        lambda state: state.notified_generation or 0,
+    ),
+    "consecutive_failures": (
+        "Refreshes that failed since the last that worked",
+        lambda state: state.consecutive_failures,
+    ),
+}

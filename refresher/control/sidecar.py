@@ -1,0 +1,45 @@
+"""What the local API needs from a running sidecar, as protocols that the composition root fulfils."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+from refresher.model import AssetState, Outcome
+
+
+class Request(Protocol):
+    """One asked-for refresh of one asset. Whoever asks while it is shared gets the same object."""
+
+    @property
+    def visible(self) -> Future[Outcome]:
+        """Done once the files are visible, or once it is known that they won't be."""
+        ...
+
+    @property
+    def told(self) -> Future[bool]:
+        """Done once the telling was tried to its end: True if all have heard."""
+        ...
+
+
+class Sidecar(Protocol):
+    """A running sidecar. Every method answers from memory: the event loop of the API waits for none of them."""
+
+    def names(self) -> Sequence[str]:
+        """The configured assets."""
+        ...
+
+    def state(self, asset: str) -> AssetState:
+        """How an asset stands, its history oldest first. KeyError for an unknown name."""
+        ...
+
+    def request(self, asset: str) -> Request:
+        """Ask for a refresh now; simultaneous requests share one. KeyError for an unknown name."""
+        ...
+
+    def alive(self) -> bool:
+        """Whether the scheduler's heart beats."""
+        ...
+
+    def config_valid(self) -> bool:
+        """Whether the configuration on disk is one that works."""
+        ...

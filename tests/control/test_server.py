@@ -1,0 +1,323 @@
+import http.client
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from refresher.control.listen import Tcp, Unix, parse
+from refresher.control.metrics import Metrics
+from refresher.control.server import CONNECTIONS, FAREWELL, ControlServer
+from refresher.errors import ConfigError
+from tests.control.client import Client, everything_until_closed
+from tests.fakes.sidecar import NOW, FakeSidecar
+from tests.waiting import until
+
+REQUEST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "where"),
+    [
+        ("127.0.0.1:8470", Tcp("127.0.0.1", 8470)),
+        ("[::1]:0", Tcp("::1", 0)),
+        ("localhost:1", Tcp("localhost", 1)),
+        ("unix:/run/control.sock", Unix(Path("/run/control.sock"))),
+    ],
+)
+def test_an_address_is_read_as_it_is_written(written: str, where: Tcp | Unix) -> None:
+    assert parse(written) == where
+
+
+@pytest.mark.parametrize(
+    "written", ["", "8470", ":8470", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "a:65536", "a:²", "unix:x"]
+)
+def test_an_address_that_cannot_be_one_is_a_configuration_error(serve: Callable[..., Client], written: str) -> None:
+    with pytest.raises(ConfigError, match=r"control\.listen: .*must be an address"):
+        serve(listen=written)
+
+
+def test_a_taken_port_is_a_configuration_error_and_the_other_listener_closes(serve: Callable[..., Client]) -> None:
+    taken = serve().addresses[0]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(ConfigError, match=rf"probes\.listen: can't listen on {taken}: Address already in use"):
+        serve(listen=address, probes=taken)
+    assert serve(listen=address).get("/livez").status == 200
+
+
+def test_an_address_that_is_not_ours_is_a_configuration_error(serve: Callable[..., Client]) -> None:
+    with pytest.raises(ConfigError, match=r"control\.listen"):
+        serve(listen="192.0.2.1:0")
+
+
+def test_the_control_port_can_be_taken_again_after_a_stop(serve: Callable[..., Client], sidecar: FakeSidecar) -> None:
+    server = ControlServer(sidecar, Metrics(sidecar, notifiers={}), clock=lambda: NOW, listen="127.0.0.1:0")
+    server.start()
+    (address,) = server.addresses
+    assert Client((address,)).get("/livez").status == 200
+    server.stop()
+    server.stop()
+    assert server.addresses == ()
+    assert serve(listen=address).get("/livez").status == 200
+
+
+def test_the_probes_listener_serves_the_probes_to_anybody_and_nothing_else(serve: Callable[..., Client]) -> None:
+    probes = serve(probes="127.0.0.1:0").probes()
+    strange = {"Host": "10.1.2.3:8471", "X-Forwarded-For": "10.9.9.9", "Origin": "null"}
+    for path in ("/livez", "/readyz", "/metrics"):
+        assert probes.get(path, strange).status == 200
+    for path in ("/", "/assets", "/assets/web-tls"):
+        assert probes.get(path).status == 404
+    assert probes.post("/refresh").status == 404
+    assert probes.post("/livez").status == 405
+    assert probes.post("/livez", body=b"x" * 65537).status == 413
+
+
+def test_a_unix_socket_is_for_its_owner_only_and_goes_with_the_server(
+    sidecar: FakeSidecar, metrics: Metrics, tmp_path: Path
+) -> None:
+    path = tmp_path / "control.sock"
+    server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen=f"unix:{path}")
+    server.start()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert Client(server.addresses).get("/assets").status == 200
+    server.stop()
+    assert not path.exists()
+
+
+def test_a_socket_that_a_crash_left_behind_is_replaced(serve: Callable[..., Client], tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as crashed:
+        crashed.bind(str(path))
+    assert serve(listen=f"unix:{path}").get("/assets").status == 200
+
+
+def test_a_socket_that_somebody_answers_on_is_left_alone(serve: Callable[..., Client], tmp_path: Path) -> None:
+    first = serve(listen=f"unix:{tmp_path}/control.sock")
+    with pytest.raises(ConfigError, match="somebody answers"):
+        serve(listen=f"unix:{tmp_path}/control.sock")
+    assert first.get("/assets").status == 200
+
+
+def test_a_file_where_the_socket_should_be_is_left_alone(serve: Callable[..., Client], tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_text("data")
+    with pytest.raises(ConfigError, match="not a socket"):
+        serve(listen=f"unix:{path}")
+    assert path.read_text() == "data"
+
+
+@pytest.mark.parametrize("name", ["missing/control.sock", "x" * 200])
+def test_a_socket_path_that_cannot_be_is_a_configuration_error(
+    serve: Callable[..., Client], tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"control\.listen"):
+        serve(listen=f"unix:{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"GET /livez HT",
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+        b"POST /refresh HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf",
+        b"POST /refresh HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    ],
+)
+def test_a_request_that_does_not_arrive_is_cut_off(
+    serve: Callable[..., Client], sidecar: FakeSidecar, beginning: bytes
+) -> None:
+    client = serve(patience=timedelta(seconds=0.2))
+    with client.socket() as connection:
+        connection.sendall(beginning)
+        received = everything_until_closed(connection)
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert b"application/problem+json" in received
+    assert sidecar.asked == 0
+
+
+def test_the_second_request_of_a_connection_is_cut_off_too(serve: Callable[..., Client]) -> None:
+    client = serve(patience=timedelta(seconds=0.2))
+    with client.socket() as connection:
+        connection.sendall(REQUEST)
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        connection.sendall(REQUEST[:20])
+        assert everything_until_closed(connection).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_byte_now_and_then_does_not_keep_a_connection(serve: Callable[..., Client]) -> None:
+    client = serve(patience=timedelta(seconds=0.2))
+    begin = time.monotonic()
+    with client.socket() as connection:
+        connection.settimeout(0.02)
+
+        def closed() -> bool:
+            try:
+                connection.sendall(b"G")
+                return connection.recv(1) != b""
+            except TimeoutError:
+                return False
+
+        until(closed, every=0)
+    assert time.monotonic() - begin < 5
+
+
+def test_a_body_that_trickles_in_after_its_answer_is_cut_off(serve: Callable[..., Client]) -> None:
+    client = serve(patience=timedelta(seconds=0.2))
+    with client.socket() as connection:
+        connection.sendall(b"POST /refresh HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\nx")
+        received = everything_until_closed(connection)
+    assert received.startswith(b"HTTP/1.1 413")
+    assert received.count(b"HTTP/1.1") == 1
+
+
+def test_a_client_that_waits_for_a_refresh_is_not_cut_off(serve: Callable[..., Client], sidecar: FakeSidecar) -> None:
+    client = serve(patience=timedelta(seconds=0.05))
+    assert client.post("/refresh/web-tls?timeout=300ms").status == 504
+
+
+def test_an_answer_does_not_wait_for_acknowledgements(client: Client) -> None:
+    host, _, port = client.addresses[0].partition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    begin = time.monotonic()
+    for _ in range(50):
+        connection.request("GET", "/livez")
+        assert connection.getresponse().read()
+    connection.close()
+    assert time.monotonic() - begin < 1, "50 delayed acknowledgements take 2 s"
+
+
+def test_several_requests_on_one_connection_are_answered(client: Client) -> None:
+    with client.socket() as connection:
+        connection.sendall(REQUEST + REQUEST + REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert everything_until_closed(connection).count(b"HTTP/1.1 200") == 3
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"G" * 20000 + b"\r\n\r\n",
+     b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n\r\n" + b"?" * 9],
+)  # fmt: skip
+def test_what_is_not_http_is_refused_and_disturbs_nobody(
+    client: Client, caplog: pytest.LogCaptureFixture, rubbish: bytes
+) -> None:
+    with client.socket() as connection:
+        connection.sendall(rubbish + b"\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 4")
+    assert client.get("/livez").status == 200
+    assert "Traceback" not in caplog.text
+
+
+def test_an_early_answer_followed_by_rubbish_closes_quietly(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    with client.socket() as connection:
+        connection.sendall(b"POST /refresh HTTP/1.1\r\nHost: evil\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert b"403" in connection.recv(65536)
+        connection.sendall(b"not a chunk\r\n")
+        everything_until_closed(connection)
+    assert caplog.text == ""
+
+
+def test_more_connections_than_the_limit_are_refused_and_come_back(serve: Callable[..., Client]) -> None:
+    client = serve(patience=timedelta(seconds=30), probes="127.0.0.1:0")
+    held = [client.socket() for _ in range(CONNECTIONS)]
+    try:
+        with client.socket() as one_more:
+            assert b"HTTP/1.1 503" in everything_until_closed(one_more)
+        assert client.probes().get("/livez").status == 200
+    finally:
+        for connection in held:
+            connection.close()
+    until(lambda: client.get("/livez").status == 200)
+
+
+def test_stopping_takes_less_than_a_second_with_clients_waiting(sidecar: FakeSidecar, metrics: Metrics) -> None:
+    server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen="127.0.0.1:0", probes="127.0.0.1:0")
+    server.start()
+    client = Client(server.addresses)
+    with client.socket() as idle, ThreadPoolExecutor() as pool:
+        idle.sendall(REQUEST)
+        assert idle.recv(65536)
+        waiting = pool.submit(client.post, "/refresh/web-tls")
+        until(lambda: sidecar.asked == 1)
+        begin = time.monotonic()
+        server.stop()
+        assert time.monotonic() - begin < 1
+        assert isinstance(waiting.exception(timeout=10), ConnectionError)
+    assert not [thread for thread in threading.enumerate() if thread.name == "control"]
+    sidecar.running["web-tls"].visible.cancel()
+
+
+def test_nobody_waits_for_a_client_that_hung_up(sidecar: FakeSidecar, metrics: Metrics) -> None:
+    server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen="127.0.0.1:0")
+    server.start()
+    client = Client(server.addresses)
+    with client.socket() as connection:
+        connection.sendall(b"POST /refresh/web-tls?timeout=1h HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: sidecar.asked == 1)
+    assert client.get("/livez").status == 200
+    begin = time.monotonic()
+    server.stop()
+    assert time.monotonic() - begin < FAREWELL, "no answer is in progress any more"
+    assert not sidecar.running["web-tls"].visible.cancelled()
+
+
+def test_an_answer_in_progress_is_given_before_the_end(sidecar: FakeSidecar, metrics: Metrics) -> None:
+    server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen="127.0.0.1:0")
+    server.start()
+    client = Client(server.addresses)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(client.post, "/refresh/web-tls")
+        until(lambda: sidecar.asked == 1)
+        stopped = pool.submit(server.stop)
+        sidecar.running["web-tls"].visible.cancel()
+        assert waiting.result(timeout=10).status == 503
+        stopped.result(timeout=10)
+
+
+def test_a_server_that_never_started_can_be_stopped(sidecar: FakeSidecar, metrics: Metrics) -> None:
+    ControlServer(sidecar, metrics, clock=lambda: NOW, listen="127.0.0.1:0").stop()
+
+
+def test_nothing_runs_while_nobody_asks(serve: Callable[..., Client]) -> None:
+    client = serve(probes="127.0.0.1:0")
+    assert client.get("/livez").status == client.probes().get("/livez").status == 200
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "control"]
+
+    def times_woken() -> int:
+        status = Path(f"/proc/self/task/{thread.native_id}/status").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in status if line.startswith("voluntary"))
+
+    before = times_woken()
+    threading.Event().wait(0.5)
+    assert times_woken() - before <= 2
+
+
+def test_a_process_without_descriptors_left_learns_it_from_start() -> None:
+    code = (
+        "import os, resource\n"
+        "from refresher.control.metrics import Metrics\n"
+        "from refresher.control.server import ControlServer\n"
+        "from tests.fakes.sidecar import NOW, FakeSidecar\n"
+        "sidecar = FakeSidecar()\n"
+        "server = ControlServer(sidecar, Metrics(sidecar, notifiers={}), clock=lambda: NOW, listen='127.0.0.1:0')\n"
+        "free = os.dup(0)\n"
+        "os.close(free)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (free + 2, free + 2))\n"
+        "try:\n"
+        "    server.start()\n"
+        "except OSError as error:\n"
+        "    print(error.strerror)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert said.stdout == "Too many open files\n"

@@ -1,0 +1,76 @@
+"""Where a path is read: which engine serves it, and what key-value engines wrap around the fields."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from providers.vault.connection import Answer, section
+from providers.vault.session import Session
+from refresher.errors import PermanentError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The API path to read, and whether a KV version 2 engine answers there."""
+
+    path: str
+    versioned: bool
+
+
+def locate(session: Session, path: str) -> Place:
+    """Ask the server which engine serves `path`; where asking is forbidden, find out by reading."""
+    answer, _ = session.send("GET", f"sys/internal/ui/mounts/{path}")
+    if answer.status in (403, 404):
+        return _tried(session, path)
+    mount = answer.required().data.get("path")
+    if not isinstance(mount, str) or answer.data.get("type") != "kv":
+        return Place(path, versioned=False)
+    versioned = section(answer.data, "options").get("version") == "2"
+    return Place(_with_data(path, mount) if versioned else path, versioned)
+
+
+def _tried(session: Session, path: str) -> Place:
+    """The path as it's written, or else with the `/data/` of version 2 after its first part."""
+    for each in dict.fromkeys((path, _with_data(path, path.partition("/")[0] + "/"))):
+        answer, _ = session.send("GET", each)
+        if answer.status == 200:
+            return Place(each, versioned=_version(answer.data) is not None)
+        if answer.status not in (403, 404, 405):
+            answer.required()
+    return Place(path, versioned=False)
+
+
+def _with_data(path: str, mount: str) -> str:
+    """`secret/app` and `secret/data/app` are both `secret/data/app`."""
+    inside = path.removeprefix(mount)
+    return path if inside.startswith("data/") else f"{mount}data/{inside}"
+
+
+def contents(answer: Answer, place: Place) -> tuple[Mapping[str, Any], str | None]:
+    """The fields, and the version's name if the engine keeps versions. Raises PermanentError if there is nothing.
+
+    A version's number begins again when all versions are deleted, so its time belongs to its name.
+    """
+    if answer.status == 404:
+        raise PermanentError(_why_missing(answer, place))
+    data = answer.required().data
+    fields = section(data, "data") if place.versioned else data
+    if not fields:
+        raise PermanentError(f"{answer.request} found no fields")
+    return fields, _version(data) if place.versioned else None
+
+
+def _version(data: Mapping[str, Any]) -> str | None:
+    metadata = section(data, "metadata")
+    if "version" not in metadata or "created_time" not in metadata:
+        return None
+    return f"{metadata['version']}@{metadata['created_time']}"
+
+
+def _why_missing(answer: Answer, place: Place) -> str:
+    metadata = section(answer.data, "metadata") if place.versioned else {}
+    if metadata.get("destroyed"):
+        return f"{answer.request}: version {metadata.get('version')} was destroyed"
+    if metadata.get("deletion_time"):
+        return f"{answer.request}: version {metadata.get('version')} was deleted at {metadata['deletion_time']}"
+    return f"{answer.request}: nothing is there"

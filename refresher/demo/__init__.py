@@ -1,0 +1,1 @@
+"""The main job on this machine: real servers, rotating certificates, a TLS app as main container."""

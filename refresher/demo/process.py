@@ -1,0 +1,65 @@
+"""Real servers as child processes: started on a free loopback port, waited for until they answer, ended by their pid."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+STARTS_WITHIN = 60.0
+"""Seconds; a cold machine with two busy cores takes up to ten."""
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def program(name: str) -> str:
+    """The path of a program that a package of the `demo` extra installed beside this Python."""
+    path = Path(sys.executable).parent / name
+    if not path.exists():
+        raise FileNotFoundError(f"{name} is not installed beside {sys.executable}: pip install 'refresher[demo]'")
+    return str(path)
+
+
+@contextlib.contextmanager
+def running(
+    argv: Sequence[str], *, log: Path, answers: Callable[[], bool], env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `argv` until the context ends, its output in `log`; entered once `answers()` is true.
+
+    Raises RuntimeError with the end of the log if it exits or doesn't answer in time.
+    """
+    with log.open("ab") as output:
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=log.parent)
+    try:
+        _wait(child, answers, log)
+        yield child
+    finally:
+        end(child)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Ask the process to end, insist after five seconds."""
+    child.terminate()
+    try:
+        child.wait(5)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _wait(child: subprocess.Popen[bytes], answers: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + STARTS_WITHIN
+    while child.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            if answers():
+                return
+        time.sleep(0.02)
+    tail = log.read_text(errors="replace")[-2000:]
+    raise RuntimeError(f"{child.args!r} does not answer; the end of its log:\n{tail}")

@@ -1,0 +1,30 @@
+"""A TCP server that answers every connection with bytes of the test's choice, as slowly as it likes."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """The address; `answer` is called with each connection after its request has arrived, in a thread of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as open_:
+        lock = threading.Lock()
+
+        def one(connection: socket.socket) -> None:
+            with contextlib.suppress(OSError), connection:
+                connection.recv(65536)
+                answer(connection)
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with lock:
+                        open_.callback(connection.close)
+                    threading.Thread(target=one, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)

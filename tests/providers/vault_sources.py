@@ -1,0 +1,66 @@
+"""What the tests of the `vault` provider share: a provider for a real server, and a look."""
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from providers.vault import VaultProvider
+from providers.vault.session import Sessions
+from refresher.contract import Fetched, Held, Unchanged
+from refresher.demo.openbao import OpenBao
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class Source:
+    """One configured source of a server; `token` is the root's, unless `auth` is given."""
+
+    def __init__(self, bao: OpenBao, directory: Path, *, shared: Sessions | None = None, **options: Any) -> None:
+        token = directory / f"token-{uuid.uuid4().hex}"
+        token.write_text(bao.token + "\n")
+        given = {"address": bao.address, "auth": {"token": {"file": token}}} | options
+        self.shared = shared or VaultProvider.Shared()
+        self.provider = VaultProvider(VaultProvider.Options.model_validate(given), self.shared)
+
+    def look(self, held: Held | None = None) -> Fetched | Unchanged:
+        with self.provider.fetch(held) as found:
+            return found
+
+    def fetched(self, held: Held | None = None) -> Fetched:
+        found = self.look(held)
+        assert isinstance(found, Fetched)
+        return found
+
+
+Sources = Callable[..., Source]
+
+
+def unique(name: str) -> str:
+    """A name that no other test has."""
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+def held(found: Fetched) -> Held:
+    """What refresher would show next time."""
+    return Held(revision=found.revision, digests={}, lease=found.lease)
+
+
+def contents(found: Fetched) -> dict[str, bytes]:
+    """Every file's content by its name."""
+    result = {}
+    for file in found.files:
+        buffer = memoryview(bytearray(1024 * 1024))
+        stream = file.open()
+        result[file.name] = bytes(buffer[: stream.readinto(buffer)])
+        stream.close()
+    return result

@@ -1,0 +1,278 @@
+"""One file from an HTTP server.
+
+The revision is the server's ETag, else its Last-Modified when that is strong (RFC 9110, 8.8.2.2), else empty: then
+every fetch moves the body, and refresher compares digests. Reading goes on after a break only where the revision is
+strong.
+
+Credentials (Authorization, all configured headers, the client certificate) go to the configured scheme, host and port,
+and to nobody that an answer redirects to.
+"""
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+from urllib.parse import unquote, urljoin, urlsplit
+
+import urllib3
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from providers.answers import body_length, condition, is_strong, refuse_content, revision_of, shown, status_error
+from providers.connections import Connections, Origin
+from providers.streams import BodyStream, content_range, give_back
+from refresher.contract import ByteStream, Fetched, Held, Unchanged
+from refresher.errors import PermanentError, RefresherError, TransientError
+from refresher.options import Secret
+
+TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
+"""Seconds to connect, and between two bytes of an answer."""
+MOST_REDIRECTS = 5
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+OURS = frozenset(
+    {"accept-encoding", "connection", "content-length", "host", "if-match", "if-modified-since"}
+) | frozenset({"if-none-match", "if-range", "if-unmodified-since", "range", "transfer-encoding"})
+"""Headers that a configuration can't set, because fetching depends on them."""
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+
+
+class Basic(BaseModel):
+    """A user name and the reference to its password."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    username: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]*$")]
+    password: Secret
+
+
+class HttpOptions(BaseModel):
+    """Where the file is and how to log in. `name` replaces the last path segment as the file's name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    connection: ClassVar[frozenset[str]] = frozenset({"headers", "token", "basic", "ca_file", "cert_file", "key_file"})
+
+    url: str
+    headers: Mapping[str, str | Secret] = Field(default_factory=dict)
+    token: Secret | None = None
+    basic: Basic | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    name: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _reachable(cls, url: str) -> str:
+        _refuse_url(url)
+        return url
+
+    @field_validator("headers")
+    @classmethod
+    def _sendable(cls, headers: Mapping[str, str | Secret]) -> Mapping[str, str | Secret]:
+        for name, value in headers.items():
+            if not _TOKEN.fullmatch(name) or name.lower() in OURS:
+                raise ValueError(f"the header {name!r} can't be set")
+            if isinstance(value, str) and not _HEADER_VALUE.fullmatch(value):
+                raise ValueError(f"the header {name!r} must be printable ASCII")
+        return headers
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        logins = [self.token, self.basic, *(name for name in self.headers if name.lower() == "authorization")]
+        if sum(login is not None for login in logins) > 1:
+            raise ValueError("must have at most one of token, basic and an Authorization header")
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file needs cert_file")
+        if self.file_name in ("", ".", "..") or "/" in self.file_name or "\0" in self.file_name:
+            raise ValueError("the URL's path must end with a file name, or `name` be one")
+        return self
+
+    @property
+    def file_name(self) -> str:
+        """`name`, else the URL's last path segment, percent-decoded."""
+        return self.name if self.name is not None else unquote(urlsplit(self.url).path.rpartition("/")[2])
+
+
+def _refuse_url(url: str) -> None:
+    """ValueError, without the URL in it, for what is no plain HTTP URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http:// or https:// URL with a host")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user name or password: use basic, with a reference to the password")
+    if not re.fullmatch(r"[\x21-\x7e]+", url):
+        raise ValueError("must be ASCII without spaces; write other characters percent-encoded")
+    _ = parts.port  # raises ValueError for a port that is none
+
+
+class HttpFile:
+    """The `RemoteFile` that an answer describes; its body is the first stream, if that starts at the beginning."""
+
+    digest = None
+    sensitive = False
+
+    def __init__(self, provider: "HttpProvider", response: urllib3.BaseHTTPResponse) -> None:
+        self.name = provider.options.file_name
+        self.size = body_length(response)
+        self.revision = revision_of(response.headers)
+        self._provider = provider
+        self._unread: urllib3.BaseHTTPResponse | None = response
+
+    def open(self, offset: int = 0) -> ByteStream:
+        """The content from `offset` on. TransientError if it isn't the revision any more that the first answer had."""
+        response, self._unread = self._unread, None
+        if response is not None and offset == 0:
+            return BodyStream(response, length=self.size, name=self.name)
+        if response is not None:
+            give_back(response)
+        return self._reopen(offset)
+
+    def _reopen(self, offset: int) -> ByteStream:
+        if offset and not is_strong(self.revision):
+            raise TransientError(f"{self.name} can't be read on from the middle: the server has no strong ETag for it")
+        pinned = {"Range": f"bytes={offset}-", "If-Range": self.revision} if offset else {}
+        response = self._provider.ask(pinned)
+        try:
+            self._require_same(response, offset)
+        except RefresherError:
+            give_back(response)
+            raise
+        return BodyStream(response, length=body_length(response), name=self.name)
+
+    def _require_same(self, response: urllib3.BaseHTTPResponse, offset: int) -> None:
+        if revision_of(response.headers) != self.revision:
+            raise TransientError(f"{self.name} changed while it was fetched")
+        if not offset:
+            return
+        found = content_range(response.headers.get("Content-Range", ""))
+        if response.status != 206 or found is None or found[0] != offset or found[1] not in (None, self.size):
+            raise TransientError(f"{self.name} can't be read on from byte {offset}: the server answers something else")
+
+    def close(self) -> None:
+        """Give the first answer back if nobody has opened it."""
+        if self._unread is not None:
+            give_back(self._unread)
+            self._unread = None
+
+
+class HttpProvider:
+    """One file behind a URL. A later look sends what is held as a condition, so that nothing is moved twice."""
+
+    Options = HttpOptions
+
+    def __init__(self, options: HttpOptions, *, timeout: urllib3.Timeout = TIMEOUT) -> None:
+        self.options = options
+        self._connections = Connections(
+            ca_file=options.ca_file, cert_file=options.cert_file, key_file=options.key_file, timeout=timeout
+        )
+
+    @classmethod
+    def from_url(cls, url: str) -> Mapping[str, Any]:
+        """`https://…` or `http://…` as options. ValueError if the URL can't be one."""
+        _refuse_url(url)
+        return {"url": url}
+
+    @contextmanager
+    def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
+        """One conditional GET; see `Provider.fetch`. All bytes are one answer's, or pinned: no second look."""
+        response = self.ask(condition(held.revision) if held else {})
+        try:
+            file = None if _is_held(response, held) else HttpFile(self, response)
+        except RefresherError:
+            give_back(response)
+            raise
+        if file is None:
+            give_back(response)
+            yield Unchanged()
+            return
+        try:
+            yield Fetched(revision=file.revision, files=[file])
+        finally:
+            file.close()
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        self._connections.close()
+
+    def ask(self, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+        """GET, redirects followed: an answer 200, 206 or 304 whose body hasn't been read. Raises for all others."""
+        url, own = self.options.url, Origin.of(self.options.url)
+        login: dict[str, str] | None = self._login()
+        for _ in range(MOST_REDIRECTS + 1):
+            at_home = Origin.of(url) == own and login is not None
+            response = self._get(url, {**headers, **(login or {})} if at_home else headers, at_home=at_home)
+            if response.status not in REDIRECTS:
+                return self._accepted(response, asked=headers)
+            # Once away from home the login stays behind, even if a stranger sends us back with a path of his choice.
+            url, login = self._redirected(url, response), login if at_home else None
+        raise PermanentError(f"{shown(self.options.url)} redirects more than {MOST_REDIRECTS} times")
+
+    def _get(self, url: str, headers: Mapping[str, str], *, at_home: bool) -> urllib3.BaseHTTPResponse:
+        sent = {"Accept-Encoding": "identity", "User-Agent": "refresher", **headers}
+        try:
+            return self._connections.get(url, sent, with_certificate=at_home)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise translated(error, shown(url)) from error
+
+    def _redirected(self, url: str, response: urllib3.BaseHTTPResponse) -> str:
+        give_back(response)
+        location = response.headers.get("Location", "")
+        try:
+            target = urlsplit(urljoin(url, location))._replace(fragment="").geturl()
+            _refuse_url(target)
+        except ValueError:
+            raise PermanentError(f"{shown(url)} redirects to what is no plain HTTP URL") from None
+        if url.startswith("https:") and not target.startswith("https:"):
+            raise PermanentError(f"{shown(url)} redirects from https to http, which is refused")
+        return target
+
+    def _accepted(self, response: urllib3.BaseHTTPResponse, *, asked: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+        url = shown(self.options.url)
+        try:
+            if response.status == 304 and asked.keys() & {"If-None-Match", "If-Modified-Since"}:
+                return response
+            # A part that nobody asked for would pass for the whole.
+            if response.status != 200 and not (response.status == 206 and "Range" in asked):
+                raise status_error(response, url)
+            refuse_content(response, self.options.file_name, url)
+        except RefresherError:
+            give_back(response)
+            raise
+        return response
+
+    def _login(self) -> dict[str, str]:
+        options = self.options
+        headers = {name: v if isinstance(v, str) else v.read() for name, v in options.headers.items()}
+        if options.token:
+            headers["Authorization"] = f"Bearer {options.token.read()}"
+        if options.basic:
+            pair = f"{options.basic.username}:{options.basic.password.read()}"
+            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        for name, value in headers.items():
+            # The HTTP library would refuse it, too, with the secret in its message.
+            if not _HEADER_VALUE.fullmatch(value):
+                raise PermanentError(
+                    f"the secret for the header {name} has line breaks or other unprintable characters"
+                )
+        return headers
+
+
+def _is_held(response: urllib3.BaseHTTPResponse, held: Held | None) -> bool:
+    """304, or what a server that ignores conditions answers: the same revision in full."""
+    revision = revision_of(response.headers)
+    return response.status == 304 or (held is not None and bool(revision) and revision == held.revision)
+
+
+def translated(error: Exception, url: str) -> RefresherError:
+    """What urllib3's errors, and the operating system's, mean for the next attempt."""
+    cause = error.args[0] if isinstance(error, urllib3.exceptions.SSLError) and error.args else error
+    reason = getattr(cause, "verify_message", "")
+    if reason:
+        return PermanentError(f"the certificate of {url} can't be verified: {reason}")
+    if isinstance(error, urllib3.exceptions.LocationValueError):
+        return PermanentError(f"{url} is no URL that can be asked")
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return TransientError(f"{url} doesn't answer in time")
+    return TransientError(f"{url} can't be reached: {type(error).__name__}")

@@ -1,0 +1,203 @@
+"""The conformance kit: what every provider, refresher's own and yours, has to pass. Public.
+
+Subclass `ProviderContract` in a file that pytest collects, say how to make the provider and its source, and run it
+against the real thing:
+
+    class TestMyProvider(ProviderContract):
+        def provider(self): ...
+        def change(self): ...
+        def missing_provider(self): ...
+        def unreachable_provider(self): ...
+
+Fixtures of yours reach the hooks through an autouse fixture method that sets attributes on `self`.
+"""
+
+# ruff: noqa: S101, PT017 - a kit of tests asserts, and without pytest
+import gc
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from refresher.contract import ByteStream, Fetched, Held, Lease, Provider, RemoteFile, Unchanged
+from refresher.errors import PermanentError, RefresherError, TransientError
+
+
+class ProviderContract:
+    """Tests of `refresher.contract.Provider`, against a source with at least one file of at least two bytes.
+
+    `mints` is True for a source that makes something new at each fetch (a certificate, say): it never answers
+    `Unchanged`, and has to say so with `Fetched.minted`; nothing is said about its bytes at another look.
+    `settles_within`: seconds after which a connection that was given up has to be gone.
+    """
+
+    mints: bool = False
+    settles_within: float = 5.0
+
+    def provider(self) -> Provider:
+        """A new provider for the source, which exists and which nobody changes meanwhile."""
+        raise NotImplementedError
+
+    def change(self) -> None:
+        """Give the source other content. Not called if `mints`."""
+        raise NotImplementedError
+
+    def missing_provider(self) -> Provider:
+        """A provider for something that a source which answers doesn't have."""
+        raise NotImplementedError
+
+    def unreachable_provider(self) -> Provider:
+        """A provider for a source that nobody answers for, such as a closed port."""
+        raise NotImplementedError
+
+    def open_connections(self) -> int:
+        """How many connections and files are open now. All descriptors of this process, unless you know better."""
+        return len(os.listdir("/proc/self/fd"))
+
+    def test_the_first_fetch_answers_fetched(self) -> None:
+        """Nothing is held, so there is something to fetch."""
+        with self.provider().fetch(None) as answer:
+            fetched = _fetched(answer)
+            assert fetched.files, "Fetched without files"
+            assert fetched.minted == self.mints, "Fetched.minted and the contract's `mints` have to agree"
+
+    def test_shown_what_it_gave_it_answers_unchanged(self) -> None:
+        """A look at an unchanged source is cheap; one that makes things anew is never asked just to look."""
+        provider = self.provider()
+        held = _hold(provider)
+        with provider.fetch(held) as answer:
+            if self.mints:
+                assert _fetched(answer).minted, "a minting source has to say so at each fetch"
+            else:
+                assert isinstance(answer, Unchanged), f"shown its own revision it answers {answer!r}"
+
+    def test_after_a_change_it_answers_another_revision(self) -> None:
+        """A change at the source is seen, by its revision and in the bytes."""
+        provider = self.provider()
+        held, before = _hold_and_read(provider)
+        if not self.mints:
+            self.change()
+        with provider.fetch(held) as answer:
+            fetched = _fetched(answer)
+            assert fetched.revision != held.revision, "the revision says that nothing changed"
+            assert _contents(fetched) != before, "other revision, same content"
+
+    def test_the_names_are_relative_and_safe(self) -> None:
+        """Parts joined by `/`, none of them empty, `.` or `..`, and no name twice."""
+        with self.provider().fetch(None) as answer:
+            names = [file.name for file in _fetched(answer).files]
+        assert len(names) == len(set(names))
+        for name in names:
+            assert not {"", ".", ".."} & set(name.split("/")), f"unsafe name {name!r}"
+
+    def test_a_promised_size_holds(self) -> None:
+        """`size` is what a reader gets."""
+        with self.provider().fetch(None) as answer:
+            for file in _fetched(answer).files:
+                assert file.size in (None, len(_read(file.open()))), f"{file.name} has another size than promised"
+
+    def test_reading_can_start_at_any_offset_and_again(self) -> None:
+        """The rest of a file is the same bytes, wherever reading starts; and from the start once more."""
+        with self.provider().fetch(None) as answer:
+            for file in _fetched(answer).files:
+                whole = _read(file.open())
+                for offset in sorted({1, len(whole) // 2, max(len(whole) - 1, 0)}):
+                    assert _read(file.open(offset)) == whole[offset:], f"{file.name} differs from byte {offset} on"
+                assert _read(file.open()) == whole
+
+    def test_two_streams_of_one_file_are_independent(self) -> None:
+        """Big files are fetched in several ranges at once."""
+        with self.provider().fetch(None) as answer:
+            file = _longest(_fetched(answer))
+            with closing(file.open()) as first:
+                head = _some(first, 1)
+                assert _read(file.open(1)) == _rest(first)
+                assert head
+
+    def test_what_is_missing_is_permanent(self) -> None:
+        """Asking again soon doesn't help against a missing path."""
+        with _raises(PermanentError):
+            _hold(self.missing_provider())
+
+    def test_who_is_unreachable_is_transient(self) -> None:
+        """A source that is down may be up soon."""
+        with _raises(TransientError):
+            _hold(self.unreachable_provider())
+
+    def test_every_connection_is_given_back(self) -> None:
+        """Neither streams that are left half read nor fetches whose files nobody opens leave anything open."""
+        provider = self.provider()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ResourceWarning)
+            self._leave_early(provider)
+            allowed = self._settled()
+            for _ in range(5):
+                self._leave_early(provider)
+            deadline = time.monotonic() + self.settles_within
+            while (left := self._settled()) > allowed and time.monotonic() < deadline:
+                time.sleep(0.01)
+        leaks = [str(warning.message) for warning in caught if issubclass(warning.category, ResourceWarning)]
+        assert left <= allowed, f"{left - allowed} connections or files stay open"
+        assert not leaks, f"left for the garbage collector: {leaks}"
+
+    def _leave_early(self, provider: Provider) -> None:
+        with provider.fetch(None) as answer:
+            _fetched(answer)
+        with provider.fetch(None) as answer, closing(_longest(_fetched(answer)).open()) as stream:
+            _some(stream, 1)
+
+    def _settled(self) -> int:
+        gc.collect()
+        return self.open_connections()
+
+
+@contextmanager
+def _raises(expected: type[RefresherError]) -> Iterator[None]:
+    """`expected` is raised inside; anything else of ours fails the test, and a vendor's exception passes through."""
+    try:
+        yield
+    except RefresherError as error:
+        assert isinstance(error, expected), f"{type(error).__name__} where {expected.__name__} is due: {error}"
+        assert str(error), "an error without a message"
+        return
+    raise AssertionError(f"no {expected.__name__} was raised")
+
+
+def _fetched(answer: Fetched | Unchanged) -> Fetched:
+    assert isinstance(answer, Fetched), f"{answer!r} where Fetched is due"
+    return answer
+
+
+def _hold(provider: Provider) -> Held:
+    return _hold_and_read(provider)[0]
+
+
+def _hold_and_read(provider: Provider) -> tuple[Held, dict[str, bytes]]:
+    lease: Lease | None
+    with provider.fetch(None) as answer:
+        fetched = _fetched(answer)
+        contents, lease = _contents(fetched), fetched.lease
+    return Held(revision=fetched.revision, digests={}, lease=lease), contents
+
+
+def _contents(fetched: Fetched) -> dict[str, bytes]:
+    return {file.name: _read(file.open()) for file in fetched.files}
+
+
+def _longest(fetched: Fetched) -> RemoteFile:
+    return max(fetched.files, key=lambda file: file.size or 0)
+
+
+def _read(stream: ByteStream) -> bytes:
+    with closing(stream):
+        return _rest(stream)
+
+
+def _rest(stream: ByteStream) -> bytes:
+    return b"".join(iter(lambda: _some(stream, 65536), b""))
+
+
+def _some(stream: ByteStream, count: int) -> bytes:
+    buffer = bytearray(count)
+    return bytes(buffer[: stream.readinto(memoryview(buffer))])

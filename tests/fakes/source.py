@@ -1,0 +1,137 @@
+"""A source in memory that speaks the provider protocol, and an asset around it."""
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from refresher.contract import Candidate, Change, Fetched, Finding, Held, InlineFile, Lease, Unchanged
+from refresher.errors import RejectedError, TransientError
+from refresher.model import Asset, NamedNotifier, NamedVerifier, Publish
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@dataclass
+class Source:
+    """What is at the source; `trouble` is raised instead, `shown` are the helds that it was shown."""
+
+    files: Mapping[str, bytes] = field(default_factory=lambda: {"app.conf": b"one"})
+    revision: str = "r1"
+    minted: bool = False
+    lease: Lease | None = None
+    sensitive: bool = False
+    trouble: Exception | None = None
+    changed_midway: bool = False
+    shown: list[Held | None] = field(default_factory=list)
+    opened: list[str] = field(default_factory=list)
+
+    def put(self, revision: str, **files: bytes) -> None:
+        self.revision, self.files = (
+            revision,
+            {name.replace("__", "/").replace("_", "."): content for name, content in files.items()},
+        )
+
+    @contextmanager
+    def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
+        self.shown.append(held)
+        if self.trouble:
+            raise self.trouble
+        if held and held.revision == self.revision and not self.minted:
+            yield Unchanged(lease=self.lease)
+            return
+        yield Fetched(
+            revision=self.revision,
+            files=[Noted(name, content, self.sensitive, opened=self.opened) for name, content in self.files.items()],
+            lease=self.lease,
+            minted=self.minted,
+        )
+        if self.changed_midway:
+            raise TransientError("it changed while it was read")
+
+
+@dataclass(frozen=True, slots=True)
+class Noted(InlineFile):
+    """An inline file that notes when it is opened."""
+
+    opened: list[str] = field(default_factory=list)
+
+    def open(self, offset: int = 0) -> io.BytesIO:
+        self.opened.append(self.name)
+        return io.BytesIO(self.content[offset:])
+
+
+@dataclass
+class Judge:
+    """A verifier that accepts until it is told a reason not to."""
+
+    reason: str | None = None
+    finding: Finding = field(default_factory=Finding)
+    seen: list[str] = field(default_factory=list)
+
+    def verify(self, candidate: Candidate) -> Finding:
+        self.seen.extend(sorted(candidate.files))
+        if self.reason:
+            raise RejectedError(self.reason)
+        return self.finding
+
+
+@dataclass
+class App:
+    """A notifier that notes what it was told; `trouble` is raised instead."""
+
+    heard: list[Change] = field(default_factory=list)
+    trouble: Exception | None = None
+
+    def notify(self, change: Change) -> None:
+        if self.trouble:
+            raise self.trouble
+        self.heard.append(change)
+
+
+@dataclass
+class Time:
+    """A clock that goes when it's told to."""
+
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def passes(self, **amount: float) -> None:
+        self.now += timedelta(**amount)
+
+
+def asset(volume: Path, source: Source, *, judge: Judge | None = None, app: App | None = None, **changes: Any) -> Asset:
+    """An asset called `web` in `volume`, with these parts."""
+    publish = changes.pop("publish", Publish())
+    made = Asset(
+        name="web",
+        provider=source,
+        source="sha256:source",
+        verifiers=(NamedVerifier(name="judge", verifier=judge),) if judge else (),
+        checks="sha256:checks",
+        directory=volume / "web",
+        volume=volume,
+        publish=publish,
+        notifiers=(NamedNotifier(name="app", key="app:1", notifier=app),) if app else (),
+    )
+    return replace(made, **changes)
+
+
+def read(directory: Path) -> dict[str, bytes]:
+    """What a reader of the published directory sees, by relative names."""
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        relative = path.relative_to(directory)
+        if path.is_file() and not relative.parts[0].startswith(".."):
+            found[str(relative)] = path.read_bytes()
+    for link in directory.iterdir():
+        if link.is_symlink() and link.is_dir() and not link.name.startswith(".."):
+            found |= {
+                f"{link.name}/{path.relative_to(link)}": path.read_bytes() for path in link.rglob("*") if path.is_file()
+            }
+    return found

@@ -1,0 +1,154 @@
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from refresher.contract import Finding
+from refresher.errors import RejectedError
+from refresher.verifiers.checksums import ChecksumsOptions, ChecksumsVerifier
+from tests.fakes.candidate import FakeCandidate, HugeCandidate, UnreadableCandidate
+
+FILES = {"model.bin": b"weights", "tokens/vocab.txt": b"words"}
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def gnu(files: dict[str, bytes], marker: str = " ") -> bytes:
+    return "".join(f"{digest(data)} {marker}{name}\n" for name, data in files.items()).encode()
+
+
+def verify(files: dict[str, bytes], name: str = "SHA256SUMS") -> Finding:
+    return ChecksumsVerifier(ChecksumsOptions(file=name)).verify(FakeCandidate(files))
+
+
+def refusal(files: dict[str, bytes], name: str = "SHA256SUMS") -> str:
+    with pytest.raises(RejectedError) as refused:
+        verify(files, name)
+    return str(refused.value)
+
+
+def pinned(files: dict[str, bytes], **digests: str) -> Finding:
+    options = ChecksumsOptions.model_validate({"digests": digests})
+    return ChecksumsVerifier(options).verify(UnreadableCandidate(files))
+
+
+@pytest.mark.parametrize("marker", [" ", "*"], ids=["text", "binary"])
+def test_a_list_in_the_gnu_format_is_read(marker: str) -> None:
+    assert verify(FILES | {"SHA256SUMS": gnu(FILES, marker)}) == Finding()
+
+
+@pytest.mark.parametrize("line", ["SHA256 ({name}) = {digest}", "SHA256({name})= {digest}"], ids=["bsd", "openssl"])
+def test_a_list_in_the_bsd_formats_is_read(line: str) -> None:
+    lines = "\n".join(line.format(name=name, digest=digest(data)) for name, data in FILES.items())
+    assert verify(FILES | {"SHA256SUMS": lines.encode()})
+
+
+def test_windows_line_ends_comments_empty_lines_and_upper_case_are_read() -> None:
+    content = b"# made by hand\r\n\r\n" + gnu(FILES).replace(b"\n", b"\r\n")
+    assert verify(FILES | {"SHA256SUMS": content})
+    assert verify({"a": b"1", "SHA256SUMS": f"{digest(b'1').upper()}  a".encode()})
+
+
+def test_names_may_begin_with_the_current_directory() -> None:
+    assert verify({"a": b"1", "SHA256SUMS": gnu({"./a": b"1"})})
+
+
+def test_names_are_relative_to_the_directory_of_the_list() -> None:
+    files = {"v1/a": b"1", "v1/SHA256SUMS": gnu({"a": b"1"})}
+    assert verify(files, "v1/SHA256SUMS")
+    assert "listed files are missing: v1/b" in refusal(files | {"v1/SHA256SUMS": gnu({"b": b"1"})}, "v1/SHA256SUMS")
+
+
+def test_what_sha256sum_writes_for_odd_names_is_read(tmp_path: Path) -> None:
+    files = {"two\nlines": b"1", "back\\slash": b"2", " spaces  ": b"3", "ümläut": b"4"}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    for options in ([], ["--tag"]):
+        written = subprocess.run(["sha256sum", *options, *files], cwd=tmp_path, capture_output=True, check=True).stdout
+        assert verify(files | {"SHA256SUMS": written})
+
+
+def test_a_different_file_is_refused() -> None:
+    said = refusal(FILES | {"model.bin": b"other", "SHA256SUMS": gnu(FILES)})
+    assert said == "SHA256SUMS: files differ from their listed digests: model.bin"
+
+
+def test_a_listed_file_that_is_missing_is_refused() -> None:
+    assert refusal({"SHA256SUMS": gnu({"a": b"1"})}) == "SHA256SUMS: listed files are missing: a"
+
+
+def test_a_file_that_is_not_listed_is_refused() -> None:
+    assert refusal(FILES | {"x": b"", "SHA256SUMS": gnu(FILES)}) == "SHA256SUMS: files are not listed: x"
+
+
+def test_only_a_signature_of_the_list_itself_may_be_unlisted() -> None:
+    files = FILES | {"SHA256SUMS": gnu(FILES), "SHA256SUMS.sig": b"s", "SHA256SUMS.asc": b"s"}
+    assert verify(files)
+    assert "not listed: model.bin.sig" in refusal(files | {"model.bin.sig": b""})
+
+
+def test_a_list_that_is_missing_empty_or_something_else_is_refused() -> None:
+    assert "SHA256SUMS is missing; there are: model.bin, tokens/vocab.txt" in refusal(FILES)
+    assert refusal({"SHA256SUMS": b"\n"}) == "SHA256SUMS lists no files"
+    assert "line 2 is not a SHA-256 digest and a name" in refusal({"SHA256SUMS": b"\n<html>"})
+    assert "byte 0 can't be decoded" in refusal({"SHA256SUMS": b"\xff\xfe"})
+
+
+def test_digests_of_another_kind_are_refused() -> None:
+    line = f"{hashlib.sha512(b'1').hexdigest()}  a".encode()
+    assert "line 1 is not" in refusal({"a": b"1", "SHA256SUMS": line})
+
+
+def test_two_digests_for_one_name_are_refused() -> None:
+    files = {"a": b"1", "SHA256SUMS": gnu({"a": b"1"}) + gnu({"./a": b"2"})}
+    assert "line 2 has another digest" in refusal(files)
+    assert verify(files | {"SHA256SUMS": gnu({"a": b"1"}) * 2})
+
+
+def test_a_huge_list_is_refused_unread() -> None:
+    with pytest.raises(RejectedError, match="SHA256SUMS has 1000000000000 bytes"):
+        ChecksumsVerifier(ChecksumsOptions(file="SHA256SUMS")).verify(HugeCandidate({"SHA256SUMS": b""}))
+
+
+def test_a_message_lists_only_some_of_many_names() -> None:
+    files = {f"f{number}": b"" for number in range(9)}
+    assert refusal(files | {"SHA256SUMS": gnu({"f0": b""})}).endswith("not listed: f1, f2, f3, f4, f5 and 3 more")
+
+
+def test_configured_digests_are_compared_without_reading_anything() -> None:
+    assert pinned({"a": b"1"}, a=f"sha256:{digest(b'1')}")
+
+
+def test_configured_digests_cover_every_file() -> None:
+    one = f"sha256:{digest(b'1')}"
+    with pytest.raises(RejectedError, match="differ from their listed digests: a"):
+        pinned({"a": b"2"}, a=one)
+    with pytest.raises(RejectedError, match="listed files are missing: b"):
+        pinned({"a": b"1"}, a=one, b=one)
+    with pytest.raises(RejectedError, match="files are not listed: b"):
+        pinned({"a": b"1", "b": b"1"}, a=one)
+
+
+@pytest.mark.parametrize("options", [{}, {"file": "a", "digests": {}}, {"digests": {"a": "md5:1"}}, {"files": "a"}])
+def test_options_that_say_too_little_or_too_much_are_configuration_errors(options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        ChecksumsOptions.model_validate(options)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z0-9 ._-]{1,20}[a-z]", fullmatch=True), st.binary(max_size=20), min_size=1))
+def test_a_list_of_any_files_holds_for_these_and_for_no_changed_ones(files: dict[str, bytes]) -> None:
+    content = gnu(files, "*")
+    assert verify(files | {"LIST": content}, "LIST") == Finding()
+    changed = dict.fromkeys(files, b"something else entirely")
+    assert "differ" in refusal(changed | {"LIST": content}, "LIST")
+
+
+@given(st.text(max_size=200))
+def test_any_list_is_either_read_or_refused(content: str) -> None:
+    assert refusal({"LIST": content.encode("utf-8", "surrogatepass")}, "LIST").startswith("LIST")

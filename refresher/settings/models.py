@@ -1,0 +1,253 @@
+"""The configuration's sections, as pydantic reads them.
+
+`read.py` makes a `Settings` out of a file and the environment; the plugins' parts are already validated by then, each
+by its plugin's own `Options`, and arrive here as `Choice`s.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from refresher.model import Limits, OnReject, Publish, Refresh
+from refresher.options import Duration, ReadBy, Secret
+from refresher.plugins import Kind
+from refresher.settings.problems import REFUSED
+
+ASSET_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+DEFAULT_VOLUME = Path("/shared")
+_OWNER = re.compile(r"[0-9]+(:[0-9]+)?")
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class Tcp:
+    """A host and port to listen on."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine, or this pod, can reach it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Unix:
+    """A Unix socket to listen on."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+def parse_tcp(value: object) -> Tcp | None:
+    """`127.0.0.1:8471` or `[::1]:8471`; None for `off`, which YAML reads as false. Raises ValueError."""
+    if value is None or isinstance(value, Tcp):
+        return value
+    if value is False or value == "off":
+        return None
+    match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match[2]) > 65535:
+        raise ValueError("must be host:port, or off")
+    return Tcp(match[1].strip("[]"), int(match[2]))
+
+
+def parse_listen(value: object) -> Tcp | Unix | None:
+    """As `parse_tcp`, or `unix:/path`. Raises ValueError."""
+    if isinstance(value, Unix):
+        return value
+    if isinstance(value, str) and value.startswith("unix:/"):
+        return Unix(Path(value.removeprefix("unix:")))
+    try:
+        return parse_tcp(value)
+    except ValueError:
+        raise ValueError("must be host:port, unix:/path, or off") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A plugin that the configuration names, and the options that it is to be made with.
+
+    `initial` is a notifier's: whether it's told of the first generation after a pod's start.
+    """
+
+    kind: Kind
+    name: str
+    plugin: type[Any]
+    options: BaseModel
+    initial: bool = True
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:
+        return core_schema.is_instance_schema(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, Any]:
+        return {}  # schema.py knows how an entry is written, because it knows which plugins there are
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are errors, and nothing changes after it was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _refuse(wrong: Mapping[str, str], section: object) -> None:
+    """Raise for each key that is wrong, with its sentence; as pydantic's own error, so that the key's path is kept."""
+    lines = [
+        InitErrorDetails(
+            type=PydanticCustomError(REFUSED, "{why}", {"why": why}), loc=(key,), input=getattr(section, key)
+        )
+        for key, why in wrong.items()
+    ]
+    if lines:
+        raise ValidationError.from_exception_data(type(section).__name__, lines)
+
+
+def _publishable(publish: Publish) -> Publish:
+    wrong = {}
+    if publish.keep < 1:
+        wrong["keep"] = "must be at least 1, because the current generation counts"
+    if publish.owner is not None and not _OWNER.fullmatch(publish.owner):
+        wrong["owner"] = "must be a user id, or a user and a group id such as 1000:1000, in digits"
+    if publish.group is not None and not publish.group.isdecimal():
+        wrong["group"] = "must be a group id, in digits"
+    elif publish.group is not None and ":" in (publish.owner or ""):
+        wrong["group"] = "is given twice, here and in owner"
+    _refuse(wrong, publish)
+    return publish
+
+
+def _possible(refresh: Refresh) -> Refresh:
+    wrong = {}
+    if not refresh.timeout:
+        wrong["timeout"] = "must be longer than 0"
+    if not refresh.renew_at:
+        wrong["renew_at"] = "must be more than 0, or what was fetched would be due again at once"
+    _refuse(wrong, refresh)
+    return refresh
+
+
+def _roomy(limits: Limits) -> Limits:
+    names = ("file", "total", "files")
+    _refuse({name: "must be more than 0" for name in names if getattr(limits, name) < 1}, limits)
+    return limits
+
+
+PublishSection = Annotated[Publish, AfterValidator(_publishable)]
+RefreshSection = Annotated[Refresh, AfterValidator(_possible)]
+LimitsSection = Annotated[Limits, AfterValidator(_roomy)]
+
+
+_OFF = {"const": False}
+Listen = Annotated[
+    Tcp | Unix | None,
+    ReadBy(parse_listen, str, {"anyOf": [{"type": "string", "pattern": f"^(off|unix:/.+|{_ADDRESS.pattern})$"}, _OFF]}),
+]
+ListenTcp = Annotated[
+    Tcp | None,
+    ReadBy(parse_tcp, str, {"anyOf": [{"type": "string", "pattern": f"^(off|{_ADDRESS.pattern})$"}, _OFF]}),
+]
+
+
+class Control(Section):
+    """The local API."""
+
+    listen: Listen = Tcp("127.0.0.1", 8470)
+    hosts: tuple[str, ...] = ()
+    token: Secret | None = None
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if isinstance(self.listen, Tcp) and not self.listen.loopback and self.token is None:
+            _refuse({"token": "is required when listen is neither loopback nor a Unix socket"}, self)
+        return self
+
+
+class Probes(Section):
+    """The listener of /livez, /readyz and /metrics."""
+
+    listen: ListenTcp = Tcp("0.0.0.0", 8471)  # noqa: S104 - kubelet comes from outside
+
+
+class Defaults(Section):
+    """What assets are given that they don't say themselves."""
+
+    publish: PublishSection | None = None
+    refresh: RefreshSection | None = None
+    required: bool | None = None
+    max_stale: Duration | None = None
+    limits: LimitsSection | None = None
+
+
+class AssetSettings(Section):
+    """One thing to keep fresh."""
+
+    source: Choice
+    verify: tuple[Choice, ...] = ()
+    publish: PublishSection = Field(default_factory=Publish)
+    notify: tuple[Choice, ...] = ()
+    settle: Duration = timedelta(seconds=1)
+    on_reject: OnReject = OnReject.KEEP
+    refresh: RefreshSection = Field(default_factory=Refresh)
+    required: bool = True
+    max_stale: Duration | None = None
+    limits: LimitsSection = Field(default_factory=Limits)
+
+
+AssetName = Annotated[str, StringConstraints(pattern=ASSET_NAME)]
+
+
+class Settings(BaseSettings):
+    """The whole configuration, with each asset's directory absolute."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    volume: Path = DEFAULT_VOLUME
+    control: Control = Field(default_factory=Control)
+    probes: Probes = Field(default_factory=Probes)
+    providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    defaults: Defaults = Field(default_factory=Defaults)
+    assets: dict[AssetName, AssetSettings] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.probes.listen and self.probes.listen.port and self.probes.listen == self.control.listen:
+            _refuse({"probes": "must listen elsewhere than control"}, self)
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `read` passes in: an override has to fit the file, and every problem has to be told at once."""
+        return (init_settings,)

@@ -1,0 +1,5 @@
+"""`python -m refresher` is the command `refresher`."""
+
+from refresher.cli import main
+
+main()

@@ -1,0 +1,140 @@
+"""The composition root: from a configuration to a running sidecar, and back to nothing."""
+
+import logging
+import signal
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from threading import Event
+from typing import Any
+
+from refresher import __version__
+from refresher.clockwork import Clockwork
+from refresher.control.metrics import Metrics
+from refresher.control.server import ControlServer
+from refresher.due import Due
+from refresher.host import now, seed
+from refresher.keeper import Keeper, Request
+from refresher.model import Asset, AssetState, Outcome
+from refresher.notify import Telling
+from refresher.plugins import Watched
+from refresher.report import Log
+from refresher.settings import Settings, SharedParts, assets
+
+log = logging.getLogger("refresher")
+
+WORKERS = 64
+"""Threads at the most; they are started on demand, so that sources that never answer hold up no other."""
+STUCK = timedelta(seconds=30)
+"""Without a beat of the scheduler for so long, the sidecar is not alive: six beats."""
+
+
+class Report:
+    """Reports to the log and counts in the metrics."""
+
+    def __init__(self, log: Log, metrics: Metrics) -> None:
+        self._log, self._metrics = log, metrics
+
+    def refreshed(self, outcome: Outcome, due: Due | None) -> None:
+        """A refresh ended; the next one is due then."""
+        self._metrics.observe(outcome)
+        self._log.refreshed(outcome, due)
+
+    def told(self, asset: Asset, telling: Telling) -> None:
+        """One attempt to tell ended."""
+        if telling.result != "initial":
+            self._metrics.observe_telling(asset.name, telling.notifier.name, telling.result)
+        self._log.told(asset, telling)
+
+
+class Sidecar:
+    """Keepers, their clockwork, the listeners and the watches, started and stopped together."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._shared = SharedParts()
+        kept = assets(settings, self._shared)
+        self._clockwork = Clockwork(workers=min(2 * len(kept) + 2, WORKERS))
+        metrics = Metrics(self, notifiers={asset.name: [one.name for one in asset.notifiers] for asset in kept})
+        report = Report(Log(), metrics)
+        self._keepers = {asset.name: self._keeper(asset, report) for asset in kept}
+        self._server = _server(self, metrics, settings)
+        self._running = ExitStack()
+
+    def start(self) -> None:
+        """Start everything; what is held is used, what is due is fetched. Raises ConfigError if an address is taken."""
+        self._clockwork.start()
+        self._running.callback(self._shared.close)
+        self._running.callback(self._clockwork.stop)
+        for keeper in self._keepers.values():
+            keeper.start()
+        for keeper in self._keepers.values():
+            self._watch(keeper)
+        if self._server:
+            self._server.start()
+            self._running.callback(self._server.stop)
+
+    def stop(self) -> None:
+        """Stop everything, in the opposite order; nothing is waited for."""
+        self._running.close()
+
+    def names(self) -> Sequence[str]:
+        """The configured assets."""
+        return list(self._keepers)
+
+    def state(self, asset: str) -> AssetState:
+        """How an asset stands. KeyError for an unknown name."""
+        return self._keepers[asset].state()
+
+    def request(self, asset: str) -> Request:
+        """Ask for a refresh now. KeyError for an unknown name."""
+        return self._keepers[asset].request()
+
+    def alive(self) -> bool:
+        """Whether the scheduler's loop runs."""
+        return now() - self._clockwork.beat_at < STUCK
+
+    def config_valid(self) -> bool:
+        """Whether the configuration works: this sidecar runs on it."""
+        return True
+
+    def _keeper(self, asset: Asset, report: Report) -> Keeper:
+        return Keeper(asset, clockwork=self._clockwork, clock=now, seed=seed(), reporter=report)
+
+    def _watch(self, keeper: Keeper) -> None:
+        provider: Any = keeper.asset.provider
+        if isinstance(provider, Watched):
+            from refresher.watch import Watch
+
+            watch = Watch(provider.watched, keeper.look_now)
+            watch.start()
+            self._running.callback(watch.stop)
+
+
+def _server(sidecar: Sidecar, metrics: Metrics, settings: Settings) -> ControlServer | None:
+    control, probes = settings.control, settings.probes
+    if control.listen is None:
+        return None
+    return ControlServer(
+        sidecar,
+        metrics,
+        clock=now,
+        listen=str(control.listen),
+        probes=str(probes.listen) if probes.listen else None,
+        hosts=control.hosts,
+        token=control.token,
+    )
+
+
+def run(settings: Settings) -> None:
+    """Run the sidecar until SIGTERM or SIGINT."""
+    ended = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    sidecar = Sidecar(settings)
+    sidecar.start()
+    log.info("refresher %s keeps %d assets fresh in %s", __version__, len(sidecar.names()), settings.volume)
+    try:
+        ended.wait()
+    finally:
+        sidecar.stop()
+    log.info("stopped")

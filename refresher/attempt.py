@@ -1,0 +1,191 @@
+"""What one refresh knows when it starts, what it learns on the way, and how it ends."""
+
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from time import perf_counter
+
+from refresher.contract import Fetched, FileSet, Held, Unchanged
+from refresher.due import Standing, emergency_at
+from refresher.errors import PermanentError, RefresherError, RejectedError, TransientError
+from refresher.ledger import Holding, Ledger, Refusal, Seen
+from refresher.model import Asset, Candidate, Clock, Generation, Outcome, Result
+from refresher.place import Place
+
+log = logging.getLogger("refresher")
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One refresh of one asset."""
+
+    asset: Asset
+    asked: bool
+    clock: Clock
+    started_at: datetime = field(init=False)
+    steps: dict[str, float] = field(default_factory=dict)
+    before: Holding | None = None
+    current: Generation | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+    outcome: Outcome | None = None
+
+    def __post_init__(self) -> None:
+        self.started_at = self.clock()
+
+    @property
+    def holding(self) -> Holding | None:
+        """What is held now, with what was learned; None if the volume could not be looked at."""
+        return Holding(current=self.current, ledger=self.ledger) if self.before else None
+
+    def look(self, place: Place) -> None:
+        """See what is held."""
+        self.before = place.holding()
+        self.current, self.ledger = self.before.current, self.before.ledger
+
+    def is_pinned(self) -> bool:
+        """Whether somebody put an earlier generation back, and it is not about to expire."""
+        if self.ledger.pinned is None or self.current is None:
+            return False
+        holding = Holding(current=self.current, ledger=self.ledger)
+        floor = emergency_at(standing_of(self.asset, holding, started_at=self.started_at))
+        return floor is None or self.clock() < floor
+
+    def held(self) -> Held | None:
+        """What the provider is shown. None: give it all, made anew where you make things anew."""
+        if self.current is None or (self.asked and self.current.minted):
+            return None
+        source, revision = self.ledger.source_and_revision(self.current)
+        if source != self.asset.source:
+            return None
+        digests = {name: file.digest for name, file in self.current.files.items()}
+        return Held(revision=revision, digests=digests, lease=self.ledger.lease)
+
+    def shown(self, place: Place) -> AbstractContextManager[FileSet | None]:
+        """What readers see now, for verifiers to compare with."""
+        return place.files(self.current) if self.current else nullcontext()
+
+    def is_current(self, candidate: Candidate) -> bool:
+        """Whether readers see this content already, verified in the way that is asked for now."""
+        wanted = (candidate.digest, self.asset.checks)
+        return self.current is not None and (self.current.digest, self.current.checks) == wanted
+
+    def refuse_known(self, revision: str, *, digest: str | None) -> None:
+        """Raise RejectedError for what was refused before under the same checks, unless somebody asked."""
+        known = self.ledger.refusal(revision=revision, digest=digest, checks=self.asset.checks)
+        if known and not self.asked:
+            raise RejectedError(f"refused before, and it is still the same: {known.reason}")
+
+    @contextmanager
+    def refusing(self, fetched: Fetched, *, digest: str) -> Iterator[None]:
+        """Remember a refusal, so that the same content isn't fetched and judged again and again."""
+        try:
+            yield
+        except RejectedError as error:
+            if not fetched.minted:
+                refusal = Refusal(revision=fetched.revision, digest=digest, checks=self.asset.checks, reason=str(error))
+                self.ledger = self.ledger.with_refusal(refusal)
+            raise
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Measure a step, in seconds."""
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self.steps[name] = perf_counter() - began
+
+    def unchanged(self, answer: Unchanged) -> Outcome:
+        """The source has what is held; perhaps it renewed the lease."""
+        if answer.lease:
+            self.ledger = replace(self.ledger, lease=answer.lease)
+        return self.ended(Result.UNCHANGED)
+
+    def seen_again(self, candidate: Candidate, current: Generation) -> Outcome:
+        """Another revision, or another source, with the content that readers see already."""
+        seen = Seen(generation=current.number, revision=candidate.fetched.revision, source=self.asset.source)
+        self.ledger = replace(self.ledger, seen=seen, lease=candidate.fetched.lease)
+        return self.ended(Result.UNCHANGED, candidate=candidate)
+
+    def published(self, generation: Generation, candidate: Candidate) -> Outcome:
+        """Readers see the new generation."""
+        pinned, lease = self.ledger.pinned and generation.number, candidate.fetched.lease
+        self.current = generation
+        self.ledger = replace(self.ledger, last_generation=generation.number, seen=None, pinned=pinned, lease=lease)
+        return self.ended(Result.PUBLISHED, candidate=candidate)
+
+    @contextmanager
+    def concluded(self) -> Iterator[None]:
+        """Make an outcome of every error: the one place where errors become values."""
+        try:
+            yield
+        except RejectedError as error:
+            self.outcome = self.ended(Result.REJECTED, error=error)
+        except RefresherError as error:
+            self.outcome = self.ended(Result.FAILED, error=error)
+        except Exception as error:  # noqa: BLE001 - a plugin's bug must not stop the schedule
+            self.outcome = self.ended(Result.FAILED, error=self._bug(error))
+
+    def ended(
+        self, result: Result, *, candidate: Candidate | None = None, error: RefresherError | None = None
+    ) -> Outcome:
+        """How this refresh ended."""
+        return Outcome(
+            asset=self.asset.name,
+            result=result,
+            started_at=self.started_at,
+            finished_at=self.clock(),
+            generation=self.current.number if self.current else None,
+            revision=candidate.fetched.revision if candidate else None,
+            error=str(error) if error else None,
+            error_class=type(error).__name__ if error else None,
+            retry_after=error.retry_after if isinstance(error, TransientError) else None,
+            fetched_bytes=sum(file.size for file in candidate.files.values()) if candidate else 0,
+            steps=dict(self.steps),
+        )
+
+    def remember(self, place: Place) -> None:
+        """Write down what was learned, if it is news. A full disk takes the memory, never the files."""
+        if self.before is None:
+            return
+        last, outcome = self.before.ledger.outcome, self.outcome
+        if outcome and (last is None or (last.result, last.error) != (outcome.result, outcome.error)):
+            self.ledger = replace(self.ledger, outcome=outcome)
+        if self.ledger != self.before.ledger:
+            with suppress(OSError):
+                place.store.remember(self.ledger, fsync=self.asset.publish.fsync)
+
+    def _bug(self, error: Exception) -> PermanentError:
+        # Where it happened, never what it said: the text of an unexpected error may quote a secret.
+        steps = traceback.extract_tb(error.__traceback__)
+        frames = " < ".join(f"{step.filename}:{step.lineno} in {step.name}" for step in reversed(steps))
+        kind = type(error).__name__
+        log.error("%s: a bug, unexpected %s at %s", self.asset.name, kind, frames, extra={"asset": self.asset.name})
+        return PermanentError(f"unexpected {kind} (a bug; the log says where)")
+
+
+def standing_of(asset: Asset, holding: Holding, *, started_at: datetime) -> Standing:
+    """What the schedule needs to know, as far as the volume tells it."""
+    current, ledger = holding.current, holding.ledger
+    known = Standing(
+        asset=asset.name,
+        started_at=started_at,
+        last_attempt_at=ledger.outcome.finished_at if ledger.outcome else None,
+        result=ledger.outcome.result if ledger.outcome else None,
+    )
+    if current is None:
+        return known
+    return replace(
+        known,
+        generation=current.number,
+        source_changed=ledger.source_and_revision(current)[0] != asset.source,
+        minted=current.minted,
+        valid_from=current.valid_from,
+        fetched_at=current.fetched_at,
+        expires_at=current.expires_at,
+        lease=ledger.lease,
+        pinned=ledger.pinned is not None,
+    )

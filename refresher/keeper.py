@@ -1,0 +1,127 @@
+"""Keeps one asset fresh: decides when, runs the cycle, has the app told, and answers those who asked."""
+
+import logging
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Protocol
+
+from refresher.cycle import begin, refresh, tidy
+from refresher.due import Due, due
+from refresher.errors import RefresherError
+from refresher.model import Asset, AssetState, Clock, Outcome, Result
+from refresher.notify import Telling
+from refresher.record import Record
+from refresher.teller import Clockwork, Teller
+
+log = logging.getLogger("refresher")
+
+
+class Reporter(Protocol):
+    """Hears of everything that happens: the log and the metrics."""
+
+    def refreshed(self, outcome: Outcome, due: Due | None) -> None:
+        """A refresh ended; the next one is due then."""
+        ...
+
+    def told(self, asset: Asset, telling: Telling) -> None:
+        """One attempt to tell ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A refresh that somebody asked for: `visible` once it has ended, `told` once telling of it was tried."""
+
+    visible: Future[Outcome] = field(default_factory=Future)
+    told: Future[bool] = field(default_factory=Future)
+
+
+class Keeper:
+    """Keeps one asset fresh, in actions that the clockwork runs; never two refreshes at once."""
+
+    def __init__(self, asset: Asset, *, clockwork: Clockwork, clock: Clock, seed: str, reporter: Reporter) -> None:
+        self.asset = asset
+        self._clockwork, self._clock, self._seed, self._reporter = clockwork, clock, seed, reporter
+        self._record = Record(asset, started_at=clock())
+        self._teller = Teller(self._record, clockwork=clockwork, clock=clock, seed=seed, report=reporter.told)
+        self._lock = Lock()
+        self._waiting: Request | None = None
+        self._running: Request | None = None
+        self._wanted = False
+
+    def start(self) -> None:
+        """Use what is on the volume, have the app told of it, and arm the first refresh. Nothing is fetched for it."""
+        try:
+            self._record.found(begin(self.asset))
+        except RefresherError as error:
+            log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
+        self._arm()
+        if self._record.holding.current:
+            self._teller.soon()
+            self._clockwork.at(f"tidy {self.asset.name}", self._clock(), self._tidy)
+
+    def request(self) -> Request:
+        """Ask for a refresh now. Who asks while somebody else's is waiting or running shares it."""
+        with self._lock:
+            if self._running and not self._running.visible.done():
+                return self._running
+            if self._waiting is None:
+                self._waiting = Request()
+            request = self._waiting
+        self.look_now()
+        return request
+
+    def look_now(self) -> None:
+        """Look at the source now: somebody asked, or something may have changed there."""
+        with self._lock:
+            self._wanted = True
+        self._clockwork.at(self._key, self._clock(), self._refresh)
+
+    def state(self) -> AssetState:
+        """How the asset stands."""
+        return self._record.state(self._clock())
+
+    @property
+    def _key(self) -> str:
+        return f"refresh {self.asset.name}"
+
+    def _refresh(self) -> None:
+        with self._lock:
+            request, self._waiting, self._wanted = self._waiting, None, False
+            self._running = request
+        try:
+            outcome = self._refresh_once(asked=request is not None)
+        finally:
+            self._arm()
+        if request:
+            request.visible.set_result(outcome)
+        heard = self._teller.tell()
+        if request:
+            request.told.set_result(heard)
+        if outcome.result is Result.PUBLISHED:
+            self._tidy()
+
+    def _refresh_once(self, *, asked: bool) -> Outcome:
+        refreshed = refresh(self.asset, asked=asked, clock=self._clock)
+        self._record.ended(refreshed.outcome, refreshed.holding)
+        planned = due(self.asset.refresh, self._record.standing, now=self._clock(), seed=self._seed)
+        self._reporter.refreshed(refreshed.outcome, planned)
+        return refreshed.outcome
+
+    def _arm(self) -> None:
+        planned = due(self.asset.refresh, self._record.standing, now=self._clock(), seed=self._seed)
+        self._record.planned(planned)
+        with self._lock:
+            # What somebody wants is armed for now already, and the latest call would win over it.
+            if planned and not self._wanted:
+                self._clockwork.at(self._key, planned.at, self._refresh)
+
+    def _tidy(self) -> None:
+        try:
+            again_at = tidy(self.asset, clock=self._clock)
+        except RefresherError as error:
+            log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
+        else:
+            if again_at:
+                self._clockwork.at(f"tidy {self.asset.name}", again_at, self._tidy)

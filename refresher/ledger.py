@@ -1,0 +1,127 @@
+"""What is remembered about an asset between two starts: `ledger.json`, and each generation's `manifest.json`.
+
+The manifest is part of its generation, so that publishing and recording are one rename and can't disagree. The ledger
+holds what is not content: who has been told what, which revisions were refused, the lease, the pin, the last outcome.
+It is written only when it changed. Losing it costs a repeated telling and a repeated refusal, never a file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from refresher.contract import Lease
+from refresher.model import Generation, Outcome
+
+REMEMBERED_REFUSALS = 20
+"""Refusals beyond the newest 20 are forgotten; a source that goes back further is checked again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What one notifier has last told: of which generation, when, and whether the app refused it (its answer)."""
+
+    generation: int
+    at: datetime
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Content that was refused under the checks with this fingerprint, by a verifier or by the app."""
+
+    revision: str
+    digest: str
+    checks: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The newest revision whose content turned out to be that of `generation`."""
+
+    generation: int
+    revision: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What is remembered about one asset. `last_generation` is the highest number ever given."""
+
+    last_generation: int = 0
+    told: Mapping[str, Told] = field(default_factory=dict)
+    refused: tuple[Refusal, ...] = ()
+    seen: Seen | None = None
+    lease: Lease | None = None
+    pinned: int | None = None
+    outcome: Outcome | None = None
+
+    def refusal(self, *, revision: str, digest: str | None, checks: str) -> Refusal | None:
+        """The refusal of this content under these checks, if there was one. An empty revision names nothing."""
+        for refusal in self.refused:
+            if refusal.checks == checks and (digest == refusal.digest or revision == refusal.revision != ""):
+                return refusal
+        return None
+
+    def with_refusal(self, refusal: Refusal) -> Self:
+        """The ledger with one more refusal, the oldest forgotten."""
+        return replace(self, refused=(*self.refused, refusal)[-REMEMBERED_REFUSALS:])
+
+    def with_told(self, key: str, told: Told) -> Self:
+        """The ledger after the notifier `key` has told."""
+        return replace(self, told={**self.told, key: told})
+
+    def source_and_revision(self, generation: Generation) -> tuple[str, str]:
+        """Where `generation`'s content was last seen, and under which revision."""
+        if self.seen and self.seen.generation == generation.number:
+            return self.seen.source, self.seen.revision
+        return generation.source, generation.revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """What is held of an asset: the visible generation, and what is remembered."""
+
+    current: Generation | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the visible generation can't be used any more, its lease as last renewed included."""
+        if self.current is None:
+            return None
+        lease = self.ledger.lease.expires_at if self.ledger.lease else self.current.leased_until
+        return min((end for end in (self.current.expires_at, lease) if end), default=None)
+
+
+_LEDGER = TypeAdapter(Ledger)
+_GENERATION = TypeAdapter(Generation)
+
+
+def dump_ledger(ledger: Ledger) -> bytes:
+    """The ledger as JSON."""
+    return _LEDGER.dump_json(ledger, indent=1)
+
+
+def load_ledger(content: bytes) -> Ledger | None:
+    """The ledger from its JSON; None if it can't be read."""
+    try:
+        return _LEDGER.validate_json(content)
+    except ValidationError:
+        return None
+
+
+def dump_manifest(generation: Generation) -> bytes:
+    """The generation's manifest as JSON."""
+    return _GENERATION.dump_json(generation, indent=1)
+
+
+def load_manifest(content: bytes) -> Generation | None:
+    """The generation from its manifest's JSON; None if it can't be read."""
+    try:
+        return _GENERATION.validate_json(content)
+    except ValidationError:
+        return None

@@ -1,0 +1,91 @@
+"""`refresher once`: every source asked once, for init containers and cron."""
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Thread
+from time import monotonic
+
+from refresher.attempt import standing_of
+from refresher.cycle import begin, refresh, tell
+from refresher.due import due
+from refresher.errors import RefresherError
+from refresher.host import now, seed
+from refresher.model import Asset, Clock, Outcome
+from refresher.record import GOOD, Record
+from refresher.report import Log
+from refresher.settings import Settings, SharedParts, assets
+
+log = logging.getLogger("refresher")
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """How one asset stands after its source was asked; `outcome` None: not asked, or no answer in time."""
+
+    record: Record
+    asked: bool
+    outcome: Outcome | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the source was asked and gave nothing good."""
+        return self.asked and (self.outcome is None or self.outcome.result not in GOOD)
+
+
+class Once:
+    """Asks each source once, side by side; things that are made anew only if their renewal is due."""
+
+    def __init__(self, kept: list[Asset], *, clock: Clock, seed: str, notify: bool) -> None:
+        self._clock, self._seed, self._notify = clock, seed, notify
+        self._records = [Record(asset, started_at=clock()) for asset in kept]
+        self._asked: set[str] = set()
+        self._outcomes: dict[str, Outcome] = {}
+
+    def visit(self, *, timeout: timedelta) -> list[Visit]:
+        """Ask all, for at most `timeout` altogether."""
+        deadline = monotonic() + timeout.total_seconds()
+        threads = [Thread(target=self._visit, args=(record,), daemon=True) for record in self._records]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, deadline - monotonic()))
+        return [
+            Visit(record, record.asset.name in self._asked, self._outcomes.get(record.asset.name))
+            for record in self._records
+        ]
+
+    def _visit(self, record: Record) -> None:
+        asset = record.asset
+        try:
+            record.found(begin(asset))
+        except RefresherError as error:
+            log.warning("%s: %s", asset.name, error, extra={"asset": asset.name})
+        if not self._is_wanted(record):
+            return
+        self._asked.add(asset.name)
+        refreshed = refresh(asset, asked=False, clock=self._clock)
+        record.ended(refreshed.outcome, refreshed.holding)
+        if self._notify:
+            tell(asset, clock=self._clock)
+        self._outcomes[asset.name] = refreshed.outcome
+
+    def _is_wanted(self, record: Record) -> bool:
+        """Things made anew are asked for only when they are due."""
+        holding = record.holding
+        if holding.current is None or not holding.current.minted:
+            return True
+        standing = standing_of(record.asset, holding, started_at=self._clock())
+        planned = due(record.asset.refresh, standing, now=self._clock(), seed=self._seed)
+        return planned is not None and planned.at <= self._clock()
+
+
+def once(settings: Settings, *, timeout: timedelta, strict: bool, notify: bool) -> bool:
+    """Ask every source once; whether all required assets are ready now (`strict`: and no source failed)."""
+    log = Log()
+    visits = Once(assets(settings, SharedParts()), clock=now, seed=seed(), notify=notify).visit(timeout=timeout)
+    for visit in visits:
+        if visit.outcome:
+            log.refreshed(visit.outcome, None)
+    ready = all(visit.record.is_ready(now()) for visit in visits if visit.record.asset.required)
+    return ready and not (strict and any(visit.failed for visit in visits))

@@ -1,0 +1,90 @@
+"""An asset's place on the volume: the store with its generations, and the layout that shows one of them."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from refresher.layouts import FileLayout, KubernetesLayout, Layout, LinkLayout, VersionsLayout
+from refresher.ledger import Holding
+from refresher.model import Asset, FilesOnDisk, Generation, LayoutName, StoreName
+from refresher.store import Store
+from refresher.volume import OURS, Directory, explained
+
+STORE = "..refresher"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The open store and layout of one asset."""
+
+    store: Store
+    layout: Layout
+
+    def holding(self) -> Holding:
+        """What is held."""
+        return Holding(current=self.current(), ledger=self.store.ledger())
+
+    def current(self) -> Generation | None:
+        """The generation that readers see; None if there is none, or its manifest can't be read."""
+        number = self.layout.visible()
+        return None if number is None else self.store.generation(number)
+
+    @contextlib.contextmanager
+    def files(self, generation: Generation) -> Iterator[FilesOnDisk]:
+        """The generation's files, to read. Raises OSError if they aren't there."""
+        with self.layout.files(generation.number) as directory:
+            yield FilesOnDisk(directory=directory, files=generation.files)
+
+
+@contextlib.contextmanager
+def opened(asset: Asset) -> Iterator[Place]:
+    """Open the asset's place, made where it is missing. Raises PermanentError or TransientError, saying what to do."""
+    with contextlib.ExitStack() as stack:
+        with explained(asset.directory):
+            place = _open(asset, stack)
+        yield place
+
+
+def _open(asset: Asset, stack: contextlib.ExitStack) -> Place:
+    publish, fsync = asset.publish, asset.publish.fsync
+    volume = stack.enter_context(Directory.at(asset.volume))
+    *above, name = asset.directory.relative_to(asset.volume).parts
+    parent = _descend(volume, above, stack)
+    if publish.layout is LayoutName.LINK:
+        return Place(
+            store := _store(asset, volume, parent, f"{OURS}{name}", stack), LinkLayout(parent, name, store, fsync=fsync)
+        )
+    directory = stack.enter_context(parent.made(name))
+    match publish.layout:
+        case LayoutName.KUBERNETES:
+            store = _store(asset, volume, directory, STORE, stack)
+            return Place(store, KubernetesLayout(directory, store, nudge=publish.nudge, fsync=fsync))
+        case LayoutName.VERSIONS:
+            store = _store(asset, volume, directory, STORE, stack)
+            return Place(store, VersionsLayout(directory, store, fsync=fsync))
+        case LayoutName.FILE:
+            store = _store(asset, volume, parent, f"{OURS}{name}", stack)
+            return Place(store, FileLayout(directory, store, fsync=fsync))
+
+
+def _store(asset: Asset, volume: Directory, beside: Directory, name: str, stack: contextlib.ExitStack) -> Store:
+    if asset.publish.store is StoreName.VOLUME:
+        return Store(_descend(volume, (STORE, asset.name), stack))
+    return Store(stack.enter_context(beside.made(name)))
+
+
+def _descend(start: Directory, parts: tuple[str, ...] | list[str], stack: contextlib.ExitStack) -> Directory:
+    directory = start
+    for part in parts:
+        directory = stack.enter_context(directory.made(part))
+    return directory
+
+
+def state_directory(asset: Asset) -> Path:
+    """Where the asset's store is, for messages and for plans."""
+    if asset.publish.store is StoreName.VOLUME:
+        return asset.volume / STORE / asset.name
+    if asset.publish.layout in {LayoutName.LINK, LayoutName.FILE}:
+        return asset.directory.parent / f"{OURS}{asset.directory.name}"
+    return asset.directory / STORE

@@ -1,0 +1,78 @@
+"""Publishing: a verified candidate becomes the generation that readers see, whole, at once, durably.
+
+The steps, in this order, because a crash can come between any two:
+
+ 1. lock the asset's directory                               (`cycle`, by `Store.locked`)
+ 2. stage into `incoming-…` on the same file system           (`stage`)
+ 3. fsync every file, then the directories
+ 4. write the manifest inside                                 (`Store.keep`)
+ 5. rename to the generation's number, fsync the parent        (`Store.keep`)
+ 6. make the user links that are missing                       (`Layout.show`)
+ 7. swap `..data` by a uniquely named temporary link, fsync     (`Layout.show`)
+ 8. remove user links that lead nowhere now                     (`Layout.show`)
+ 9. close or prune what is retired, after its grace              (`recovery.tidy`)
+
+What the next start finds after a crash at each of them, and does about it, is in `recovery`.
+"""
+
+import os
+
+from refresher.model import Asset, Generation, Verified
+from refresher.place import Place
+from refresher.store import Incoming
+from refresher.volume import Directory, explained
+
+
+def publish(verified: Verified, *, incoming: Incoming, asset: Asset, place: Place) -> Generation:
+    """Steps 3 to 8. Raises TransientError or PermanentError with the old generation still visible."""
+    candidate = verified.candidate
+    generation = Generation(
+        asset=asset.name,
+        number=_next_number(place),
+        revision=candidate.fetched.revision,
+        digest=candidate.digest,
+        files=candidate.files,
+        source=asset.source,
+        checks=asset.checks,
+        minted=candidate.fetched.minted,
+        fetched_at=candidate.now,
+        published_at=candidate.now,
+        valid_from=verified.valid_from,
+        expires_at=verified.expires_at,
+        leased_until=candidate.fetched.lease.expires_at if candidate.fetched.lease else None,
+    )
+    with explained(asset.directory):
+        place.layout.admit(generation.files)
+        # (3)
+        if asset.publish.fsync:
+            _fsync_tree(incoming.files)
+        # (4) (5)
+        place.store.keep(incoming, generation, fsync=asset.publish.fsync)
+        # (6) (7) (8)
+        show(generation, place)
+    return generation
+
+
+def show(generation: Generation, place: Place) -> None:
+    """Lead readers to a kept generation; the one they leave is retired from now on."""
+    previous = place.layout.visible()
+    place.layout.show(generation)
+    if previous is not None and previous != generation.number:
+        place.store.retire(previous)
+
+
+def _next_number(place: Place) -> int:
+    """Numbers only rise, also after a rollback and after the newest generations were pruned."""
+    known = (place.store.ledger().last_generation, place.layout.visible() or 0, *place.store.numbers())
+    return max(known) + 1
+
+
+def _fsync_tree(directory: Directory) -> None:
+    for name in directory.names():
+        if directory.is_directory(name):
+            with directory.child(name) as child:
+                _fsync_tree(child)
+        else:
+            with directory.open(name) as file:
+                os.fsync(file.fileno())
+    directory.fsync()

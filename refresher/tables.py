@@ -1,0 +1,79 @@
+"""Tables for people: how assets stand, and how refreshes ended."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+MARKS = {"published": "✓", "unchanged": "✓", "rejected": "✗", "failed": "✗", "rolled-back": "↶", None: "…"}
+
+
+def status_table(states: Sequence[Mapping[str, Any]], *, now: datetime) -> str:
+    """One line an asset: what is visible, until when, what was told, what comes next."""
+    rows = [
+        (
+            f"{MARKS.get(state['result'], '?')} {state['asset']}",
+            str(state["result"] or "nothing yet"),
+            str(state["generation"] or "-"),
+            _told(state),
+            _span(state["expires_at"], now),
+            f"{_span(state['next_refresh_at'], now)} ({state['why_next']})"
+            if state["next_refresh_at"]
+            else "on request",
+            state["error"] or "",
+        )
+        for state in states
+    ]
+    return table(("ASSET", "LAST", "GENERATION", "TOLD", "EXPIRES", "NEXT", "ERROR"), rows)
+
+
+def outcome_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
+    """One line a refreshed asset."""
+    rows = [
+        (
+            f"{MARKS.get(outcome['result'], '?')} {outcome['asset']}",
+            str(outcome["result"] or "unfinished"),
+            str(outcome["generation"] or "-"),
+            outcome["error"] or "",
+        )
+        for outcome in outcomes
+    ]
+    return table(("ASSET", "RESULT", "GENERATION", "ERROR"), rows)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they have to be; an empty last column is left out."""
+    kept = [column for column in range(len(head)) if any(row[column] for row in rows) or not rows]
+    lines = [[line[column] for column in kept] for line in (head, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(kept))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _told(state: Mapping[str, Any]) -> str:
+    if state["generation"] is None:
+        return "-"
+    return (
+        "yes"
+        if state["notified_generation"] == state["generation"]
+        else f"not yet ({state['notified_generation'] or '-'})"
+    )
+
+
+def _span(moment: str | None, now: datetime) -> str:
+    """`in 3h 20m`, `2m ago`: two units are enough to decide whether to get up."""
+    if moment is None:
+        return "-"
+    seconds = round((datetime.fromisoformat(moment) - now).total_seconds())
+    text = _duration(abs(seconds))
+    return f"in {text}" if seconds >= 0 else f"{text} ago"
+
+
+def _duration(seconds: int) -> str:
+    units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+    parts: list[str] = []
+    for name, size in units:
+        count, seconds = divmod(seconds, size)
+        if count or (name == "s" and not parts):
+            parts.append(f"{count}{name}")
+    return " ".join(parts[:2])

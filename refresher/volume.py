@@ -1,0 +1,244 @@
+"""Directories of the shared volume, held open, so that nothing planted there leads outside.
+
+The main container may write into the volume. So every operation names one part relative to an open directory, no link
+is followed, and nothing that could block (a FIFO, a device) is opened for waiting.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from refresher.errors import PermanentError, RejectedError, TransientError
+
+NAME_BYTES = 255
+"""NAME_MAX of every Linux file system that a volume is on."""
+PATH_BYTES = 1024
+"""Bytes of a whole relative name; leaves room below PATH_MAX (4096) for the volume and the generation."""
+OURS = ".."
+"""Every name that begins so belongs to refresher."""
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """The parts of a relative file name that stays inside its directory. Raises RejectedError for any other."""
+    parts = tuple(name.split("/"))
+    problem = _problem(name, parts)
+    if problem:
+        raise RejectedError(f"the file name {name[:300]!r} {problem}")
+    return parts
+
+
+def _problem(name: str, parts: tuple[str, ...]) -> str | None:
+    if not name.isprintable() or "\\" in name:
+        return "has control characters, backslashes or bytes that are no text"
+    if name.startswith("/"):
+        return "is absolute"
+    if any(part in {"", "."} for part in parts):
+        return "has an empty part"
+    if any(part.startswith(OURS) for part in parts):
+        return "has a part that begins with '..'"
+    if any(len(part.encode()) > NAME_BYTES for part in parts) or len(name.encode()) > PATH_BYTES:
+        return f"is too long (at most {NAME_BYTES} bytes a part, {PATH_BYTES} in all)"
+    return None
+
+
+_ADVICE = {
+    errno.ENOSPC: "the volume is full",
+    errno.EDQUOT: "the volume's quota is used up",
+    errno.EROFS: "the file system is read-only: mount the volume writable in this container",
+    errno.EACCES: "this user may not write here: see fsGroup or the directory's owner",
+    errno.EPERM: "this user may not do that here: changing an owner needs CAP_CHOWN, a group membership in it",
+    errno.EBUSY: "something is mounted there: publish into the directory above it, a mounted file can't be replaced",
+    errno.EXDEV: "it lies on another file system than the volume: both have to be on one",
+    errno.EISDIR: "a directory stands where a link or file has to go",
+    errno.ENOTDIR: "a link or file stands where a directory has to be",
+    errno.ELOOP: "a link stands where a directory or file has to be",
+    errno.EMLINK: "the file system allows no more links",
+}
+_PASSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
+
+
+@contextlib.contextmanager
+def explained(where: Path) -> Iterator[None]:
+    """Turn the system's errors below `where` into TransientError or PermanentError, with what to do about them."""
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, error.strerror or "unknown trouble")
+        kind = TransientError if error.errno in _PASSES else PermanentError
+        raise kind(f"writing to {where} failed ({errno.errorcode.get(error.errno or 0, '?')}): {advice}") from error
+
+
+class Directory:
+    """An open directory. Errors are OSError as the system gives them; `explained` says what to do about them."""
+
+    def __init__(self, fd: int, path: Path) -> None:
+        self.fd, self.path = fd, path
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """Open a directory that the operator named; links on the way to it are his own and are followed."""
+        return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self.fd)
+
+    def child(self, name: str) -> "Directory":
+        """Open the directory `name` in this one; NotADirectoryError if it is a link or anything else."""
+        return Directory(os.open(name, _DIRECTORY, dir_fd=self.fd), self.path / name)
+
+    def made(self, name: str, mode: int = 0o755) -> "Directory":
+        """Open the directory `name`, made first if it is missing; whatever else stands there is refused."""
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, mode, dir_fd=self.fd)
+            child = self.child(name)
+            os.fchmod(child.fd, mode)
+            return child
+        return self.child(name)
+
+    def names(self) -> list[str]:
+        """The names of all entries, in no order."""
+        return os.listdir(self.fd)
+
+    def is_directory(self, name: str) -> bool:
+        """Whether `name` is a directory itself, not a link to one."""
+        status = self.status(name)
+        return status is not None and stat.S_ISDIR(status.st_mode)
+
+    def status(self, name: str) -> os.stat_result | None:
+        """What `name` is, without following it; None if there is nothing."""
+        try:
+            return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def create(self, name: str) -> int:
+        """A descriptor for writing the new file `name`, readable by nobody else."""
+        return os.open(name, _CREATE, 0o600, dir_fd=self.fd)
+
+    def open(self, name: str) -> BinaryIO:
+        """The regular file `name` for reading; PermanentError if it is anything else."""
+        fd = os.open(name, _READ, dir_fd=self.fd)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise PermanentError(f"{self.path / name} is not a regular file")
+        return os.fdopen(fd, "rb", buffering=0)
+
+    def open_nested(self, name: str) -> BinaryIO:
+        """The regular file with the relative name `name`, every part of it inside."""
+        *above, last = parts_of(name)
+        with contextlib.ExitStack() as opened:
+            directory = self
+            for part in above:
+                directory = opened.enter_context(directory.child(part))
+            return directory.open(last)
+
+    def target(self, name: str) -> str | None:
+        """Where the link `name` leads; None if `name` is no link."""
+        try:
+            return os.readlink(name, dir_fd=self.fd)
+        except OSError:
+            return None
+
+    def put_link(self, name: str, target: str) -> None:
+        """Make `name` a link to `target` in one step, whatever file or link it was before."""
+        # A constant temporary name would survive a crash and block every later publish.
+        temporary = f"{OURS}{secrets.token_hex(8)}"
+        os.symlink(target, temporary, dir_fd=self.fd)
+        try:
+            self.rename(temporary, name)
+        except OSError:
+            self.remove(temporary)
+            raise
+
+    def put_file(self, name: str, content: bytes, *, mode: int, fsync: bool = True) -> None:
+        """Make `name` a file with `content` in one step, whatever file or link it was before."""
+        temporary = f"{OURS}{secrets.token_hex(8)}"
+        try:
+            with os.fdopen(self.create(temporary), "wb") as file:
+                file.write(content)
+                os.fchmod(file.fileno(), mode)
+                if fsync:
+                    file.flush()
+                    os.fsync(file.fileno())
+            self.rename(temporary, name)
+        except OSError:
+            self.remove(temporary)
+            raise
+
+    def rename(self, old: str, new: str, *, into: "Directory | None" = None) -> None:
+        """Rename `old` to `new`, in this directory or into another one, replacing a file or link that is there."""
+        os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=(into or self).fd)
+
+    def remove(self, name: str) -> None:
+        """Remove `name`, a directory with all that is in it; a link goes, what it leads to stays."""
+        if self.is_directory(name):
+            self._reopen(name)
+            shutil.rmtree(name, ignore_errors=True, dir_fd=self.fd)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self.fd)
+
+    def chmod_directory(self, name: str, mode: int) -> None:
+        """Set the mode of the directory `name` itself."""
+        with self.child(name) as child:
+            os.fchmod(child.fd, mode)
+
+    def fsync(self) -> None:
+        """Make the names in this directory durable."""
+        os.fsync(self.fd)
+
+    def free_bytes(self) -> int:
+        """What can still be written to this file system without special rights."""
+        facts = os.fstatvfs(self.fd)
+        return facts.f_bavail * facts.f_frsize
+
+    def _reopen(self, name: str) -> None:
+        with contextlib.suppress(OSError):
+            self.chmod_directory(name, 0o700)
+
+
+@contextlib.contextmanager
+def locked(directory: Directory, name: str, *, within: float) -> Iterator[None]:
+    """Hold the lock file `name` of `directory`; TransientError if somebody else has it for `within` seconds.
+
+    The lock is the kernel's (flock): it ends with the process, so that a kill leaves nothing to clear. Waiting is
+    bounded, because whoever can read the file can hold the lock too.
+    """
+    fd = os.open(
+        name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=directory.fd
+    )
+    try:
+        deadline = time.monotonic() + within
+        while not _try_lock(fd):
+            if time.monotonic() > deadline:
+                raise TransientError(f"another refresher is writing to {directory.path}")
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,121 @@
+"""The real process, as a pod would run it, and what a person would ask it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+
+from refresher.demo.process import end, free_port
+from tests.waiting import until
+
+http = urllib3.PoolManager(retries=False, timeout=30)
+
+
+class Sidecar:
+    """`python -m refresher run` on a configuration, in a directory of its own."""
+
+    def __init__(self, directory: Path, configuration: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+        self.directory, self.environment = directory, environment
+        self.port, self.probes_port = free_port(), free_port()
+        self.volume = directory / "shared"
+        self.volume.mkdir(exist_ok=True)
+        self.log = directory / "sidecar.log"
+        self.config = directory / "refresher.yaml"
+        listeners = {
+            "volume": str(self.volume),
+            "control": {"listen": f"127.0.0.1:{self.port}"},
+            "probes": {"listen": f"127.0.0.1:{self.probes_port}"},
+        }
+        self.config.write_text(yaml.safe_dump({**listeners, **configuration}))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process, and return once it answers."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._argv("run"), stderr=log, stdout=log, env=self.environment_of_process()
+            )
+        until(self.answers, within=30)
+
+    def answers(self) -> bool:
+        """Whether the probes listener answers. Fails the test if the process has ended."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.logged()
+        try:
+            return http.request("GET", f"http://127.0.0.1:{self.probes_port}/livez").status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    def stop(self) -> int:
+        """Ask it to end, and answer its exit code."""
+        assert self.process is not None
+        end(self.process)
+        return self.process.returncode
+
+    def kill(self) -> None:
+        """End it without a warning."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Another command of refresher's on the same configuration."""
+        return subprocess.run(
+            self._argv(*words),
+            capture_output=True,
+            text=True,
+            env=self.environment_of_process(),
+            timeout=60,
+            check=False,
+        )
+
+    def ask(self, method: str, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+        """A call of the local API."""
+        return http.request(method, f"http://127.0.0.1:{self.port}{path}", headers=headers)
+
+    def state(self, asset: str) -> dict[str, Any]:
+        """How the asset stands."""
+        document: dict[str, Any] = self.ask("GET", f"/assets/{asset}").json()
+        return document
+
+    def metrics(self) -> str:
+        """The metrics as Prometheus would read them."""
+        return http.request("GET", f"http://127.0.0.1:{self.probes_port}/metrics").data.decode()
+
+    def logged(self) -> str:
+        """Everything it wrote so far."""
+        return self.log.read_text()
+
+    def logged_lines(self) -> list[dict[str, Any]]:
+        """The same as records."""
+        return [json.loads(line) for line in self.logged().splitlines()]
+
+    def _argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "refresher", *words, "-c", str(self.config)]
+
+    def environment_of_process(self) -> dict[str, str]:
+        """What the process gets to see, without what this machine happens to say about the servers."""
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("VAULT_", "AWS_", "REFRESHER_"))
+        }
+        return {**kept, **self.environment}
+
+
+@contextmanager
+def running(directory: Path, configuration: Mapping[str, Any], **environment: str) -> Iterator[Sidecar]:
+    """A sidecar that runs until the context ends, however often the test restarts it."""
+    sidecar = Sidecar(directory, configuration, environment)
+    sidecar.start()
+    try:
+        yield sidecar
+    finally:
+        if sidecar.process is not None and sidecar.process.poll() is None:
+            sidecar.stop()

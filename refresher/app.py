@@ -3,6 +3,7 @@
 import logging
 import signal
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import timedelta
 from threading import Event
@@ -88,6 +89,14 @@ class Sidecar:
     def request(self, asset: str) -> Request:
         """Ask for a refresh now. KeyError for an unknown name."""
         return self._keepers[asset].request()
+
+    def go_back(self, asset: str, *, to: int | None) -> Future[None]:
+        """Put an earlier generation back and pin it. KeyError for an unknown name."""
+        return self._keepers[asset].go_back(to=to)
+
+    def unpin(self, asset: str) -> Future[None]:
+        """Follow the source again. KeyError for an unknown name."""
+        return self._keepers[asset].unpin()
 
     def alive(self) -> bool:
         """Whether the scheduler's loop runs."""

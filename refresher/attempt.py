@@ -3,7 +3,7 @@
 import logging
 import traceback
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import perf_counter
@@ -63,9 +63,15 @@ class Attempt:
         digests = {name: file.digest for name, file in self.current.files.items()}
         return Held(revision=revision, digests=digests, lease=self.ledger.lease)
 
-    def shown(self, place: Place) -> AbstractContextManager[FileSet | None]:
-        """What readers see now, for verifiers to compare with."""
-        return place.files(self.current) if self.current else nullcontext()
+    @contextmanager
+    def shown(self, place: Place) -> Iterator[FileSet | None]:
+        """What readers see now, for verifiers to compare with; None if somebody removed it."""
+        with ExitStack() as opened:
+            files = None
+            if self.current:
+                with suppress(OSError):
+                    files = opened.enter_context(place.files(self.current))
+            yield files
 
     def is_current(self, candidate: Candidate) -> bool:
         """Whether readers see this content already, verified in the way that is asked for now."""
@@ -114,7 +120,8 @@ class Attempt:
         """Readers see the new generation."""
         pinned, lease = self.ledger.pinned and generation.number, candidate.fetched.lease
         self.current = generation
-        self.ledger = replace(self.ledger, last_generation=generation.number, seen=None, pinned=pinned, lease=lease)
+        number = generation.number
+        self.ledger = replace(self.ledger, last_generation=number, shown=number, seen=None, pinned=pinned, lease=lease)
         return self.ended(Result.PUBLISHED, candidate=candidate)
 
     @contextmanager

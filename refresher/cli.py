@@ -44,6 +44,7 @@ Config = Annotated[
 Source = Annotated[str | None, typer.Option(help="A source URL, for one asset without a configuration file.")]
 Directory = Annotated[Path | None, typer.Option(help="Where to publish what --source names.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")]
+Asset = Annotated[str, typer.Argument(metavar="ASSET", show_default=False)]
 Assets = Annotated[list[str] | None, typer.Argument(metavar="[ASSET]...", show_default=False)]
 
 
@@ -154,6 +155,20 @@ def status(assets: Assets = None, config: Config = None, *, as_json: Json = Fals
 
 
 @app.command()
+def rollback(
+    asset: Asset, config: Config = None, *, to: Annotated[int | None, typer.Option(min=1, help="Which one.")] = None
+) -> None:
+    """Put an earlier kept generation back, and pin it."""
+    _by_hand(config, f"/rollback/{quote(asset, safe='')}" + (f"?to={to}" if to is not None else ""))
+
+
+@app.command()
+def unpin(asset: Asset, config: Config = None) -> None:
+    """Follow the source again."""
+    _by_hand(config, f"/unpin/{quote(asset, safe='')}")
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
     from refresher.settings.schema import schema as schema_of_settings
@@ -167,6 +182,16 @@ def demo(*, rotations: Annotated[int, typer.Option(min=0, help="How many to show
     from refresher.demo.show import show
 
     raise typer.Exit(show(rotations=rotations))
+
+
+def _by_hand(config: Path | None, path: str) -> None:
+    from refresher.tables import outcome_table
+
+    with _reporting_bad_configuration(), _reporting_unreachable():
+        status, answer = _client(config).post(path, timeout=60)
+    if status >= 300:
+        _fail(NOT_UP_TO_DATE, _reason(answer))
+    print(outcome_table([answer]))
 
 
 def _path(config: Path | None) -> Path:
@@ -202,8 +227,14 @@ def _documents(answer: Any) -> list[dict[str, Any]]:
         return list(answer["assets"])
     if isinstance(answer, dict) and "asset" in answer:
         return [answer]
-    return _fail(
-        NOT_UP_TO_DATE, str(answer.get("detail") or answer.get("title")) if isinstance(answer, dict) else "no answer"
+    return _fail(NOT_UP_TO_DATE, _reason(answer))
+
+
+def _reason(problem: Any) -> str:
+    return (
+        str(problem.get("detail") or problem.get("title"))
+        if isinstance(problem, dict)
+        else "no answer that makes sense"
     )
 
 

@@ -6,7 +6,7 @@ that they can be killed anywhere and called again.
 
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from refresher.attempt import Attempt
@@ -24,6 +24,7 @@ from refresher.rollback import roll_back
 from refresher.stage import stage
 from refresher.store import Incoming
 from refresher.verify import verify
+from refresher.volume import explained
 
 log = logging.getLogger("refresher")
 
@@ -74,16 +75,17 @@ def _publish(candidate: Candidate, incoming: Incoming, attempt: Attempt, place: 
     with attempt.step("verify"), attempt.refusing(candidate.fetched, digest=candidate.digest):
         verified = verify(candidate, attempt.asset.verifiers)
     with attempt.step("publish"):
-        generation = publish(verified, incoming=incoming, asset=attempt.asset, place=place)
+        generation = publish(verified, incoming=incoming, asset=attempt.asset, place=place, clock=attempt.clock)
     return attempt.published(generation, candidate)
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What became of a telling, and what is held after it: the app may have had it rolled back."""
+    """What became of a telling, and what is held after it; `rolled_back` if the app refused it and had it put back."""
 
     tellings: list[Telling]
     holding: Holding
+    rolled_back: Outcome | None = None
 
 
 def tell(asset: Asset, *, clock: Clock) -> Told:
@@ -100,9 +102,31 @@ def tell(asset: Asset, *, clock: Clock) -> Told:
         for telling in tell_each(asset, holding.current, holding.ledger, now=clock()):
             _remember_telling(asset, place, telling)
             tellings.append(telling)
-        if asset.on_reject is OnReject.ROLLBACK and any(one.result == "rejected" for one in tellings):
-            _go_back(asset, place, holding.current, tellings, clock)
-        return Told(tellings, place.holding())
+        refusal = next((one for one in tellings if one.result == "rejected"), None)
+        if refusal is None or asset.on_reject is OnReject.KEEP:
+            return Told(tellings, place.holding())
+        rolled_back = _obey(asset, place, holding.current, refusal, clock)
+        return Told(tellings, place.holding(), rolled_back)
+
+
+def go_back(asset: Asset, *, to: int | None, clock: Clock) -> Refreshed:
+    """Put the kept generation `to` (None: the one before) back by hand, and pin it.
+
+    Raises PermanentError if that generation can't be used, TransientError if the volume can't be written to now.
+    """
+    with opened(asset) as place, place.store.locked():
+        outcome = _roll_back(asset, place, to=to, pin=True, clock=clock, error=None)
+        return Refreshed(outcome, place.holding())
+
+
+def unpin(asset: Asset) -> Holding:
+    """Follow the source again. Raises RefresherError if the volume can't be written to."""
+    with opened(asset) as place, place.store.locked():
+        holding = place.holding()
+        ledger = replace(holding.ledger, pinned=None)
+        with explained(asset.directory):
+            place.store.remember(ledger, fsync=asset.publish.fsync)
+        return replace(holding, ledger=ledger)
 
 
 def begin(asset: Asset) -> Holding:
@@ -125,14 +149,28 @@ def _remember_telling(asset: Asset, place: Place, telling: Telling) -> None:
             place.store.remember(ledger, fsync=asset.publish.fsync)
 
 
-def _go_back(asset: Asset, place: Place, refused: Generation, tellings: list[Telling], clock: Clock) -> None:
-    reason = next(one.error for one in tellings if one.result == "rejected")
+def _obey(asset: Asset, place: Place, refused: Generation, telling: Telling, clock: Clock) -> Outcome | None:
+    """Remember that the app can't use this content, and put the previous one back, if that can still be used."""
+    reason = f"the app: {telling.error}"
+    refusal = Refusal(revision=refused.revision, digest=refused.digest, checks=asset.checks, reason=reason)
     with place.store.locked():
-        refusal = Refusal(
-            revision=refused.revision, digest=refused.digest, checks=asset.checks, reason=f"the app: {reason}"
-        )
         place.store.remember(place.store.ledger().with_refusal(refusal), fsync=asset.publish.fsync)
         try:
-            roll_back(asset, place, to=None, pin=False, now=clock())
+            return _roll_back(asset, place, to=None, pin=False, clock=clock, error=reason)
         except PermanentError as error:
             log.warning("%s: the app refused generation %d, and it stays: %s", asset.name, refused.number, error)
+            return None
+
+
+def _roll_back(asset: Asset, place: Place, *, to: int | None, pin: bool, clock: Clock, error: str | None) -> Outcome:
+    started_at = clock()
+    generation = roll_back(asset, place, to=to, pin=pin, now=started_at)
+    return Outcome(
+        asset=asset.name,
+        result=Result.ROLLED_BACK,
+        started_at=started_at,
+        finished_at=clock(),
+        generation=generation.number,
+        revision=generation.revision,
+        error=error,
+    )

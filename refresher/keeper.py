@@ -1,32 +1,20 @@
 """Keeps one asset fresh: decides when, runs the cycle, has the app told, and answers those who asked."""
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import count
 from threading import Lock
-from typing import Protocol
 
-from refresher.cycle import begin, refresh, tidy
-from refresher.due import Due, due
+from refresher.cycle import begin, go_back, refresh, tidy, unpin
+from refresher.due import due
 from refresher.errors import RefresherError
 from refresher.model import Asset, AssetState, Clock, Outcome, Result
-from refresher.notify import Telling
 from refresher.record import Record
-from refresher.teller import Clockwork, Teller
+from refresher.teller import Clockwork, Reporter, Teller
 
 log = logging.getLogger("refresher")
-
-
-class Reporter(Protocol):
-    """Hears of everything that happens: the log and the metrics."""
-
-    def refreshed(self, outcome: Outcome, due: Due | None) -> None:
-        """A refresh ended; the next one is due then."""
-        ...
-
-    def told(self, asset: Asset, telling: Telling) -> None:
-        """One attempt to tell ended."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +32,12 @@ class Keeper:
         self.asset = asset
         self._clockwork, self._clock, self._seed, self._reporter = clockwork, clock, seed, reporter
         self._record = Record(asset, started_at=clock())
-        self._teller = Teller(self._record, clockwork=clockwork, clock=clock, seed=seed, report=reporter.told)
+        self._teller = Teller(self._record, clockwork=clockwork, clock=clock, seed=seed, reporter=reporter)
         self._lock = Lock()
         self._waiting: Request | None = None
         self._running: Request | None = None
         self._wanted = False
+        self._wishes = count()
 
     def start(self) -> None:
         """Use what is on the volume, have the app told of it, and arm the first refresh. Nothing is fetched for it."""
@@ -77,6 +66,26 @@ class Keeper:
         with self._lock:
             self._wanted = True
         self._clockwork.at(self._key, self._clock(), self._refresh)
+
+    def go_back(self, *, to: int | None) -> Future[None]:
+        """Put an earlier generation back and pin it; the future has the error if that isn't possible."""
+
+        def act() -> None:
+            back = go_back(self.asset, to=to, clock=self._clock)
+            if back.holding:
+                self._record.rolled_back(back.outcome, back.holding)
+            self._reporter.refreshed(back.outcome, None)
+
+        return self._by_hand(act)
+
+    def unpin(self) -> Future[None]:
+        """Follow the source again, and look at it now."""
+
+        def act() -> None:
+            self._record.holds(unpin(self.asset))
+            self.look_now()
+
+        return self._by_hand(act)
 
     def state(self) -> AssetState:
         """How the asset stands."""
@@ -116,6 +125,24 @@ class Keeper:
             # What somebody wants is armed for now already, and the latest call would win over it.
             if planned and not self._wanted:
                 self._clockwork.at(self._key, planned.at, self._refresh)
+
+    def _by_hand(self, act: Callable[[], None]) -> Future[None]:
+        done: Future[None] = Future()
+
+        def action() -> None:
+            try:
+                act()
+            except Exception as error:  # noqa: BLE001 - whoever asked gets it
+                done.set_exception(error)
+                return
+            self._arm()
+            done.set_result(None)
+            self._teller.tell()
+            self._tidy()
+
+        # A key of its own: the latest call for a key wins, and nobody's wish may be lost to another's.
+        self._clockwork.at(f"by hand {next(self._wishes)} {self.asset.name}", self._clock(), action)
+        return done
 
     def _tidy(self) -> None:
         try:

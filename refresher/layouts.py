@@ -8,7 +8,6 @@ watches.
 
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -16,14 +15,13 @@ from typing import Protocol
 from refresher.contract import StagedFile
 from refresher.errors import PermanentError, RejectedError
 from refresher.model import Generation
-from refresher.store import FILES, Store, directory_name
-from refresher.volume import OURS, Directory
+from refresher.store import FILES, Store, directory_name, number_in
+from refresher.volume import Directory
 
 DATA = "..data"
-CURRENT = "current"
 
-_TARGET = re.compile(r"(?:.*/)?(\d{8,})/files")
-_VERSION = re.compile(r"[1-9]\d{0,18}")
+_TARGET = re.compile(rf"(?:.*/)?([0-9]+)/{FILES}")
+_VERSION = re.compile(r"[1-9][0-9]{0,18}")
 
 
 class Layout(Protocol):
@@ -31,6 +29,10 @@ class Layout(Protocol):
 
     def visible(self) -> int | None:
         """The number of the generation that readers see; None if there is none."""
+        ...
+
+    def highest(self) -> int:
+        """The highest number that readers see, ours or not; 0 if they see none. The next generation's is above it."""
         ...
 
     def files(self, number: int) -> Directory:
@@ -71,6 +73,10 @@ class KubernetesLayout:
         """The number that `..data` leads to."""
         return _number_in(self.directory.target(DATA))
 
+    def highest(self) -> int:
+        """The number that `..data` leads to."""
+        return self.visible() or 0
+
     def files(self, number: int) -> Directory:
         """The files in the store."""
         return self.store.files(number)
@@ -86,14 +92,15 @@ class KubernetesLayout:
         target = _relative(self.directory.path, self.store, generation.number)
         # (6)
         missing = [name for name in names if self.directory.target(name) != f"{DATA}/{name}"]
-        for name in missing:
-            self.directory.put_link(name, f"{DATA}/{name}")
+        self._link(missing)
         if missing and self.fsync:
             self.directory.fsync()
         # (7)
         if self.directory.target(DATA) != target:
-            self.directory.put_link(DATA, target)
-            self._nudge([name for name in names if name not in missing])
+            self.store.make_way(DATA, inside=self.directory)
+            self.store.directory.put_link(DATA, target, into=self.directory)
+            if self.nudge:
+                self._link([name for name in names if name not in missing])
             if self.fsync:
                 self.directory.fsync()
         # (8)
@@ -104,10 +111,9 @@ class KubernetesLayout:
     def withdraw(self, number: int) -> None:
         """Nothing leads to a retired generation already."""
 
-    def _nudge(self, names: list[str]) -> None:
-        if self.nudge:
-            for name in names:
-                self.directory.put_link(name, f"{DATA}/{name}")
+    def _link(self, names: list[str]) -> None:
+        for name in names:
+            self.store.directory.put_link(name, f"{DATA}/{name}", into=self.directory)
 
 
 class LinkLayout:
@@ -119,6 +125,10 @@ class LinkLayout:
     def visible(self) -> int | None:
         """The number that the link leads to."""
         return _number_in(self.parent.target(self.name))
+
+    def highest(self) -> int:
+        """The number that the link leads to."""
+        return self.visible() or 0
 
     def files(self, number: int) -> Directory:
         """The files in the store."""
@@ -132,7 +142,7 @@ class LinkLayout:
         """(7) the swap; there is nothing to do before and after it."""
         target = _relative(self.parent.path, self.store, generation.number)
         if self.parent.target(self.name) != target:
-            self.parent.put_link(self.name, target)
+            self.store.directory.put_link(self.name, target, into=self.parent)
             if self.fsync:
                 self.parent.fsync()
 
@@ -147,10 +157,12 @@ class FileLayout:
         self.directory, self.store, self.fsync = directory, store, fsync
 
     def visible(self) -> int | None:
-        """The generation that the visible file belongs to; if it's none's, the one that was shown last."""
-        return next(filter(self._is_shown, reversed(self.store.numbers())), None) or _number_in(
-            f"{self.store.directory.target(CURRENT)}/{FILES}"
-        )
+        """The newest generation whose file is in sight."""
+        return next(filter(self._is_shown, reversed(self.store.numbers())), None)
+
+    def highest(self) -> int:
+        """The newest generation whose file is in sight."""
+        return self.visible() or 0
 
     def files(self, number: int) -> Directory:
         """The files in the store."""
@@ -158,51 +170,45 @@ class FileLayout:
 
     def admit(self, files: Mapping[str, StagedFile]) -> None:
         """Only one file can be replaced at once, and no directory by a file."""
-        if len(files) != 1 or "/" in next(iter(files)):
-            raise RejectedError(f"the layout `file` shows one file, and these are {len(files)}: choose another layout")
-        if self.directory.is_directory(next(iter(files))):
-            raise PermanentError(f"{self.directory.path / next(iter(files))} is a directory, where a file has to go")
+        (name, *others) = files
+        if others or "/" in name:
+            raise RejectedError(f"the layout `file` shows one file, and {name} is more: choose another layout")
+        if self.directory.is_directory(name):
+            raise PermanentError(f"{self.directory.path / name} is a directory, where a file has to go")
 
     def show(self, generation: Generation) -> None:
-        """(7) the rename, (8) the file of another name that was shown before."""
+        """(7) the rename, (8) files of another name that were shown before."""
         (name,) = generation.files
-        previous = self.visible()
         # (7)
         if not self._is_shown(generation.number):
-            self._place(generation.number, name)
-        if self.store.directory.target(CURRENT) != directory_name(generation.number):
-            self.store.directory.put_link(CURRENT, directory_name(generation.number))
+            with self.store.files(generation.number) as files:
+                self.store.directory.put_hard_link(name, files, into=self.directory)
+            if self.fsync:
+                self.directory.fsync()
         # (8)
-        if previous and previous != generation.number and self._is_shown(previous):
-            self.directory.remove(self._name(previous))
+        for number in self.store.numbers():
+            if self._name(number) != name and self._is_shown(number):
+                self.directory.remove(self._name(number))
 
     def withdraw(self, number: int) -> None:
         """Nothing leads to a retired generation already."""
 
-    def _place(self, number: int, name: str) -> None:
-        temporary = f"{OURS}{secrets.token_hex(8)}"
-        with self.store.files(number) as files:
-            os.link(name, temporary, src_dir_fd=files.fd, dst_dir_fd=self.directory.fd, follow_symlinks=False)
-        try:
-            self.directory.rename(temporary, name)
-        except OSError:
-            self.directory.remove(temporary)
-            raise
-        if self.fsync:
-            self.directory.fsync()
-
     def _name(self, number: int) -> str:
         found = self.store.generation(number)
-        return next(iter(found.files)) if found else ""
+        names = list(found.files) if found else []
+        return names[0] if len(names) == 1 and "/" not in names[0] else ""
 
     def _is_shown(self, number: int) -> bool:
         name = self._name(number)
         shown = self.directory.status(name) if name else None
         if shown is None:
             return False
-        with self.store.files(number) as files:
-            kept = files.status(name)
-        return kept is not None and (kept.st_dev, kept.st_ino) == (shown.st_dev, shown.st_ino)
+        try:
+            with self.store.files(number) as files:
+                kept = files.status(name)
+        except OSError:
+            return False
+        return kept is not None and os.path.samestat(kept, shown)
 
 
 class VersionsLayout:
@@ -214,6 +220,10 @@ class VersionsLayout:
     def visible(self) -> int | None:
         """The highest number that is in sight and ours."""
         return max(self._shown(), default=None)
+
+    def highest(self) -> int:
+        """The highest number in sight: somebody else's above ours would hide it from every reader."""
+        return max(self._numbers(), default=0)
 
     def files(self, number: int) -> Directory:
         """The files, in sight or in the store."""
@@ -227,22 +237,34 @@ class VersionsLayout:
 
     def show(self, generation: Generation) -> None:
         """(7) the generation comes into sight by one rename, (8) higher ones go the same way."""
+        shown = self._shown()
         # (7)
-        if generation.number not in self._shown():
+        if generation.number not in shown:
             self._move(generation.number, self._into_sight)
         # (8)
-        for number in self._shown():
+        for number in shown:
             if number > generation.number:
-                self.withdraw(number)
+                self._move(number, self._out_of_sight)
 
     def withdraw(self, number: int) -> None:
         """Take a generation back into the store."""
         if number in self._shown():
             self._move(number, self._out_of_sight)
 
+    def _numbers(self) -> list[int]:
+        return [int(name) for name in self.directory.names() if _VERSION.fullmatch(name)]
+
     def _shown(self) -> list[int]:
         kept = set(self.store.numbers())
-        return [int(name) for name in self.directory.names() if _VERSION.fullmatch(name) and int(name) in kept]
+        return [number for number in self._numbers() if number in kept and self._is_moved(number)]
+
+    def _is_moved(self, number: int) -> bool:
+        # A directory of that number that was never in the store is somebody else's.
+        try:
+            with self.store.directory.child(directory_name(number)) as kept:
+                return kept.status(FILES) is None and self.directory.is_directory(str(number))
+        except OSError:
+            return False
 
     def _move(self, number: int, move: Callable[[int, Directory], None]) -> None:
         with self.store.directory.child(directory_name(number)) as kept:
@@ -264,4 +286,4 @@ def _relative(start: Path, store: Store, number: int) -> str:
 
 def _number_in(target: str | None) -> int | None:
     match = _TARGET.fullmatch(target) if target else None
-    return int(match[1]) if match else None
+    return number_in(match[1]) if match else None

@@ -5,7 +5,7 @@ holds what is not content: who has been told what, which revisions were refused,
 It is written only when it changed. Losing it costs a repeated telling and a repeated refusal, never a file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
@@ -13,7 +13,9 @@ from typing import Self
 from pydantic import TypeAdapter, ValidationError
 
 from refresher.contract import Lease
+from refresher.errors import RejectedError
 from refresher.model import Generation, Outcome
+from refresher.volume import parts_of
 
 REMEMBERED_REFUSALS = 20
 """Refusals beyond the newest 20 are forgotten; a source that goes back further is checked again."""
@@ -49,9 +51,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """What is remembered about one asset. `last_generation` is the highest number ever given."""
+    """What is remembered about one asset.
+
+    `last_generation` is the highest number ever given, `shown` the one that readers were led to last.
+    """
 
     last_generation: int = 0
+    shown: int | None = None
     told: Mapping[str, Told] = field(default_factory=dict)
     refused: tuple[Refusal, ...] = ()
     seen: Seen | None = None
@@ -109,9 +115,15 @@ def dump_ledger(ledger: Ledger) -> bytes:
 def load_ledger(content: bytes) -> Ledger | None:
     """The ledger from its JSON; None if it can't be read."""
     try:
-        return _LEDGER.validate_json(content)
-    except ValidationError:
+        ledger = _LEDGER.validate_json(content)
+        moments = [told.at for told in ledger.told.values()]
+        if ledger.lease:
+            moments += [ledger.lease.granted_at, ledger.lease.expires_at]
+        if ledger.outcome:
+            moments += [ledger.outcome.started_at, ledger.outcome.finished_at]
+    except (ValidationError, OverflowError):
         return None
+    return ledger if _aware(moments) else None
 
 
 def dump_manifest(generation: Generation) -> bytes:
@@ -120,8 +132,16 @@ def dump_manifest(generation: Generation) -> bytes:
 
 
 def load_manifest(content: bytes) -> Generation | None:
-    """The generation from its manifest's JSON; None if it can't be read."""
+    """The generation from its manifest's JSON; None if it can't be read, or names files that nobody could publish."""
     try:
-        return _GENERATION.validate_json(content)
-    except ValidationError:
+        found = _GENERATION.validate_json(content)
+        # The main container may have written it: a name such as `../../etc/passwd` must not get any further.
+        names = [parts_of(name) for name in found.files]
+    except (ValidationError, RejectedError):
         return None
+    moments = (found.fetched_at, found.published_at, found.valid_from, found.expires_at, found.leased_until)
+    return found if names and _aware(moments) else None
+
+
+def _aware(moments: Iterable[datetime | None]) -> bool:
+    return all(moment.tzinfo is not None for moment in moments if moment)

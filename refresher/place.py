@@ -1,6 +1,7 @@
 """An asset's place on the volume: the store with its generations, and the layout that shows one of them."""
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from refresher.store import Store
 from refresher.volume import OURS, Directory, explained
 
 STORE = "..refresher"
+
+_NO_DIRECTORY = frozenset({errno.ENOTDIR, errno.ELOOP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +44,20 @@ class Place:
 def opened(asset: Asset) -> Iterator[Place]:
     """Open the asset's place, made where it is missing. Raises PermanentError or TransientError, saying what to do."""
     with contextlib.ExitStack() as stack:
-        with explained(asset.directory):
-            place = _open(asset, stack)
-        yield place
+        stack.enter_context(explained(asset.directory))
+        yield _open(asset, stack)
 
 
 def _open(asset: Asset, stack: contextlib.ExitStack) -> Place:
     publish, fsync = asset.publish, asset.publish.fsync
     volume = stack.enter_context(Directory.at(asset.volume))
     *above, name = asset.directory.relative_to(asset.volume).parts
-    parent = _descend(volume, above, stack)
+    parent = _descend(volume, above, stack, fsync=fsync)
     if publish.layout is LayoutName.LINK:
         return Place(
             store := _store(asset, volume, parent, f"{OURS}{name}", stack), LinkLayout(parent, name, store, fsync=fsync)
         )
-    directory = stack.enter_context(parent.made(name))
+    directory = stack.enter_context(_reached(parent, name, fsync=fsync))
     match publish.layout:
         case LayoutName.KUBERNETES:
             store = _store(asset, volume, directory, STORE, stack)
@@ -69,16 +71,34 @@ def _open(asset: Asset, stack: contextlib.ExitStack) -> Place:
 
 
 def _store(asset: Asset, volume: Directory, beside: Directory, name: str, stack: contextlib.ExitStack) -> Store:
+    fsync = asset.publish.fsync
     if asset.publish.store is StoreName.VOLUME:
-        return Store(_descend(volume, (STORE, asset.name), stack))
-    return Store(stack.enter_context(beside.made(name)))
+        return Store(_descend(volume, (STORE, asset.name), stack, fsync=fsync))
+    return Store(_descend(beside, (name,), stack, fsync=fsync))
 
 
-def _descend(start: Directory, parts: tuple[str, ...] | list[str], stack: contextlib.ExitStack) -> Directory:
+def _descend(
+    start: Directory, parts: tuple[str, ...] | list[str], stack: contextlib.ExitStack, *, fsync: bool
+) -> Directory:
     directory = start
     for part in parts:
-        directory = stack.enter_context(directory.made(part))
+        directory = stack.enter_context(_reached(directory, part, fsync=fsync))
     return directory
+
+
+def _reached(parent: Directory, name: str, *, fsync: bool) -> Directory:
+    try:
+        return parent.child(name)
+    except OSError as error:
+        if name.startswith(OURS) and error.errno in _NO_DIRECTORY:
+            parent.remove(name)
+        elif error.errno != errno.ENOENT:
+            raise
+    with parent.made(name):
+        # Once, so that a power cut can't take the whole directory with all that was published in it.
+        if fsync:
+            parent.fsync()
+    return parent.child(name)
 
 
 def state_directory(asset: Asset) -> Path:

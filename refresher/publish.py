@@ -15,15 +15,19 @@ The steps, in this order, because a crash can come between any two:
 What the next start finds after a crash at each of them, and does about it, is in `recovery`.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
+from datetime import datetime
 
-from refresher.model import Asset, Generation, Verified
+from refresher.errors import PermanentError, RefresherError
+from refresher.model import Asset, Clock, Generation, Verified
 from refresher.place import Place
-from refresher.store import Incoming
+from refresher.store import LARGEST, Incoming
 from refresher.volume import Directory, explained
 
 
-def publish(verified: Verified, *, incoming: Incoming, asset: Asset, place: Place) -> Generation:
+def publish(verified: Verified, *, incoming: Incoming, asset: Asset, place: Place, clock: Clock) -> Generation:
     """Steps 3 to 8. Raises TransientError or PermanentError with the old generation still visible."""
     candidate = verified.candidate
     generation = Generation(
@@ -36,7 +40,7 @@ def publish(verified: Verified, *, incoming: Incoming, asset: Asset, place: Plac
         checks=asset.checks,
         minted=candidate.fetched.minted,
         fetched_at=candidate.now,
-        published_at=candidate.now,
+        published_at=clock(),
         valid_from=verified.valid_from,
         expires_at=verified.expires_at,
         leased_until=candidate.fetched.lease.expires_at if candidate.fetched.lease else None,
@@ -49,22 +53,39 @@ def publish(verified: Verified, *, incoming: Incoming, asset: Asset, place: Plac
         # (4) (5)
         place.store.keep(incoming, generation, fsync=asset.publish.fsync)
         # (6) (7) (8)
-        show(generation, place)
+        with _dropped_unless_shown(generation, place):
+            show(generation, place, now=clock())
     return generation
 
 
-def show(generation: Generation, place: Place) -> None:
+def show(generation: Generation, place: Place, *, now: datetime) -> None:
     """Lead readers to a kept generation; the one they leave is retired from now on."""
     previous = place.layout.visible()
     place.layout.show(generation)
     if previous is not None and previous != generation.number:
-        place.store.retire(previous)
+        place.store.retire(previous, now=now)
+
+
+@contextlib.contextmanager
+def _dropped_unless_shown(generation: Generation, place: Place) -> Iterator[None]:
+    previous = place.current()
+    try:
+        yield
+    except (OSError, RefresherError):
+        # A disk that is full at this point is full at the next try too, and each would leave a generation behind.
+        if place.layout.visible() != generation.number:
+            place.store.drop(generation.number)
+            if previous:
+                place.layout.show(previous)
+        raise
 
 
 def _next_number(place: Place) -> int:
     """Numbers only rise, also after a rollback and after the newest generations were pruned."""
-    known = (place.store.ledger().last_generation, place.layout.visible() or 0, *place.store.numbers())
-    return max(known) + 1
+    number = max(place.store.ledger().last_generation, place.layout.highest(), *place.store.numbers(), 0) + 1
+    if number > LARGEST:
+        raise PermanentError(f"{place.store.directory.path.parent} shows a number that refresher never gave: remove it")
+    return number
 
 
 def _fsync_tree(directory: Directory) -> None:

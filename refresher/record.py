@@ -83,6 +83,12 @@ class Record:
             self._history.append(outcome)
             self._last_success_at = outcome.finished_at if good else self._last_success_at
 
+    def rolled_back(self, outcome: Outcome, holding: Holding) -> None:
+        """Note that an earlier generation was put back."""
+        self.holds(holding)
+        with self._lock:
+            self._history.append(outcome)
+
     def planned(self, due: Due | None) -> None:
         """Note when the next refresh is due."""
         with self._lock:

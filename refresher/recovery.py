@@ -6,20 +6,19 @@
 | 5, 6 | a generation that was never visible | pruned: its source is asked again |
 | 7 | new content visible, stale links perhaps, nobody told | links repaired; the ledger says who hasn't been told |
 | telling | told of 6 while 7 is visible | told of 7, perhaps again |
+| a rollback, before 7 | a pin on 6 while 7 is visible | the pin is taken off: that rollback never happened |
 
-Nothing here removes or changes what readers see, unless it is broken.
+What readers see is never removed. If it is damaged, it isn't believed any more, and is fetched anew.
 """
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 
-from refresher.errors import PermanentError
-from refresher.ledger import Ledger
-from refresher.model import Asset, FilesOnDisk, Generation
+from refresher.errors import RefresherError
+from refresher.model import Asset, FilesOnDisk, Generation, digest_of
 from refresher.place import Place
 from refresher.volume import explained
-
-_CHUNK = 1024 * 1024
 
 
 def recover(asset: Asset, place: Place) -> Generation | None:
@@ -29,20 +28,27 @@ def recover(asset: Asset, place: Place) -> Generation | None:
     """
     with explained(asset.directory):
         place.store.sweep()
-        current = place.current()
-        _prune_unseen(place, current)
-        if current is None or not is_whole(current, place):
+        _prune_unseen(place)
+        current = place.current() or _shown_last(place)
+        if current is None:
             return None
+        if not is_whole(current, place):
+            place.store.quarantine(current.number)
+            return None
+        place.store.reopen(current.number)
         place.layout.show(current)
+        _settle_pin(asset, place, current)
         return current
 
 
 def is_whole(generation: Generation, place: Place) -> bool:
     """Whether each file is there with the content that was verified."""
+    if generation.digest != digest_of(generation.files):
+        return False
     try:
         with place.files(generation) as files:
             return all(_digest(files, name) == staged.digest for name, staged in generation.files.items())
-    except (OSError, PermanentError):
+    except (OSError, RefresherError):
         return False
 
 
@@ -53,37 +59,45 @@ def tidy(asset: Asset, place: Place, *, now: datetime) -> datetime | None:
     can finish reading it.
     """
     visible = place.layout.visible()
+    if visible is None:
+        # Somebody removed the link: what looks retired may be what it has to lead to again.
+        return None
     retired = [number for number in reversed(place.store.numbers()) if number != visible]
     pinned = place.store.ledger().pinned
     later: list[datetime] = []
     with explained(asset.directory):
         for rank, number in enumerate(retired, 2):
-            over_at = place.store.retired_at(number) + asset.publish.grace
+            over_at = place.store.retired_at(number, now=now) + asset.publish.grace
             if now < over_at:
                 later.append(over_at)
-            elif rank > asset.publish.keep and number != pinned:
-                place.layout.withdraw(number)
+                continue
+            place.layout.withdraw(number)
+            if rank > asset.publish.keep and number != pinned:
                 place.store.drop(number)
             else:
-                place.layout.withdraw(number)
                 place.store.close(number)
     return min(later, default=None)
 
 
-def _prune_unseen(place: Place, current: Generation | None) -> None:
-    known = _last_seen(place.store.ledger(), current)
+def _prune_unseen(place: Place) -> None:
+    known = max(place.store.ledger().last_generation, place.layout.visible() or 0)
     for number in place.store.numbers():
         if number > known:
             place.store.drop(number)
 
 
-def _last_seen(ledger: Ledger, current: Generation | None) -> int:
-    return max(ledger.last_generation, current.number if current else 0)
+def _shown_last(place: Place) -> Generation | None:
+    """What readers saw, where somebody removed the link that led them to it."""
+    shown = place.store.ledger().shown if place.layout.visible() is None else None
+    return place.store.generation(shown) if shown else None
+
+
+def _settle_pin(asset: Asset, place: Place, current: Generation) -> None:
+    ledger = place.store.ledger()
+    if ledger.pinned not in {None, current.number}:
+        place.store.remember(replace(ledger, pinned=None), fsync=asset.publish.fsync)
 
 
 def _digest(files: FilesOnDisk, name: str) -> str:
-    digest = hashlib.sha256()
-    with files.open(name) as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return f"sha256:{digest.hexdigest()}"
+    with files.directory.open_nested(name) as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -19,15 +19,13 @@ def roll_back(asset: Asset, place: Place, *, to: int | None, pin: bool, now: dat
     current = place.current()
     generation = _chosen(place, current, to)
     if generation.expired(now):
-        raise PermanentError(
-            f"generation {generation.number} of {asset.name} expired at {generation.expires_at:%FT%TZ}"
-        )
+        raise PermanentError(f"generation {generation.number} of {asset.name} has expired")
     with explained(asset.directory):
-        place.store.reopen(generation.number)
         if not is_whole(generation, place):
             raise PermanentError(f"generation {generation.number} of {asset.name} is damaged")
-        _forget_told(asset, place, pinned=generation.number if pin else None)
-        show(generation, place)
+        place.store.reopen(generation.number)
+        _forget_told(asset, place, shown=generation.number, pin=pin)
+        show(generation, place, now=now)
     return generation
 
 
@@ -42,8 +40,9 @@ def _chosen(place: Place, current: Generation | None, to: int | None) -> Generat
     return generation
 
 
-def _forget_told(asset: Asset, place: Place, *, pinned: int | None) -> None:
+def _forget_told(asset: Asset, place: Place, *, shown: int, pin: bool) -> None:
     """Before the flip: a telling of the newer generation may be under way, so everybody is told again afterwards."""
     ledger = place.store.ledger()
     last = max(ledger.last_generation, place.layout.visible() or 0)
-    place.store.remember(replace(ledger, told={}, pinned=pinned, last_generation=last), fsync=asset.publish.fsync)
+    ledger = replace(ledger, told={}, shown=shown, pinned=shown if pin else None, last_generation=last)
+    place.store.remember(ledger, fsync=asset.publish.fsync)

@@ -7,11 +7,11 @@ files are readable by nobody else until they are complete, and then get the mode
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
-from refresher.contract import ByteStream, Fetched, FileSet, RemoteFile, StagedFile
+from refresher.contract import Fetched, FileSet, RemoteFile, StagedFile
 from refresher.errors import PermanentError, RejectedError, TransientError
 from refresher.model import SECRET_FILE_LIMIT, Asset, Candidate, Clock, Limits, Publish
 from refresher.volume import Directory, explained, parts_of
@@ -37,8 +37,7 @@ def stage(fetched: Fetched, *, into: Directory, asset: Asset, published: FileSet
     _refuse_names(fetched.files)
     _refuse_sizes(fetched.files, asset.limits)
     _require_room(fetched.files, into)
-    with explained(into.path):
-        files = _copy_all(fetched.files, into=into, asset=asset)
+    files = _copy_all(fetched.files, into=into, asset=asset)
     return Candidate(directory=into, files=files, asset=asset.name, now=clock(), fetched=fetched, published=published)
 
 
@@ -85,44 +84,46 @@ class Copy:
 
     def into(self, root: Directory) -> StagedFile:
         """Write the file below `root`, with its final mode and owner."""
-        *above, name = parts_of(self.file.name)
-        with ExitStack() as opened:
-            directory = root
-            for part in above:
-                directory = opened.enter_context(directory.made(part))
-            fd = directory.create(name)
-            try:
-                self._receive(fd)
-                self._refuse_broken_promises()
+        with explained(root.path):
+            fd = _created(root, self.file.name)
+        try:
+            # Closed at once when the disk fails: the stream is the source's connection.
+            with closing(self._chunks()) as chunks:
+                for chunk in chunks:
+                    self._count(chunk)
+                    with explained(root.path):
+                        _write(fd, chunk)
+            self._refuse_broken_promises()
+            with explained(root.path):
                 self._own(fd)
-            finally:
-                os.close(fd)
+        finally:
+            os.close(fd)
         sensitive = self.file.sensitive or self.is_key
         return StagedFile(size=self.size, digest=f"sha256:{self.digest.hexdigest()}", sensitive=sensitive)
 
-    def _receive(self, fd: int) -> None:
+    def _chunks(self) -> Generator[memoryview, None, None]:
         breaks = 0
         while True:
             before = self.size
             try:
                 with closing(self.file.open(self.size)) as stream:
-                    return self._drain(stream, fd)
+                    while count := stream.readinto(self.buffer):
+                        self.size += count
+                        yield self.buffer[:count]
             except TransientError:
                 # A stream that moved on may break as often as it likes: the next one starts where it stopped.
                 breaks = 0 if self.size > before else breaks + 1
                 if breaks == BREAKS or self.size == before == 0:
                     raise
+            else:
+                return
 
-    def _drain(self, stream: ByteStream, fd: int) -> None:
-        while count := stream.readinto(self.buffer):
-            chunk = self.buffer[:count]
-            self.size += count
-            self.pace.count(count)
-            if self.size > self.limit:
-                raise RejectedError(f"{self.file.name} is larger than its limit of {self.limit} bytes")
-            self._look_for_key(chunk)
-            self.digest.update(chunk)
-            _write(fd, chunk)
+    def _count(self, chunk: memoryview) -> None:
+        self.pace.count(len(chunk))
+        if self.size > self.limit:
+            raise RejectedError(f"{self.file.name} is larger than its limit of {self.limit} bytes")
+        self._look_for_key(chunk)
+        self.digest.update(chunk)
 
     def _look_for_key(self, chunk: memoryview) -> None:
         if self.size <= KEY_LIMIT and not self.is_key:
@@ -138,9 +139,10 @@ class Copy:
 
     def _own(self, fd: int) -> None:
         owner, group = ids_of(self.publish)
+        # In this order: who may give a file away may still have no right to change the mode of somebody else's.
+        os.fchmod(fd, self._mode())
         if owner != -1 or group != -1:
             os.fchown(fd, owner, group)
-        os.fchmod(fd, self._mode())
 
     def _mode(self) -> int:
         if self.is_key:
@@ -157,6 +159,15 @@ def ids_of(publish: Publish) -> tuple[int, int]:
         return int(user or -1), int(publish.group or group or -1)
     except ValueError:
         raise PermanentError("publish.owner must be uid[:gid] and publish.group a gid, as numbers") from None
+
+
+def _created(root: Directory, name: str) -> int:
+    *above, last = parts_of(name)
+    with ExitStack() as opened:
+        directory = root
+        for part in above:
+            directory = opened.enter_context(directory.made(part))
+        return directory.create(last)
 
 
 def _write(fd: int, chunk: memoryview) -> None:
@@ -191,6 +202,7 @@ def _refuse_sizes(files: Sequence[RemoteFile], limits: Limits) -> None:
 
 
 def _require_room(files: Sequence[RemoteFile], into: Directory) -> None:
-    needed, free = sum(file.size or 0 for file in files), into.free_bytes()
+    with explained(into.path):
+        needed, free = sum(file.size or 0 for file in files), into.free_bytes()
     if needed > free:
         raise TransientError(f"no room: {needed} bytes to fetch and {free} free on the volume")

@@ -2,40 +2,55 @@
 
 ..refresher/00000007/files/tls.crt …     complete, verified, never written again
 ..refresher/00000007/manifest.json
-..refresher/incoming-…                   being staged; locked by whoever stages
-..refresher/ledger.json, lock
+..refresher/incoming-…                   being staged, under the lock
+..refresher/ledger.json, lock, reserve
 """
 
 import contextlib
+import errno
+import fcntl
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from refresher.errors import RefresherError, TransientError
 from refresher.ledger import Ledger, dump_ledger, dump_manifest, load_ledger, load_manifest
 from refresher.model import Generation
-from refresher.volume import Directory, locked
+from refresher.volume import CLOSED, OPEN, OURS, Directory, explained
 
 FILES = "files"
 MANIFEST = "manifest.json"
 LEDGER = "ledger.json"
 LOCK = "lock"
+RESERVE = "reserve"
 INCOMING = "incoming-"
 RECORD_LIMIT = 16 * 1024 * 1024
 """Bytes of a manifest or ledger that are read: 10,000 files make a manifest of about 2 MiB."""
+RESERVE_BYTES = 64 * 1024
+"""Room set aside for the ledger, so that a rollback on a full disk can be written down; a ledger is under 10 KiB."""
 LOCK_WAIT = 10.0
 """Seconds to wait for another refresher on the same directory, an init container that is about to end, say."""
+LARGEST = 10**12 - 1
+"""The highest number of a generation: one a second for 30,000 years."""
 
-_NUMBER = re.compile(r"\d{8,}")
+_NUMBER = re.compile(r"[0-9]{8,12}")
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def directory_name(number: int) -> str:
     """The name of a generation's directory."""
     return f"{number:08d}"
+
+
+def number_in(name: str) -> int | None:
+    """The number of the generation whose directory has this name; None if none's has."""
+    number = int(name) if _NUMBER.fullmatch(name) else 0
+    return number if number and name == directory_name(number) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +67,30 @@ class Store:
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Be the only writer. TransientError if another one is for longer than `LOCK_WAIT`."""
-        return locked(self.directory, LOCK, within=LOCK_WAIT)
+    @contextlib.contextmanager
+    def locked(self, *, within: float = LOCK_WAIT) -> Iterator[None]:
+        """Be the only writer. TransientError if another one is for longer than `within` seconds.
+
+        The lock is the kernel's (flock): it ends with the process, so that a kill leaves nothing to clear. Waiting is
+        bounded, because whoever can read the file can hold the lock too.
+        """
+        with explained(self.directory.path):
+            fd = self._locked(time.monotonic() + within)
+        try:
+            yield
+        finally:
+            os.close(fd)
 
     def numbers(self) -> list[int]:
         """The numbers of all generations here, complete or not, ascending."""
-        return sorted(int(name) for name in self.directory.names() if _NUMBER.fullmatch(name))
+        return sorted(filter(None, map(number_in, self.directory.names())))
 
     def generation(self, number: int) -> Generation | None:
         """The generation by its manifest; None if there is no whole one of that number."""
         try:
-            with self.directory.child(directory_name(number)) as directory, directory.open(MANIFEST) as file:
-                found = load_manifest(file.read(RECORD_LIMIT))
-        except OSError:
+            with self.directory.child(directory_name(number)) as directory:
+                found = load_manifest(directory.content(MANIFEST, limit=RECORD_LIMIT))
+        except (OSError, RefresherError):
             return None
         return found if found and found.number == number else None
 
@@ -78,15 +103,16 @@ class Store:
     def incoming(self) -> Iterator["Incoming"]:
         """A new directory to stage in; unless it was kept, it is removed at the end."""
         name = f"{INCOMING}{secrets.token_hex(8)}"
-        try:
-            with self.directory.made(name) as directory, directory.made(FILES) as files:
-                yield Incoming(directory, files)
-        finally:
-            self.directory.remove(name)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.directory.remove, name)
+            with explained(self.directory.path):
+                directory = stack.enter_context(self.directory.made(name))
+                files = stack.enter_context(directory.made(FILES))
+            yield Incoming(directory, files)
 
     def keep(self, incoming: "Incoming", generation: Generation, *, fsync: bool) -> None:
         """Steps 4 and 5 of publishing: the manifest goes inside, then the whole gets its number in one rename."""
-        incoming.directory.put_file(MANIFEST, dump_manifest(generation), mode=0o644, fsync=fsync)
+        incoming.directory.write(MANIFEST, dump_manifest(generation), mode=0o644, fsync=fsync)
         if fsync:
             incoming.directory.fsync()
         self.directory.rename(incoming.directory.path.name, directory_name(generation.number))
@@ -95,43 +121,109 @@ class Store:
 
     def ledger(self) -> Ledger:
         """What is remembered; if it can't be read, what the generations themselves tell."""
-        with contextlib.suppress(OSError), self.directory.open(LEDGER) as file:
-            found = load_ledger(file.read(RECORD_LIMIT))
+        with contextlib.suppress(OSError, RefresherError):
+            found = load_ledger(self.directory.content(LEDGER, limit=RECORD_LIMIT))
             if found:
                 return found
         return Ledger(last_generation=max(self.numbers(), default=0))
 
     def remember(self, ledger: Ledger, *, fsync: bool) -> None:
-        """Write the ledger, in one step."""
-        self.directory.put_file(LEDGER, dump_ledger(ledger), mode=0o600, fsync=fsync)
+        """Write the ledger, in one step; on a full disk, in the room that was set aside for it."""
+        content = dump_ledger(ledger)
+        self.make_way(LEDGER)
+        try:
+            self.directory.put_file(LEDGER, content, mode=0o600, fsync=fsync)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            self.directory.remove(RESERVE)
+            self.directory.put_file(LEDGER, content, mode=0o600, fsync=fsync)
+        else:
+            self._set_aside()
+
+    def make_way(self, name: str, *, inside: Directory | None = None) -> None:
+        """Remove a directory that somebody put where a link or a file of ours goes, which no rename would replace."""
+        inside = inside or self.directory
+        if inside.is_directory(name):
+            # By way of the store: what can't be removed now is swept there later.
+            doomed = f"{INCOMING}{secrets.token_hex(8)}"
+            inside.rename(name, doomed, into=self.directory)
+            self.directory.remove(doomed)
 
     def sweep(self) -> None:
         """Remove what a killed refresher left: half-staged sets and temporary names. Only under the lock."""
         for name in self.directory.names():
-            if name.startswith((INCOMING, "..")):
+            if name.startswith((INCOMING, OURS)):
                 self.directory.remove(name)
 
-    def retire(self, number: int) -> None:
+    def retire(self, number: int, *, now: datetime) -> None:
         """Note that readers were led away from this generation now."""
+        moment = now.timestamp()
         with contextlib.suppress(OSError):
-            os.utime(directory_name(number), dir_fd=self.directory.fd, follow_symlinks=False)
+            os.utime(directory_name(number), (moment, moment), dir_fd=self.directory.fd, follow_symlinks=False)
 
-    def retired_at(self, number: int) -> datetime:
-        """When readers were led away from it."""
+    def retired_at(self, number: int, *, now: datetime) -> datetime:
+        """When readers were led away from it; now, if the volume says that it is still to come."""
         status = self.directory.status(directory_name(number))
-        return datetime.fromtimestamp(status.st_mtime if status else time.time(), UTC)
+        noted = status.st_mtime if status else 0.0
+        if noted > now.timestamp():
+            self.retire(number, now=now)
+            return now
+        return datetime.fromtimestamp(max(0.0, noted), UTC)
 
     def close(self, number: int) -> None:
         """Let nobody else read this retired generation."""
         with contextlib.suppress(OSError):
-            self.directory.chmod_directory(directory_name(number), 0o700)
+            self.directory.set_mode(directory_name(number), CLOSED)
 
     def reopen(self, number: int) -> None:
         """Let everybody read this generation again."""
-        self.directory.chmod_directory(directory_name(number), 0o755)
+        self.directory.set_mode(directory_name(number), OPEN)
+
+    def quarantine(self, number: int) -> None:
+        """Believe a damaged generation no more, though readers may still see it: without a manifest it is nothing."""
+        with self.directory.child(directory_name(number)) as directory:
+            directory.remove(MANIFEST)
 
     def drop(self, number: int) -> None:
         """Remove a generation: first its number, in one rename, so that no half of it is ever taken for a whole."""
         doomed = f"{INCOMING}{secrets.token_hex(8)}"
         self.directory.rename(directory_name(number), doomed)
         self.directory.remove(doomed)
+
+    def _locked(self, deadline: float) -> int:
+        while True:
+            fd = self._open_lock()
+            with contextlib.ExitStack() as unless_locked:
+                unless_locked.callback(os.close, fd)
+                if _try_lock(fd) and self._is_lock(fd):
+                    unless_locked.pop_all()
+                    return fd
+            if time.monotonic() > deadline:
+                raise TransientError(f"another refresher is writing to {self.directory.path}")
+            time.sleep(0.02)
+
+    def _open_lock(self) -> int:
+        status = self.directory.status(LOCK)
+        if status and not stat.S_ISREG(status.st_mode):
+            self.directory.remove(LOCK)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        return os.open(LOCK, flags, 0o600, dir_fd=self.directory.fd)
+
+    def _is_lock(self, fd: int) -> bool:
+        # Somebody may have put another file there: two refreshers that each lock a file of their own are no lock.
+        status = self.directory.status(LOCK)
+        return status is not None and os.path.samestat(status, os.fstat(fd))
+
+    def _set_aside(self) -> None:
+        if self.directory.status(RESERVE) is None:
+            with contextlib.suppress(OSError):
+                self.directory.put_file(RESERVE, bytes(RESERVE_BYTES), mode=0o600, fsync=False)
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

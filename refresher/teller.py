@@ -6,10 +6,10 @@ from datetime import datetime
 from threading import Lock
 from typing import Protocol
 
-from refresher.cycle import tell
-from refresher.due import backoff, unit
+from refresher.cycle import Told, tell
+from refresher.due import Due, backoff, unit
 from refresher.errors import RefresherError
-from refresher.model import Asset, Clock
+from refresher.model import Asset, Clock, Outcome
 from refresher.notify import Telling, untold
 from refresher.record import Record
 
@@ -24,6 +24,18 @@ class Clockwork(Protocol):
         ...
 
 
+class Reporter(Protocol):
+    """Hears of everything that happens: the log and the metrics."""
+
+    def refreshed(self, outcome: Outcome, due: Due | None) -> None:
+        """A refresh or a rollback ended; the next refresh is due then."""
+        ...
+
+    def told(self, asset: Asset, telling: Telling) -> None:
+        """One attempt to tell ended."""
+        ...
+
+
 class Teller:
     """Tells of one asset."""
 
@@ -34,9 +46,15 @@ class Teller:
         clockwork: Clockwork,
         clock: Clock,
         seed: str,
-        report: Callable[[Asset, Telling], None],
+        reporter: Reporter,
     ) -> None:
-        self._record, self._clockwork, self._clock, self._seed, self._report = record, clockwork, clock, seed, report
+        self._record, self._clockwork, self._clock, self._seed, self._reporter = (
+            record,
+            clockwork,
+            clock,
+            seed,
+            reporter,
+        )
         self._lock = Lock()
         self._failures = 0
 
@@ -48,14 +66,20 @@ class Teller:
             except RefresherError as error:
                 log.warning("%s: telling: %s", self._record.asset.name, error, extra={"asset": self._record.asset.name})
             else:
-                self._record.holds(told.holding)
-                for telling in told.tellings:
-                    self._report(self._record.asset, telling)
+                self._note(told)
             return self._all_heard()
 
     def soon(self) -> None:
         """Tell at the next opportunity, in an action of its own."""
         self._clockwork.at(self._key, self._clock(), self._again)
+
+    def _note(self, told: Told) -> None:
+        self._record.holds(told.holding)
+        for telling in told.tellings:
+            self._reporter.told(self._record.asset, telling)
+        if told.rolled_back:
+            self._record.rolled_back(told.rolled_back, told.holding)
+            self._reporter.refreshed(told.rolled_back, None)
 
     @property
     def _key(self) -> str:

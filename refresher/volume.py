@@ -6,16 +6,14 @@ is followed, and nothing that could block (a FIFO, a device) is opened for waiti
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
-import shutil
 import stat
-import time
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 from refresher.errors import PermanentError, RejectedError, TransientError
 
@@ -23,11 +21,17 @@ NAME_BYTES = 255
 """NAME_MAX of every Linux file system that a volume is on."""
 PATH_BYTES = 1024
 """Bytes of a whole relative name; leaves room below PATH_MAX (4096) for the volume and the generation."""
+PARTS = 64
+"""Parts of a relative name: each of them is an open directory while a file is written."""
 OURS = ".."
 """Every name that begins so belongs to refresher."""
+OPEN = 0o755
+"""Mode of a directory that readers go through."""
+CLOSED = 0o700
+"""Mode of a directory that only refresher goes into."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -51,6 +55,8 @@ def _problem(name: str, parts: tuple[str, ...]) -> str | None:
         return "has a part that begins with '..'"
     if any(len(part.encode()) > NAME_BYTES for part in parts) or len(name.encode()) > PATH_BYTES:
         return f"is too long (at most {NAME_BYTES} bytes a part, {PATH_BYTES} in all)"
+    if len(parts) > PARTS:
+        return f"has too many parts (at most {PARTS})"
     return None
 
 
@@ -104,13 +110,14 @@ class Directory:
         """Open the directory `name` in this one; NotADirectoryError if it is a link or anything else."""
         return Directory(os.open(name, _DIRECTORY, dir_fd=self.fd), self.path / name)
 
-    def made(self, name: str, mode: int = 0o755) -> "Directory":
-        """Open the directory `name`, made first if it is missing; whatever else stands there is refused."""
+    def made(self, name: str) -> "Directory":
+        """Open the directory `name`, made first (0755) if it is missing; whatever else stands there is refused."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.child(name)
         with contextlib.suppress(FileExistsError):
-            os.mkdir(name, mode, dir_fd=self.fd)
-            child = self.child(name)
-            os.fchmod(child.fd, mode)
-            return child
+            os.mkdir(name, OPEN, dir_fd=self.fd)
+        # Whatever the umask is: others have to find their way in.
+        self.set_mode(name, OPEN)
         return self.child(name)
 
     def names(self) -> list[str]:
@@ -133,15 +140,19 @@ class Directory:
         """A descriptor for writing the new file `name`, readable by nobody else."""
         return os.open(name, _CREATE, 0o600, dir_fd=self.fd)
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> FileIO:
         """The regular file `name` for reading; PermanentError if it is anything else."""
+        # Looked at before, because opening a device can do something already; and after, because it may be swapped.
+        self._refuse_special(name, os.stat(name, dir_fd=self.fd, follow_symlinks=False))
         fd = os.open(name, _READ, dir_fd=self.fd)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        try:
+            self._refuse_special(name, os.fstat(fd))
+        except PermanentError:
             os.close(fd)
-            raise PermanentError(f"{self.path / name} is not a regular file")
-        return os.fdopen(fd, "rb", buffering=0)
+            raise
+        return FileIO(fd, "rb")
 
-    def open_nested(self, name: str) -> BinaryIO:
+    def open_nested(self, name: str) -> FileIO:
         """The regular file with the relative name `name`, every part of it inside."""
         *above, last = parts_of(name)
         with contextlib.ExitStack() as opened:
@@ -150,6 +161,11 @@ class Directory:
                 directory = opened.enter_context(directory.child(part))
             return directory.open(last)
 
+    def content(self, name: str, *, limit: int) -> bytes:
+        """The regular file `name`, or its first `limit` bytes."""
+        with self.open(name) as file:
+            return file.read(min(limit, os.fstat(file.fileno()).st_size))
+
     def target(self, name: str) -> str | None:
         """Where the link `name` leads; None if `name` is no link."""
         try:
@@ -157,49 +173,59 @@ class Directory:
         except OSError:
             return None
 
-    def put_link(self, name: str, target: str) -> None:
-        """Make `name` a link to `target` in one step, whatever file or link it was before."""
-        # A constant temporary name would survive a crash and block every later publish.
-        temporary = f"{OURS}{secrets.token_hex(8)}"
-        os.symlink(target, temporary, dir_fd=self.fd)
-        try:
-            self.rename(temporary, name)
-        except OSError:
-            self.remove(temporary)
-            raise
+    def write(self, name: str, content: bytes, *, mode: int, fsync: bool) -> None:
+        """Make the new file `name` with `content`."""
+        with os.fdopen(self.create(name), "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), mode)
+            if fsync:
+                file.flush()
+                os.fsync(file.fileno())
 
-    def put_file(self, name: str, content: bytes, *, mode: int, fsync: bool = True) -> None:
+    def put_file(self, name: str, content: bytes, *, mode: int, fsync: bool) -> None:
         """Make `name` a file with `content` in one step, whatever file or link it was before."""
-        temporary = f"{OURS}{secrets.token_hex(8)}"
-        try:
-            with os.fdopen(self.create(temporary), "wb") as file:
-                file.write(content)
-                os.fchmod(file.fileno(), mode)
-                if fsync:
-                    file.flush()
-                    os.fsync(file.fileno())
+        with self._temporary() as temporary:
+            self.write(temporary, content, mode=mode, fsync=fsync)
             self.rename(temporary, name)
-        except OSError:
-            self.remove(temporary)
-            raise
+
+    def put_link(self, name: str, target: str, *, into: "Directory") -> None:
+        """Make `name` in `into` a link to `target` in one step, whatever file or link it was before.
+
+        The temporary name is in this directory: whoever watches the other one sees one event, and never a leftover.
+        """
+        with self._temporary() as temporary:
+            os.symlink(target, temporary, dir_fd=self.fd)
+            self.rename(temporary, name, into=into)
+
+    def put_hard_link(self, name: str, source: "Directory", *, into: "Directory") -> None:
+        """Make `name` in `into` the file `name` of `source` in one step, whatever file or link it was before."""
+        with self._temporary() as temporary:
+            os.link(name, temporary, src_dir_fd=source.fd, dst_dir_fd=self.fd, follow_symlinks=False)
+            self.rename(temporary, name, into=into)
 
     def rename(self, old: str, new: str, *, into: "Directory | None" = None) -> None:
         """Rename `old` to `new`, in this directory or into another one, replacing a file or link that is there."""
         os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=(into or self).fd)
 
     def remove(self, name: str) -> None:
-        """Remove `name`, a directory with all that is in it; a link goes, what it leads to stays."""
-        if self.is_directory(name):
-            self._reopen(name)
-            shutil.rmtree(name, ignore_errors=True, dir_fd=self.fd)
-        else:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=self.fd)
+        """Remove `name`, a directory with all that is in it; a link goes, what it leads to stays.
 
-    def chmod_directory(self, name: str, mode: int) -> None:
-        """Set the mode of the directory `name` itself."""
+        Directories inside are lifted into this one first, so that no depth is too deep. What can't be removed stays.
+        """
+        if self._unlinked(name):
+            return
+        doomed = [name]
+        with contextlib.suppress(OSError):
+            while doomed:
+                doomed += self._emptied(doomed.pop())
+
+    def set_mode(self, name: str, mode: int) -> None:
+        """Give the directory `name` this mode; the set-group-ID bit stays, by which an fsGroup reaches every file."""
         with self.child(name) as child:
-            os.fchmod(child.fd, mode)
+            is_now = stat.S_IMODE(os.fstat(child.fd).st_mode)
+            wanted = mode | (is_now & stat.S_ISGID)
+            if is_now != wanted:
+                os.fchmod(child.fd, wanted)
 
     def fsync(self) -> None:
         """Make the names in this directory durable."""
@@ -210,35 +236,50 @@ class Directory:
         facts = os.fstatvfs(self.fd)
         return facts.f_bavail * facts.f_frsize
 
-    def _reopen(self, name: str) -> None:
-        with contextlib.suppress(OSError):
-            self.chmod_directory(name, 0o700)
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[str]:
+        # A constant name would survive a crash and block every later publish.
+        name = temporary_name()
+        try:
+            yield name
+        except BaseException:
+            self.remove(name)
+            raise
+
+    def _emptied(self, name: str) -> list[str]:
+        if self._unlinked(name):
+            return []
+        self._opened_up(name)
+        with self.child(name) as child:
+            lifted = [self._lifted(child, entry) for entry in child.names() if not child._unlinked(entry)]
+        os.rmdir(name, dir_fd=self.fd)
+        return lifted
+
+    def _unlinked(self, name: str) -> bool:
+        try:
+            os.unlink(name, dir_fd=self.fd)
+        except IsADirectoryError:
+            return False
+        except FileNotFoundError:
+            return True
+        return True
+
+    def _lifted(self, child: "Directory", name: str) -> str:
+        lifted = temporary_name()
+        child._opened_up(name)
+        child.rename(name, lifted, into=self)
+        return lifted
+
+    def _opened_up(self, name: str) -> None:
+        # Fails for a directory of somebody else's, who may let his group write to it all the same.
+        with contextlib.suppress(PermissionError):
+            self.set_mode(name, CLOSED)
+
+    def _refuse_special(self, name: str, status: os.stat_result) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise PermanentError(f"{self.path / name} is not a regular file")
 
 
-@contextlib.contextmanager
-def locked(directory: Directory, name: str, *, within: float) -> Iterator[None]:
-    """Hold the lock file `name` of `directory`; TransientError if somebody else has it for `within` seconds.
-
-    The lock is the kernel's (flock): it ends with the process, so that a kill leaves nothing to clear. Waiting is
-    bounded, because whoever can read the file can hold the lock too.
-    """
-    fd = os.open(
-        name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=directory.fd
-    )
-    try:
-        deadline = time.monotonic() + within
-        while not _try_lock(fd):
-            if time.monotonic() > deadline:
-                raise TransientError(f"another refresher is writing to {directory.path}")
-            time.sleep(0.02)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def temporary_name() -> str:
+    """A name of ours that nothing has had before, for what exists only until it is complete."""
+    return f"{OURS}{secrets.token_hex(8)}"

@@ -16,6 +16,7 @@ from refresher.control.documents import asset_document, details_document
 from refresher.control.health import Health
 from refresher.control.problems import ProblemResponse, expected, unexpected
 from refresher.control.refreshes import TIMEOUT, Answer, Refreshes, Until, Wish, worst
+from refresher.control.rollbacks import Rollbacks
 from refresher.control.sidecar import Sidecar
 from refresher.options import parse_duration
 
@@ -24,6 +25,8 @@ T = TypeVar("T")
 CALLS = {
     "POST /refresh": "refresh every asset now; ?until=told, ?wait=false, ?timeout=60s",
     "POST /refresh/{asset}": "refresh one asset now; the same parameters",
+    "POST /rollback/{asset}": "put an earlier generation back, and pin it; ?to=N; needs the token or the Unix socket",
+    "POST /unpin/{asset}": "follow the source again; needs the token or the Unix socket",
     "GET /assets": "how every asset stands",
     "GET /assets/{asset}": "how one asset stands, with its history",
     "GET /livez": "whether the scheduler runs",
@@ -44,6 +47,7 @@ class Api:
 
     def __init__(self, sidecar: Sidecar, refreshes: Refreshes, health: Health) -> None:
         self._sidecar, self._refreshes, self._health = sidecar, refreshes, health
+        self._rollbacks = Rollbacks(sidecar)
 
     def routes(self) -> list[Route]:
         """Every call, the probes' included."""
@@ -53,6 +57,7 @@ class Api:
             Route("/assets/{asset}", self.asset),
             Route("/refresh", self.refresh_all, methods=["POST"]),
             Route("/refresh/{asset}", self.refresh, methods=["POST"]),
+            *self._rollbacks.routes(),
             *self._health.routes(),
         ]
 

@@ -22,6 +22,7 @@ from refresher.options import Secret
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 OPEN = frozenset({"/livez", "/readyz"})
+BY_HAND = ("/rollback/", "/unpin/")
 FORWARDING = ("x-forwarded-for", "forwarded")
 BODY_LIMIT = 64 * 1024
 """Bytes. No call has a use for a body."""
@@ -65,6 +66,8 @@ def refusal(scope: Scope, rules: Rules) -> Response | None:
         return ProblemResponse(403, "requests from pages of another origin are refused")
     if any(name in headers for name in FORWARDING):
         return ProblemResponse(403, "forwarded requests are refused: this API is for the pod it runs in")
+    if scope["path"].startswith(BY_HAND) and rules.token is None and rules.hosts is not None:
+        return ProblemResponse(403, "this needs a control.token, or control.listen on a Unix socket")
     if _token_needed(scope, rules):
         return _unauthorized(headers.getlist("authorization"), rules.token)
     return None

@@ -36,6 +36,14 @@ class Sidecar(Protocol):
         """Ask for a refresh now; simultaneous requests share one. KeyError for an unknown name."""
         ...
 
+    def go_back(self, asset: str, *, to: int | None) -> Future[None]:
+        """Put an earlier generation back and pin it; the future has a RefresherError if that isn't possible."""
+        ...
+
+    def unpin(self, asset: str) -> Future[None]:
+        """Follow the source again; the future has a RefresherError if that isn't possible."""
+        ...
+
     def alive(self) -> bool:
         """Whether the scheduler's heart beats."""
         ...

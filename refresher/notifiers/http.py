@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote_plus, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
@@ -13,6 +14,9 @@ from refresher.notifiers.confirm import ConfirmOptions, confirm
 from refresher.notifiers.excerpt import EXCERPT_LIMIT, excerpt
 from refresher.notifiers.exchange import Answer, Headers, HttpUrl, Request, exchange, read_headers
 from refresher.options import Duration, Secret
+
+SHORTEST_SECRET = 6
+"""Characters: a shorter value in a URL's query keeps nobody out, and taking it out would leave no sentence to read."""
 
 _STATUS = r"^[1-5](\d\d|xx)$"
 
@@ -90,9 +94,18 @@ class HttpNotifier:
 
     def _excerpt(self, request: Request, answer: Answer) -> str:
         # Some apps show the request that they don't like, credentials included.
-        secret = [request.headers[name] for name, value in self._options.headers.items() if isinstance(value, Secret)]
-        return excerpt(answer.body, secrets=[word for value in secret for word in value.split()])
+        headers = [request.headers[name] for name, value in self._options.headers.items() if isinstance(value, Secret)]
+        words = [word for value in headers for word in value.split()]
+        return excerpt(answer.body, secrets=[*words, *_query_values(self._options.url)])
 
 
 def _any_fits(patterns: tuple[str, ...], status: int) -> bool:
     return any(str(status) == pattern or f"{status // 100}xx" == pattern for pattern in patterns)
+
+
+def _query_values(url: str) -> list[str]:
+    """The values in a URL's query, which may be a signature or a key, as written and as meant; long ones first."""
+    query = urlsplit(url).query
+    written = [pair.partition("=")[2] for pair in query.split("&")]
+    values = {value for value in (*written, *map(unquote_plus, written)) if len(value) >= SHORTEST_SECRET}
+    return sorted(values, key=len, reverse=True)

@@ -262,7 +262,9 @@ def test_the_index_lists_the_calls_that_there_are(client: Client) -> None:
     for call in calls:
         method, path = call.split()
         path = re.sub(r"\{asset\}", "web-tls", path)
-        assert client.ask(method, f"{path}{'?wait=false' * (method == 'POST')}").status in (200, 202)
+        by_hand = path.startswith(("/rollback", "/unpin"))
+        reply = client.ask(method, f"{path}{'?wait=false' * path.startswith('/refresh')}")
+        assert reply.status == 403 if by_hand else reply.status in (200, 202)
 
 
 def test_a_bug_is_500_and_its_text_stays_in_the_log(

@@ -60,6 +60,8 @@ class FakeSidecar:
         self.refreshes = 0
         self.beats = True
         self.valid = True
+        self.by_hand: list[tuple[str, str, int | None]] = []
+        self.refuses: Exception | None = None
 
     def names(self) -> Sequence[str]:
         return tuple(self.states)
@@ -78,6 +80,22 @@ class FakeSidecar:
             if self.heard is not None:
                 request.told.set_result(self.heard)
         return request
+
+    def go_back(self, asset: str, *, to: int | None) -> Future[None]:
+        self.by_hand.append(("go back", asset, to))
+        return self._done()
+
+    def unpin(self, asset: str) -> Future[None]:
+        self.by_hand.append(("unpin", asset, None))
+        return self._done()
+
+    def _done(self) -> Future[None]:
+        done: Future[None] = Future()
+        if self.refuses:
+            done.set_exception(self.refuses)
+        else:
+            done.set_result(None)
+        return done
 
     def alive(self) -> bool:
         return self.beats

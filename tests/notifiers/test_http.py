@@ -158,6 +158,13 @@ def test_a_secret_that_the_app_sends_back_is_not_shown(app: App, tmp_path: Path)
     assert "s3cret" not in str(failed.value)
 
 
+def test_the_query_of_the_url_is_not_shown_when_the_app_sends_it_back(app: App) -> None:
+    app.answering(500, b"no such page: /reload?signature=open%20sesame&n=1, that is open sesame")
+    with pytest.raises(TransientError, match=r"no such page") as caught:
+        notifier(f"{app.url}/reload?signature=open%20sesame&n=1").notify(change())
+    assert "sesame" not in str(caught.value)
+
+
 @pytest.mark.parametrize("content", ["s3cret\r\nX-Evil: 1", "s3crét"])
 def test_a_secret_that_cannot_be_sent_is_not_shown_either(app: App, tmp_path: Path, content: str) -> None:
     (tmp_path / "token").write_text(content)

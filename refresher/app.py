@@ -19,8 +19,10 @@ from refresher.keeper import Keeper, Request
 from refresher.model import Asset, AssetState, Outcome
 from refresher.notify import Telling
 from refresher.plugins import Watched
+from refresher.record import Record
 from refresher.report import Log
 from refresher.settings import Settings, SharedParts, assets
+from refresher.teller import Tellers
 
 log = logging.getLogger("refresher")
 
@@ -41,11 +43,11 @@ class Report:
         self._metrics.observe(outcome)
         self._log.refreshed(outcome, due)
 
-    def told(self, asset: Asset, telling: Telling) -> None:
+    def told(self, telling: Telling) -> None:
         """One attempt to tell ended."""
         if telling.result != "initial":
-            self._metrics.observe_telling(asset.name, telling.notifier.name, telling.result)
-        self._log.told(asset, telling)
+            self._metrics.observe_telling(telling.asset, telling.notifier, telling.result)
+        self._log.told(telling)
 
 
 class Sidecar:
@@ -56,8 +58,7 @@ class Sidecar:
         kept = assets(settings, self._shared)
         self._clockwork = Clockwork(workers=min(2 * len(kept) + 2, WORKERS))
         metrics = Metrics(self, notifiers={asset.name: [one.name for one in asset.notifiers] for asset in kept})
-        report = Report(Log(), metrics)
-        self._keepers = {asset.name: self._keeper(asset, report) for asset in kept}
+        self._keepers = {keeper.asset.name: keeper for keeper in self._keep(kept, Report(Log(), metrics))}
         self._server = _server(self, metrics, settings)
         self._running = ExitStack()
 
@@ -106,8 +107,11 @@ class Sidecar:
         """Whether the configuration works: this sidecar runs on it."""
         return True
 
-    def _keeper(self, asset: Asset, report: Report) -> Keeper:
-        return Keeper(asset, clockwork=self._clockwork, clock=now, seed=seed(), reporter=report)
+    def _keep(self, kept: Sequence[Asset], report: Report) -> list[Keeper]:
+        parts: dict[str, Any] = {"clockwork": self._clockwork, "clock": now, "seed": seed(), "reporter": report}
+        records = [Record(asset, started_at=now()) for asset in kept]
+        tellers = Tellers(records, **parts)
+        return [Keeper(record, tellers=tellers, **parts) for record in records]
 
     def _watch(self, keeper: Keeper) -> None:
         provider: Any = keeper.asset.provider

@@ -204,7 +204,10 @@ class Verifier(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What the main container is told. `files` are the digests by name; never any content."""
+    """What the main container is told. `files` are the digests by name; never any content.
+
+    `also` names other assets that changed with this one, where one telling of a shared destination stands for all.
+    """
 
     asset: str
     generation: int
@@ -215,6 +218,7 @@ class Change:
     files: Mapping[str, str]
     published_at: datetime
     expires_at: datetime | None
+    also: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """The change as JSON: what an app's endpoint is sent and a marker holds. Moments in UTC, `…T09:00:00Z`."""
@@ -228,6 +232,7 @@ class Change:
             "files": dict(self.files),
             "published_at": _written(self.published_at),
             "expires_at": _written(self.expires_at) if self.expires_at else None,
+            **({"also": list(self.also)} if self.also else {}),
         }
 
 

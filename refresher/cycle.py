@@ -5,6 +5,7 @@ that they can be killed anywhere and called again.
 """
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,9 +14,9 @@ from refresher.attempt import Attempt
 from refresher.contract import Unchanged
 from refresher.errors import PermanentError
 from refresher.ledger import Holding, Refusal
-from refresher.model import Asset, Candidate, Clock, Generation, OnReject, Outcome, Result
-from refresher.notify import Telling, untold
-from refresher.notify import tell as tell_each
+from refresher.model import Asset, Candidate, Clock, Generation, NamedNotifier, OnReject, Outcome, Result
+from refresher.notify import Telling, change_of, is_owed, left_out
+from refresher.notify import tell as tell_together
 from refresher.place import Place, opened
 from refresher.publish import publish
 from refresher.recovery import recover
@@ -83,30 +84,53 @@ def _publish(candidate: Candidate, incoming: Incoming, attempt: Attempt, place: 
 class Told:
     """What became of a telling, and what is held after it; `rolled_back` if the app refused it and had it put back."""
 
-    tellings: list[Telling]
+    telling: Telling
     holding: Holding
     rolled_back: Outcome | None = None
 
 
-def tell(asset: Asset, *, clock: Clock) -> Told:
-    """Tell everybody who hasn't been told of the visible generation, once each.
+def tell(named: NamedNotifier, assets: Sequence[Asset], *, clock: Clock) -> list[Told]:
+    """Have one notifier tell of those of its assets of which it hasn't told; one attempt for all of them together.
 
     An answer that the app can't use it leads back to the previous generation where the configuration says so. Raises
-    RefresherError if the volume can't be used.
+    RefresherError if a volume can't be used.
     """
-    with opened(asset) as place:
-        holding = place.holding()
-        if holding.current is None or not untold(asset, holding.current, holding.ledger):
-            return Told([], holding)
-        tellings = []
-        for telling in tell_each(asset, holding.current, holding.ledger, now=clock()):
-            _remember_telling(asset, place, telling)
-            tellings.append(telling)
-        refusal = next((one for one in tellings if one.result == "rejected"), None)
-        if refusal is None or asset.on_reject is OnReject.KEEP:
-            return Told(tellings, place.holding())
-        rolled_back = _obey(asset, place, holding.current, refusal, clock)
-        return Told(tellings, place.holding(), rolled_back)
+    with ExitStack() as places:
+        owed = [
+            (asset, place, holding)
+            for asset, place in [(asset, places.enter_context(opened(asset))) for asset in assets]
+            if is_owed(named, holding := place.holding())
+        ]
+        tellings = _tell([(asset, holding) for asset, _, holding in owed], named, clock)
+        return [_told(asset, place, named, tellings[asset.name], clock) for asset, place, _ in owed]
+
+
+def _tell(owed: list[tuple[Asset, Holding]], named: NamedNotifier, clock: Clock) -> dict[str, Telling]:
+    first = {
+        asset.name for asset, holding in owed if not _initial(asset, named) and named.key not in holding.ledger.told
+    }
+    changes = [change_of(asset, holding) for asset, holding in owed]
+    tellings = [left_out(named, change, now=clock()) for change in changes if change.asset in first]
+    wanted = [change for change in changes if change.asset not in first]
+    tellings += tell_together(named, wanted, now=clock()) if wanted else []
+    return {telling.asset: telling for telling in tellings}
+
+
+def _initial(asset: Asset, named: NamedNotifier) -> bool:
+    return next(one.initial for one in asset.notifiers if one.key == named.key)
+
+
+def _told(asset: Asset, place: Place, named: NamedNotifier, telling: Telling, clock: Clock) -> Told:
+    """Write down what was told, before anything else can happen."""
+    if telling.told:
+        with place.store.locked():
+            ledger = place.store.ledger().with_told(named.key, telling.told)
+            place.store.remember(ledger, fsync=asset.publish.fsync)
+    holding = place.holding()
+    if telling.result != "rejected" or asset.on_reject is OnReject.KEEP or holding.current is None:
+        return Told(telling, holding)
+    rolled_back = _obey(asset, place, holding.current, telling, clock)
+    return Told(telling, place.holding(), rolled_back)
 
 
 def go_back(asset: Asset, *, to: int | None, clock: Clock) -> Refreshed:
@@ -140,13 +164,6 @@ def tidy(asset: Asset, *, clock: Clock) -> datetime | None:
     """Close and prune what is retired, once its grace is over; when to do so again."""
     with opened(asset) as place, place.store.locked():
         return tidy_place(asset, place, now=clock())
-
-
-def _remember_telling(asset: Asset, place: Place, telling: Telling) -> None:
-    if telling.told:
-        with place.store.locked():
-            ledger = place.store.ledger().with_told(telling.notifier.key, telling.told)
-            place.store.remember(ledger, fsync=asset.publish.fsync)
 
 
 def _obey(asset: Asset, place: Place, refused: Generation, telling: Telling, clock: Clock) -> Outcome | None:

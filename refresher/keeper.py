@@ -10,9 +10,9 @@ from threading import Lock
 from refresher.cycle import begin, go_back, refresh, tidy, unpin
 from refresher.due import due
 from refresher.errors import RefresherError
-from refresher.model import Asset, AssetState, Clock, Outcome, Result
+from refresher.model import AssetState, Clock, Outcome, Result
 from refresher.record import Record
-from refresher.teller import Clockwork, Reporter, Teller
+from refresher.teller import Clockwork, Reporter, Tellers
 
 log = logging.getLogger("refresher")
 
@@ -28,11 +28,19 @@ class Request:
 class Keeper:
     """Keeps one asset fresh, in actions that the clockwork runs; never two refreshes at once."""
 
-    def __init__(self, asset: Asset, *, clockwork: Clockwork, clock: Clock, seed: str, reporter: Reporter) -> None:
-        self.asset = asset
+    def __init__(
+        self,
+        record: Record,
+        *,
+        tellers: Tellers,
+        clockwork: Clockwork,
+        clock: Clock,
+        seed: str,
+        reporter: Reporter,
+    ) -> None:
+        self.asset = record.asset
         self._clockwork, self._clock, self._seed, self._reporter = clockwork, clock, seed, reporter
-        self._record = Record(asset, started_at=clock())
-        self._teller = Teller(self._record, clockwork=clockwork, clock=clock, seed=seed, reporter=reporter)
+        self._record, self._tellers = record, tellers
         self._lock = Lock()
         self._waiting: Request | None = None
         self._running: Request | None = None
@@ -47,7 +55,7 @@ class Keeper:
             log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
         self._arm()
         if self._record.holding.current:
-            self._teller.soon()
+            self._clockwork.at(f"tell {self.asset.name}", self._clock(), self._tell)
             self._clockwork.at(f"tidy {self.asset.name}", self._clock(), self._tidy)
 
     def request(self) -> Request:
@@ -105,9 +113,9 @@ class Keeper:
             self._arm()
         if request:
             request.visible.set_result(outcome)
-        heard = self._teller.tell()
+        heard = self._tellers.changed(self.asset)
         if request:
-            request.told.set_result(heard)
+            heard.add_done_callback(lambda done: request.told.set_result(done.result()))
         if outcome.result is Result.PUBLISHED:
             self._tidy()
 
@@ -126,6 +134,9 @@ class Keeper:
             if planned and not self._wanted:
                 self._clockwork.at(self._key, planned.at, self._refresh)
 
+    def _tell(self) -> None:
+        self._tellers.changed(self.asset)
+
     def _by_hand(self, act: Callable[[], None]) -> Future[None]:
         done: Future[None] = Future()
 
@@ -137,7 +148,7 @@ class Keeper:
                 return
             self._arm()
             done.set_result(None)
-            self._teller.tell()
+            self._tell()
             self._tidy()
 
         # A key of its own: the latest call for a key wins, and nobody's wish may be lost to another's.

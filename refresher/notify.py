@@ -1,53 +1,68 @@
-"""Telling: every notifier that hasn't told of the visible generation tells it, until it has.
+"""Telling: a notifier that hasn't told of what is visible tells it, until it has.
 
-Level-triggered: what counts is whom the ledger says was told what, not what happened since. So a telling is never lost
-by a restart, the newest generation wins over one that nobody heard of, and a telling is repeated rather than forgotten.
+Level-triggered: what counts is what the ledger says was told, not what happened since. So a telling is never lost by a
+restart, the newest generation wins over one that nobody heard of, and a telling is repeated rather than forgotten.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from refresher.contract import Change
 from refresher.errors import RefresherError, RejectedError
-from refresher.ledger import Ledger, Told
-from refresher.model import Asset, Generation, NamedNotifier
+from refresher.ledger import Holding, Told
+from refresher.model import Asset, NamedNotifier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
-    """One attempt to tell: `told` is what to remember (None: try again), `error` a sentence about what went wrong."""
+    """One attempt to tell of one asset.
 
-    notifier: NamedNotifier
+    `result` is `told`, `rejected` or `failed`, or `initial` for a first generation that is left out; `told` is what to
+    remember (None: try again), `error` a sentence about what went wrong.
+    """
+
+    asset: str
+    notifier: str
     generation: int
     result: str
     told: Told | None
     error: str | None = None
 
 
-def untold(asset: Asset, generation: Generation, ledger: Ledger) -> list[NamedNotifier]:
-    """The notifiers that still have to tell of this generation."""
-    told = {key: told.generation for key, told in ledger.told.items()}
-    return [named for named in asset.notifiers if told.get(named.key) != generation.number]
+def is_owed(named: NamedNotifier, holding: Holding) -> bool:
+    """Whether this notifier still has to tell of the visible generation."""
+    if holding.current is None:
+        return False
+    told = holding.ledger.told.get(named.key)
+    return told is None or told.generation != holding.current.number
 
 
-def tell(asset: Asset, generation: Generation, ledger: Ledger, *, now: datetime) -> Iterator[Telling]:
-    """Let each of them tell, one after the other; the caller remembers each `told` before it takes the next."""
-    change = change_of(asset, generation, ledger)
-    for named in untold(asset, generation, ledger):
-        if not named.initial and named.key not in ledger.told:
-            told = Told(generation=generation.number, at=now)
-            yield Telling(notifier=named, generation=generation.number, result="initial", told=told)
-        else:
-            yield _attempt(named, change, now)
+def untold(asset: Asset, holding: Holding) -> list[NamedNotifier]:
+    """The asset's notifiers that still have to tell of the visible generation."""
+    return [named for named in asset.notifiers if is_owed(named, holding)]
 
 
-def change_of(asset: Asset, generation: Generation, ledger: Ledger) -> Change:
-    """What the main container is told of this generation."""
+def tell(named: NamedNotifier, changes: Sequence[Change], *, now: datetime) -> list[Telling]:
+    """One attempt for all these changes together: the app is told once, of the newest, with the others' names."""
+    *others, newest = sorted(changes, key=lambda change: change.published_at)
+    result, error = _attempt(named, replace(newest, also=tuple(sorted(change.asset for change in others))))
+    return [_telling(named, change, result, error, now) for change in changes]
+
+
+def left_out(named: NamedNotifier, change: Change, *, now: datetime) -> Telling:
+    """The telling of a first generation that the configuration leaves out."""
+    return _telling(named, change, "initial", None, now)
+
+
+def change_of(asset: Asset, holding: Holding) -> Change:
+    """What the main container is told of the visible generation."""
+    generation = holding.current
+    assert generation is not None  # noqa: S101 - nobody is owed anything otherwise
     return Change(
         asset=asset.name,
         generation=generation.number,
-        cause="rolled-back" if generation.number < ledger.last_generation else "published",
+        cause="rolled-back" if generation.number < holding.ledger.last_generation else "published",
         revision=generation.revision,
         digest=generation.digest,
         path=asset.directory,
@@ -57,16 +72,25 @@ def change_of(asset: Asset, generation: Generation, ledger: Ledger) -> Change:
     )
 
 
-def _attempt(named: NamedNotifier, change: Change, now: datetime) -> Telling:
-    number = change.generation
+def _telling(named: NamedNotifier, change: Change, result: str, error: str | None, now: datetime) -> Telling:
+    heard = Told(generation=change.generation, at=now, refused=error if result == "rejected" else None)
+    return Telling(
+        asset=change.asset,
+        notifier=named.name,
+        generation=change.generation,
+        result=result,
+        told=None if result == "failed" else heard,
+        error=error,
+    )
+
+
+def _attempt(named: NamedNotifier, change: Change) -> tuple[str, str | None]:
     try:
         named.notifier.notify(change)
     except RejectedError as error:
-        refused = Told(generation=number, at=now, refused=str(error))
-        return Telling(notifier=named, generation=number, result="rejected", told=refused, error=str(error))
+        return "rejected", str(error)
     except RefresherError as error:
-        return Telling(notifier=named, generation=number, result="failed", told=None, error=str(error))
+        return "failed", str(error)
     except Exception as error:  # noqa: BLE001 - a plugin's bug; its text may quote a secret, and is not shown
-        bug = f"unexpected {type(error).__name__}, a bug in the notifier {named.name}"
-        return Telling(notifier=named, generation=number, result="failed", told=None, error=bug)
-    return Telling(notifier=named, generation=number, result="told", told=Told(generation=number, at=now))
+        return "failed", f"unexpected {type(error).__name__}, a bug in the notifier {named.name}"
+    return "told", None

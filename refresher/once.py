@@ -67,7 +67,8 @@ class Once:
         refreshed = refresh(asset, asked=False, clock=self._clock)
         record.ended(refreshed.outcome, refreshed.holding)
         if self._notify:
-            tell(asset, clock=self._clock)
+            for named in asset.notifiers:
+                tell(named, [asset], clock=self._clock)
         self._outcomes[asset.name] = refreshed.outcome
 
     def _is_wanted(self, record: Record) -> bool:

@@ -136,7 +136,7 @@ class Record:
     def _notified(self) -> int | None:
         """The generation that every notifier has told of; without notifiers, the visible one."""
         current, told = self._holding.current, self._holding.ledger.told
-        if current is None or not untold(self.asset, current, self._holding.ledger):
+        if current is None or not untold(self.asset, self._holding):
             return current.number if current else None
         known = [told[named.key].generation for named in self.asset.notifiers if named.key in told]
         return min(known) if len(known) == len(self.asset.notifiers) else None

@@ -3,7 +3,7 @@
 import logging
 
 from refresher.due import Due
-from refresher.model import Asset, Outcome, Result
+from refresher.model import Outcome, Result
 from refresher.notify import Telling
 
 log = logging.getLogger("refresher")
@@ -30,12 +30,12 @@ class Log:
         level = logging.INFO if outcome.result is Result.UNCHANGED and recovered else _LEVELS[outcome.result]
         log.log(level, "%s", _sentence(outcome), extra=_facts(outcome, due))
 
-    def told(self, asset: Asset, telling: Telling) -> None:
+    def told(self, telling: Telling) -> None:
         """One attempt to tell ended."""
         level = logging.INFO if telling.told and not telling.error else logging.WARNING
         error = f": {telling.error}" if telling.error else ""
-        facts = {"asset": asset.name, "step": "notify", "result": telling.result, "generation": telling.generation}
-        log.log(level, "%s: %s %s%s", asset.name, telling.notifier.name, telling.result, error, extra=facts)
+        facts = {"asset": telling.asset, "step": "notify", "result": telling.result, "generation": telling.generation}
+        log.log(level, "%s: %s %s%s", telling.asset, telling.notifier, telling.result, error, extra=facts)
 
 
 def _sentence(outcome: Outcome) -> str:

@@ -1,7 +1,12 @@
-"""Tells the app of one asset's visible generation, again and again until it has heard, without ever fetching for it."""
+"""Tells the app, one destination at a time, again and again until it has heard, without ever fetching for it.
+
+A destination is a notifier with its options. Several assets that have the same one share its teller: their changes are
+joined for a moment of quiet (`settle`), and the app is told once.
+"""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 from threading import Lock
 from typing import Protocol
@@ -9,11 +14,14 @@ from typing import Protocol
 from refresher.cycle import Told, tell
 from refresher.due import Due, backoff, unit
 from refresher.errors import RefresherError
-from refresher.model import Asset, Clock, Outcome
-from refresher.notify import Telling, untold
+from refresher.model import Asset, Clock, NamedNotifier, Outcome
+from refresher.notify import Telling, is_owed
 from refresher.record import Record
 
 log = logging.getLogger("refresher")
+
+LONGEST_SETTLE = 10
+"""Times `settle`: how long changes that keep coming can put off a telling."""
 
 
 class Clockwork(Protocol):
@@ -31,69 +39,124 @@ class Reporter(Protocol):
         """A refresh or a rollback ended; the next refresh is due then."""
         ...
 
-    def told(self, asset: Asset, telling: Telling) -> None:
+    def told(self, telling: Telling) -> None:
         """One attempt to tell ended."""
         ...
 
 
+class Tellers:
+    """All destinations, and which assets each of them hears of."""
+
+    def __init__(
+        self, records: Sequence[Record], *, clockwork: Clockwork, clock: Clock, seed: str, reporter: Reporter
+    ) -> None:
+        self._reporter = reporter
+        self._tellers: dict[str, Teller] = {}
+        for record in records:
+            for named in record.asset.notifiers:
+                if named.key not in self._tellers:
+                    teller = Teller(named, clockwork=clockwork, clock=clock, seed=seed, note=self._note)
+                    self._tellers[named.key] = teller
+                self._tellers[named.key].members.append(record)
+
+    def changed(self, asset: Asset) -> Future[bool]:
+        """Tell of the asset's visible generation. Done when all its destinations were tried: whether all have heard."""
+        return all_true([self._tellers[named.key].changed() for named in asset.notifiers])
+
+    def _note(self, record: Record, told: Told) -> None:
+        record.holds(told.holding)
+        self._reporter.told(told.telling)
+        if told.rolled_back:
+            record.rolled_back(told.rolled_back, told.holding)
+            self._reporter.refreshed(told.rolled_back, None)
+            for named in record.asset.notifiers:
+                self._tellers[named.key].soon()
+
+
 class Teller:
-    """Tells of one asset."""
+    """Tells one destination of its `members`' visible generations."""
 
     def __init__(
         self,
-        record: Record,
+        named: NamedNotifier,
         *,
         clockwork: Clockwork,
         clock: Clock,
         seed: str,
-        reporter: Reporter,
+        note: Callable[[Record, Told], None],
     ) -> None:
-        self._record, self._clockwork, self._clock, self._seed, self._reporter = (
-            record,
-            clockwork,
-            clock,
-            seed,
-            reporter,
-        )
-        self._lock = Lock()
+        self.members: list[Record] = []
+        self._named, self._clockwork, self._clock, self._seed, self._note = named, clockwork, clock, seed, note
+        self._telling = Lock()  # held while the app is told
+        self._lock = Lock()  # held for moments, over what follows
+        self._waiting: list[Future[bool]] = []
+        self._settling_since: datetime | None = None
         self._failures = 0
 
-    def tell(self) -> bool:
-        """Try everybody who hasn't been told of the visible generation once; whether all have heard now."""
+    def changed(self) -> Future[bool]:
+        """Tell now, or after a moment of quiet where others may change too. Done when it was tried."""
+        heard: Future[bool] = Future()
         with self._lock:
-            try:
-                told = tell(self._record.asset, clock=self._clock)
-            except RefresherError as error:
-                log.warning("%s: telling: %s", self._record.asset.name, error, extra={"asset": self._record.asset.name})
-            else:
-                self._note(told)
-            return self._all_heard()
+            self._waiting.append(heard)
+        if len(self.members) == 1:
+            self._tell()
+        else:
+            self._clockwork.at(self._key, self._settled_at(), self._tell)
+        return heard
 
     def soon(self) -> None:
         """Tell at the next opportunity, in an action of its own."""
-        self._clockwork.at(self._key, self._clock(), self._again)
-
-    def _note(self, told: Told) -> None:
-        self._record.holds(told.holding)
-        for telling in told.tellings:
-            self._reporter.told(self._record.asset, telling)
-        if told.rolled_back:
-            self._record.rolled_back(told.rolled_back, told.holding)
-            self._reporter.refreshed(told.rolled_back, None)
+        self._clockwork.at(self._key, self._clock(), self._tell)
 
     @property
     def _key(self) -> str:
-        return f"tell {self._record.asset.name}"
+        return f"tell {self._named.key}"
 
-    def _again(self) -> None:
-        self.tell()
+    def _settled_at(self) -> datetime:
+        settle, now = max(record.asset.settle for record in self.members), self._clock()
+        with self._lock:
+            self._settling_since = self._settling_since or now
+            return min(now + settle, self._settling_since + LONGEST_SETTLE * settle)
 
-    def _all_heard(self) -> bool:
-        holding = self._record.holding
-        if holding.current is None or not untold(self._record.asset, holding.current, holding.ledger):
+    def _tell(self) -> None:
+        with self._telling:
+            with self._lock:
+                waiting, self._waiting, self._settling_since = self._waiting, [], None
+            heard = self._attempt()
+            for future in waiting:
+                future.set_result(heard)
+
+    def _attempt(self) -> bool:
+        by_name = {record.asset.name: record for record in self.members}
+        try:
+            for told in tell(self._named, [record.asset for record in self.members], clock=self._clock):
+                self._note(by_name[told.telling.asset], told)
+        except RefresherError as error:
+            log.warning("telling by %s: %s", self._named.name, error, extra={"step": "notify"})
+        if not any(is_owed(self._named, record.holding) for record in self.members):
             self._failures = 0
             return True
         self._failures += 1
-        draw = unit(self._seed, self._record.asset.name, "tell", self._failures)
-        self._clockwork.at(self._key, self._clock() + backoff(self._failures, draw), self._again)
+        draw = unit(self._seed, self._named.key, "tell", self._failures)
+        self._clockwork.at(self._key, self._clock() + backoff(self._failures, draw), self._tell)
         return False
+
+
+def all_true(futures: Iterable[Future[bool]]) -> Future[bool]:
+    """Done when all of them are: whether all were true."""
+    pending, result, lock = list(futures), Future[bool](), Lock()
+    left = len(pending)
+
+    def one_done(_: Future[bool]) -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            last = left == 0
+        if last:
+            result.set_result(all(future.result() for future in pending))
+
+    if not pending:
+        result.set_result(True)
+    for future in pending:
+        future.add_done_callback(one_done)
+    return result

@@ -24,7 +24,7 @@ def refresh(web: Asset, *, asked: bool, clock: Time) -> Outcome:
 
 
 def tell(web: Asset, *, clock: Time) -> list[Telling]:
-    return cycle.tell(web, clock=clock).tellings
+    return [told.telling for named in web.notifiers for told in cycle.tell(named, [web], clock=clock)]
 
 
 def generations(volume: Path) -> list[str]:

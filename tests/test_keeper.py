@@ -1,15 +1,18 @@
 """One asset kept fresh by a clockwork that the test turns."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from refresher.contract import Finding
 from refresher.due import Due
-from refresher.errors import TransientError
+from refresher.errors import RejectedError, TransientError
 from refresher.keeper import Keeper
-from refresher.model import Asset, Outcome, Result
+from refresher.model import Asset, NamedNotifier, OnReject, Outcome, Result
 from refresher.notify import Telling
+from refresher.record import Record
+from refresher.teller import Tellers
 from tests.fakes.source import NOON, App, Judge, Source, Time, asset, read
 
 
@@ -43,14 +46,25 @@ class Noted:
     def refreshed(self, outcome: Outcome, due: Due | None) -> None:
         self.outcomes.append(outcome)
 
-    def told(self, asset: Asset, telling: Telling) -> None:
+    def told(self, telling: Telling) -> None:
         self.tellings.append(telling)
 
 
-def kept(web: Asset, clock: Time) -> tuple[Keeper, Turned, Noted]:
+def all_kept(assets: list[Asset], clock: Time) -> tuple[list[Keeper], Turned, Noted]:
     clockwork, noted = Turned(clock), Noted()
-    keeper = Keeper(web, clockwork=clockwork, clock=clock, seed="pod-1", reporter=noted)
-    keeper.start()
+    records = [Record(one, started_at=clock()) for one in assets]
+    tellers = Tellers(records, clockwork=clockwork, clock=clock, seed="pod-1", reporter=noted)
+    keepers = [
+        Keeper(record, tellers=tellers, clockwork=clockwork, clock=clock, seed="pod-1", reporter=noted)
+        for record in records
+    ]
+    for keeper in keepers:
+        keeper.start()
+    return keepers, clockwork, noted
+
+
+def kept(web: Asset, clock: Time) -> tuple[Keeper, Turned, Noted]:
+    (keeper,), clockwork, noted = all_kept([web], clock)
     return keeper, clockwork, noted
 
 
@@ -165,3 +179,103 @@ def test_retired_generations_are_closed_after_the_grace_and_pruned_beyond_keep(t
     assert sorted(path.name for path in store.iterdir() if path.name.isdigit()) == ["00000003", "00000004"]
     assert (store / "00000003").stat().st_mode & 0o777 == 0o700
     assert read(tmp_path / "web") == {"app.conf": b"4"}
+
+
+def test_assets_with_one_destination_are_told_of_together_after_a_moment_of_quiet(tmp_path: Path) -> None:
+    clock, app, sources = Time(), App(), [Source(), Source(), Source()]
+    assets = [
+        replace(asset(tmp_path, one, app=app), name=f"a{n}", directory=tmp_path / f"a{n}")
+        for n, one in enumerate(sources)
+    ]
+    keepers, clockwork, _ = all_kept(assets, clock)
+    clockwork.turn(seconds=0.5)
+    assert app.heard == []
+    clockwork.turn(seconds=1)
+    assert [sorted((change.asset, *change.also)) for change in app.heard] == [["a0", "a1", "a2"]]
+    sources[1].put("r2", app_conf=b"two")
+    request = keepers[1].request()
+    clockwork.turn(seconds=2)
+    assert [(change.asset, change.generation, change.also) for change in app.heard[1:]] == [("a1", 2, ())]
+    assert request.told.result(0)
+
+
+def test_changes_that_keep_coming_put_a_shared_telling_off_for_ten_settles_at_most(tmp_path: Path) -> None:
+    clock, app, sources = Time(), App(), [Source(), Source()]
+    assets = [
+        replace(asset(tmp_path, one, app=app), name=f"a{n}", directory=tmp_path / f"a{n}")
+        for n, one in enumerate(sources)
+    ]
+    keepers, clockwork, _ = all_kept(assets, clock)
+    clockwork.turn(seconds=0)
+    for number in range(24):
+        sources[number % 2].put(f"r{number}", app_conf=b"%d" % number)
+        keepers[number % 2].look_now()
+        clockwork.turn(seconds=0.5)
+    assert len(app.heard) == 1
+    clockwork.turn(seconds=2)
+    assert len(app.heard) == 2
+    assert [keeper.state().notified_generation for keeper in keepers] == [
+        keeper.state().generation for keeper in keepers
+    ]
+
+
+def test_a_destination_that_fails_holds_up_no_other_of_the_same_asset(tmp_path: Path) -> None:
+    clock, down, up = Time(), App(trouble=TransientError("connection refused")), App()
+    web = asset(tmp_path, Source(), app=down)
+    web = replace(web, notifiers=(*web.notifiers, NamedNotifier(name="up", key="up:1", notifier=up)))
+    _, clockwork, noted = kept(web, clock)
+    clockwork.turn(minutes=1)
+    assert len(up.heard) == 1
+    assert [telling.result for telling in noted.tellings].count("failed") > 3
+
+
+def test_a_rollback_that_the_app_wants_is_told_to_every_destination(tmp_path: Path) -> None:
+    clock, source, app, other = Time(), Source(), App(), App()
+    web = asset(tmp_path, source, app=app, on_reject=OnReject.ROLLBACK)
+    web = replace(web, notifiers=(NamedNotifier(name="other", key="other:1", notifier=other), *web.notifiers))
+    keeper, clockwork, noted = kept(web, clock)
+    clockwork.turn(seconds=0)
+    app.trouble = RejectedError("422")
+    source.put("r2", app_conf=b"two")
+    keeper.look_now()
+    clockwork.turn(seconds=0)
+    app.trouble = None
+    clockwork.turn(seconds=5)
+    assert [(change.generation, change.cause) for change in other.heard[-1:]] == [(1, "rolled-back")]
+    assert [(change.generation, change.cause) for change in app.heard[-1:]] == [(1, "rolled-back")]
+    assert Result.ROLLED_BACK in [outcome.result for outcome in keeper.state().history]
+    assert Result.ROLLED_BACK in [outcome.result for outcome in noted.outcomes]
+
+
+def test_a_generation_put_back_by_hand_is_pinned_and_told_until_it_is_unpinned(tmp_path: Path) -> None:
+    clock, source, app = Time(), Source(), App()
+    keeper, clockwork, _ = kept(asset(tmp_path, source, app=app), clock)
+    clockwork.turn(seconds=0)
+    source.put("r2", app_conf=b"two")
+    keeper.look_now()
+    clockwork.turn(seconds=0)
+    back = keeper.go_back(to=None)
+    clockwork.turn(seconds=0)
+    assert back.result(0) is None
+    assert (keeper.state().generation, keeper.state().pinned) == (1, True)
+    clockwork.turn(hours=1)
+    assert read(tmp_path / "web") == {"app.conf": b"one"}
+    keeper.unpin()
+    clockwork.turn(seconds=0)
+    assert (keeper.state().generation, keeper.state().pinned) == (3, False)
+    assert [(change.generation, change.cause) for change in app.heard] == [
+        (1, "published"),
+        (2, "published"),
+        (1, "rolled-back"),
+        (3, "published"),
+    ]
+
+
+def test_who_asks_for_a_generation_that_is_not_kept_gets_the_reason(tmp_path: Path) -> None:
+    clock = Time()
+    keeper, clockwork, _ = kept(asset(tmp_path, Source()), clock)
+    clockwork.turn(seconds=0)
+    back = keeper.go_back(to=7)
+    clockwork.turn(seconds=0)
+    assert "7 is not kept" in str(back.exception(0))
+    assert not keeper.state().pinned

@@ -113,9 +113,11 @@ class Keeper:
             self._arm()
         if request:
             request.visible.set_result(outcome)
-        heard = self._tellers.changed(self.asset)
-        if request:
-            heard.add_done_callback(lambda done: request.told.set_result(done.result()))
+        # Otherwise the tellers' own back-off says when: a source that is polled must not hammer an app that is down.
+        if request or outcome.result is Result.PUBLISHED:
+            heard = self._tellers.changed(self.asset)
+            if request:
+                heard.add_done_callback(lambda done: request.told.set_result(done.result()))
         if outcome.result is Result.PUBLISHED:
             self._tidy()
 

@@ -9,7 +9,7 @@ from refresher.contract import Finding
 from refresher.due import Due
 from refresher.errors import RejectedError, TransientError
 from refresher.keeper import Keeper
-from refresher.model import Asset, NamedNotifier, OnReject, Outcome, Result
+from refresher.model import Asset, NamedNotifier, OnReject, Outcome, Refresh, Result
 from refresher.notify import Telling
 from refresher.record import Record
 from refresher.teller import Tellers
@@ -279,3 +279,12 @@ def test_who_asks_for_a_generation_that_is_not_kept_gets_the_reason(tmp_path: Pa
     clockwork.turn(seconds=0)
     assert "7 is not kept" in str(back.exception(0))
     assert not keeper.state().pinned
+
+
+def test_a_source_that_is_polled_hammers_no_app_that_is_down(tmp_path: Path) -> None:
+    clock, app = Time(), App(trouble=TransientError("connection refused"))
+    web = asset(tmp_path, Source(), app=app, refresh=Refresh(every=timedelta(seconds=1)))
+    _, clockwork, noted = kept(web, clock)
+    clockwork.turn(minutes=1)
+    assert len(noted.outcomes) > 50
+    assert len(noted.tellings) < 10

@@ -37,12 +37,17 @@ class Sidecar:
         self.config.write_text(yaml.safe_dump({**listeners, **configuration}))
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start the process, and return once it answers."""
+    def begin(self) -> subprocess.Popen[bytes]:
+        """Start the process, and don't wait for it to answer."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self._argv("run"), stderr=log, stdout=log, env=self.environment_of_process()
             )
+        return self.process
+
+    def start(self) -> None:
+        """Start the process, and return once it answers."""
+        self.begin()
         until(self.answers, within=30)
 
     def answers(self) -> bool:

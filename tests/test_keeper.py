@@ -208,7 +208,7 @@ def test_changes_that_keep_coming_put_a_shared_telling_off_for_ten_settles_at_mo
     keepers, clockwork, _ = all_kept(assets, clock)
     clockwork.turn(seconds=0)
     for number in range(24):
-        sources[number % 2].put(f"r{number}", app_conf=b"%d" % number)
+        sources[number % 2].put(f"n{number}", app_conf=b"%d" % number)
         keepers[number % 2].look_now()
         clockwork.turn(seconds=0.5)
     assert len(app.heard) == 1

@@ -103,12 +103,13 @@ def once(
 @app.command()
 def check(config: Config = None) -> None:
     """Validate the configuration; contact nothing."""
+    from refresher.foresight import foreseen
     from refresher.settings import SharedParts, assets, warnings
 
     with _reporting_bad_configuration():
         settings = _settings(config)
-        assets(settings, SharedParts())
-        for warning in warnings(settings):
+        kept = assets(settings, SharedParts())
+        for warning in (*warnings(settings), *foreseen(kept)):
             print(f"warning: {warning}", file=sys.stderr)
     count = len(settings.assets)
     print(f"{_path(config)} is valid: {count} asset{'' if count == 1 else 's'}")

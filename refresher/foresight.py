@@ -1,0 +1,58 @@
+"""What can be seen on this machine, before anything is fetched, of why publishing would fail there."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from refresher.model import Asset, LayoutName
+
+
+def foreseen(assets: Iterable[Asset]) -> list[str]:
+    """A sentence for each trouble, each once. That a volume is not here is normal: it is mounted in the pod."""
+    return list(dict.fromkeys(sentence for asset in assets for sentence in _troubles(asset)))
+
+
+def _troubles(asset: Asset) -> Iterator[str]:
+    if not asset.volume.is_dir():
+        yield f"{asset.volume} is not here, so nothing can be said about what is in it"
+        return
+    existing = next(path for path in (asset.directory, *asset.directory.parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        yield f"{asset.name}: this user may not write to {existing}: see fsGroup or the directory's owner"
+    yield from _in_the_way(asset)
+    yield from _mounted(asset)
+    yield from _not_ours_to_give(asset)
+
+
+def _in_the_way(asset: Asset) -> Iterator[str]:
+    directory = asset.directory
+    if asset.publish.layout is LayoutName.LINK:
+        if directory.is_dir() and not directory.is_symlink():
+            yield f"{asset.name}: {directory} is a directory where the layout `link` puts a link: remove it"
+    elif directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+        yield f"{asset.name}: {directory} is not a directory, and files are to be published in it"
+
+
+def _mounted(asset: Asset) -> Iterator[str]:
+    directory = asset.directory
+    if asset.publish.layout is LayoutName.LINK and directory.is_mount():
+        yield f"{asset.name}: {directory} is a mount point, which no link can replace: mount the directory above it"
+    if asset.publish.layout is LayoutName.FILE:
+        for path in _entries(directory):
+            if path.is_mount():
+                yield f"{asset.name}: {path} is a mounted file (subPath), which can't be replaced: mount its directory"
+
+
+def _not_ours_to_give(asset: Asset) -> Iterator[str]:
+    owner, _, group = (asset.publish.owner or "").partition(":")
+    if os.geteuid() == 0:
+        return
+    if owner and int(owner) != os.geteuid():
+        yield f"{asset.name}: publish.owner {owner} needs the right to change owners (CAP_CHOWN)"
+    wanted = asset.publish.group or group
+    if wanted and int(wanted) not in {os.getegid(), *os.getgroups()}:
+        yield f"{asset.name}: publish.group {wanted} is none of this user's groups, and needs CAP_CHOWN"
+
+
+def _entries(directory: Path) -> list[Path]:
+    return list(directory.iterdir()) if directory.is_dir() and os.access(directory, os.R_OK) else []

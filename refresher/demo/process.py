@@ -1,4 +1,4 @@
-"""Real servers as child processes: started on a free loopback port, waited for until they answer, ended by their pid."""
+"""Real servers as child processes: on a free loopback port, waited for until they answer, ended by their pid."""
 
 import contextlib
 import socket

@@ -81,9 +81,11 @@ def _once(directory: Path) -> Iterator[SeaweedFS]:
     argv = [*_argv(directory, server), *(f"-{name}={port}" for name, port in ports.items())]
     try:
         with running(argv, log=directory / "log", answers=lambda: _answers(server)) as child:
-            yield server
-            # Asked to end it waits for its own connections; the data is thrown away, so it need not be careful.
-            child.kill()
+            try:
+                yield server
+            finally:
+                # Asked to end it waits for its own connections; the data is thrown away, so it need not be careful.
+                child.kill()
     finally:
         for port in ports.values():
             for socket_file in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tests.fakes.serving import Asked, Reply, serving
 
 
-def service_account_token(namespace: str, name: str, *, serial: int = 1) -> str:
+def service_account_token(namespace: str, name: str, *, serial: int = 1, audience: str | None = None) -> str:
     """A JSON Web Token of the form that Kubernetes issues; only `token_review` would believe its signature."""
     claims = {
         "iss": "https://kubernetes.default.svc",
@@ -18,6 +18,7 @@ def service_account_token(namespace: str, name: str, *, serial: int = 1) -> str:
         "iat": 1577836800,
         "nbf": 1577836800,
         "exp": 4102444800,
+        **({"aud": [audience]} if audience else {}),
     }
     parts = ({"alg": "RS256", "kid": "test", "typ": "JWT"}, claims)
     encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
@@ -29,10 +30,11 @@ def token_review(known: dict[str, str]) -> Iterator[str]:
     """The API server's address; `known` is {token: "namespace:name"}, and every other token is refused."""
 
     def answer(asked: Asked) -> Reply:
-        token = json.loads(asked.body)["spec"]["token"]
-        account = known.get(token)
+        spec = json.loads(asked.body)["spec"]
+        account = known.get(spec["token"])
         user = {"username": f"system:serviceaccount:{account}", "uid": f"uid-of-{(account or '').partition(':')[2]}"}
-        status = {"authenticated": True, "user": user} if account else {"error": "unknown token"}
+        reviewed = {"authenticated": True, "user": user, "audiences": spec.get("audiences", [])}
+        status = reviewed if account else {"error": "unknown token"}
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status}
         return Reply(201, json.dumps(review).encode(), {"Content-Type": "application/json"})
 

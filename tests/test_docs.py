@@ -1,0 +1,249 @@
+import importlib.util
+import json
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer.main
+import yaml
+
+from refresher.cli import app
+from refresher.control.api import CALLS
+from refresher.control.metrics import Metrics
+from refresher.settings import SharedParts, assets
+from refresher.settings.read import read
+from tests.fakes.sidecar import FakeSidecar
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")],
+)
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
+
+
+class Block(NamedTuple):
+    page: str
+    line: int
+    language: str
+    role: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    opened: tuple[int, str] | None = None
+    lines: list[str] = []
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        if not line.startswith("```"):
+            lines.append(line)
+        elif opened is None:
+            opened, lines = (number, line.removeprefix("```")), []
+        else:
+            language, _, role = opened[1].partition(" ")
+            yield Block(str(page.relative_to(ROOT)), opened[0], language, role, "\n".join(lines) + "\n")
+            opened = None
+    assert opened is None, f"{page}: a block has no end"
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+
+
+def blocks(*languages: str, role: str | None = None) -> list[Block]:
+    found = [block for block in BLOCKS if block.language in languages]
+    return found if role is None else [block for block in found if block.role == role]
+
+
+def without_blocks(page: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+
+
+def accept(configuration: dict[str, Any]) -> None:
+    shared = SharedParts()
+    try:
+        assets(read(configuration, {}), shared)
+    finally:
+        shared.close()
+
+
+def test_every_block_says_what_it_is() -> None:
+    known = {
+        ("", ""),
+        ("console", ""),
+        ("json", ""),
+        ("promql", ""),
+        ("python", "provider"),
+        ("python", "test"),
+        ("sh", ""),
+        ("toml", ""),
+        ("yaml", ""),
+        ("yaml", "asset"),
+        ("yaml", "plugin"),
+    }
+    assert {(block.language, block.role) for block in BLOCKS} == known
+
+
+@pytest.mark.parametrize("block", blocks("yaml", role=""), ids=str)
+def test_a_configuration_works(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULT_ADDR", "https://vault:8200")
+    configuration = yaml.safe_load(block.text)
+    accept({"assets": {"example": {"source": "file:///source"}}, **configuration})
+
+
+@pytest.mark.parametrize("block", blocks("yaml", role="asset"), ids=str)
+def test_a_part_of_an_asset_works(block: Block) -> None:
+    accept({"assets": {"example": {"source": "file:///source", **yaml.safe_load(block.text)}}})
+
+
+@pytest.mark.parametrize("block", blocks("json"), ids=str)
+def test_a_json_example_is_json(block: Block) -> None:
+    assert isinstance(json.loads(block.text), dict)
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=str)
+def test_a_toml_example_is_toml(block: Block) -> None:
+    assert tomllib.loads(block.text)
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """(where, command) for each command of refresher's that is shown, in blocks and in the text."""
+    shown = r"(?:^|[\s$`])refresher ((?:[a-z][^`|&#\n]*?)?)(?=\s*(?:[`|&#]|$))"
+    for block in blocks("sh", "console"):
+        text = block.text.replace("\\\n", " ")
+        yield from ((str(block), match) for match in re.findall(shown, text, flags=re.M))
+    for page in PAGES:
+        code = re.findall(r"`(refresher [^`]+)`", " ".join(without_blocks(page).split()))
+        yield from ((page.name, command.removeprefix("refresher ")) for command in code)
+
+
+def test_every_command_that_is_shown_exists_with_its_options() -> None:
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    found = list(commands())
+    assert len(found) > 20
+    for where, written in found:
+        name, *words = written.replace("[", " ").replace("]", " ").split()
+        if name == "--help":
+            continue
+        assert name in known, f"{where}: refresher {written}"
+        options = {option for parameter in known[name].params for option in parameter.opts} | {"--help"}
+        for word in words:
+            assert not word.startswith("-") or word in options, f"{where}: refresher {written}"
+
+
+def test_every_command_and_call_is_documented() -> None:
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name in known:
+        assert f"| `refresher {name}" in OPERATIONS
+    for call in CALLS:
+        assert f"`{call}`" in OPERATIONS
+
+
+def test_the_metrics_that_are_documented_are_those_that_there_are() -> None:
+    text = Metrics(FakeSidecar(), notifiers={}).text().decode()
+    there = set(re.findall(r"^# TYPE (\w+)", text, flags=re.M))
+    documented = set(re.findall(r"^\| `(refresher_\w+)`", OPERATIONS, flags=re.M))
+    assert documented == there
+    for block in blocks("promql"):
+        assert set(re.findall(r"refresher_\w+", block.text)) <= there
+
+
+def slug(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def anchors(page: Path) -> set[str]:
+    return {slug(heading) for heading in re.findall(r"^#+ (.*)$", without_blocks(page), flags=re.M)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = without_blocks(page)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{page.name}: {target}"
+        assert there.is_relative_to(ROOT)
+        assert not anchor or anchor in anchors(there), f"{page.name}: {target}"
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, left = set[Path](), [ROOT / "README.md"]
+    while left:
+        page = left.pop()
+        reached.add(page)
+        for target in re.findall(r"\]\(([^)\s#]+\.md)[)#]", page.read_text()):
+            there = (page.parent / target).resolve()
+            if there not in reached:
+                left.append(there)
+    assert set(PAGES) <= reached
+
+
+def test_the_page_of_all_options_is_current() -> None:
+    write = runpy.run_path(str(ROOT / "docs/reference.py"))["reference"]
+    assert (ROOT / "docs/reference.md").read_text() == write(), "run: python docs/reference.py"
+
+
+def test_every_option_that_a_page_names_by_its_path_exists() -> None:
+    page = (ROOT / "docs/reference.md").read_text()
+    tables = re.split(r"^## ", page, flags=re.M)[1:]
+    known = {table.split("\n", 1)[0]: set(re.findall(r"^\| `(\w+)`", table, flags=re.M)) for table in tables}
+    sections = ("control", "probes", "publish", "refresh", "limits")
+    named = re.compile(rf"`({'|'.join(sections)})\.(\w+)(?:: [^`]*)?`")
+    found = [(p.name, *match) for p in PAGES for match in named.findall(without_blocks(p))]
+    assert len(found) > 5
+    for where, section, option in found:
+        assert option in known[section], f"{where}: {section}.{option}"
+
+
+def test_the_promise_is_the_same_everywhere() -> None:
+    (promise,) = re.findall(r"^> .*(?:\n> .*)*", (ROOT / "README.md").read_text(), flags=re.M)
+    text = " ".join(promise.replace("> ", "").split())
+    assert text.startswith("refresher keeps a directory of a shared volume fresh.")
+    assert text.endswith("When the source is down or wrong, the last good files stay.")
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[\[<>=,]", dependency)[0] for dependency in project["dependencies"]}
+    table = (ROOT / "docs/decisions/dependencies.md").read_text()
+    assert set(re.findall(r"^\| ([a-z0-9-]+) \| [a-zA-Z]", table, flags=re.M)) - {"library"} == names
+
+
+def test_every_room_is_on_the_map() -> None:
+    table = (ROOT / "docs/architecture.md").read_text()
+    on_it = set(re.findall(r"`(\w+)`", "\n".join(line for line in table.splitlines() if line.startswith("|"))))
+    rooms = {path.stem for path in (ROOT / "refresher").glob("[!_.]*")} - {"py"}
+    assert rooms <= on_it
+
+
+def test_the_provider_in_the_documentation_passes_the_conformance_kit(tmp_path: Path) -> None:
+    ((provider,), (suite,)) = blocks("python", role="provider"), blocks("python", role="test")
+    (tmp_path / "my_sqlite.py").write_text(provider.text)
+    (tmp_path / "test_my_sqlite.py").write_text(suite.text)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout
+    assert "10 passed" in ended.stdout
+
+
+def test_the_documented_plugin_configuration_fits_the_documented_options(tmp_path: Path) -> None:
+    (block,), (provider,) = blocks("yaml", role="plugin"), blocks("python", role="provider")
+    path = tmp_path / "my_sqlite.py"
+    path.write_text(provider.text)
+    spec = importlib.util.spec_from_file_location("my_sqlite", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (source,) = [asset["source"] for asset in yaml.safe_load(block.text)["assets"].values()]
+    assert module.SqliteOptions.model_validate(source["sqlite"]).name == "greeting"

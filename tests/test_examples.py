@@ -1,0 +1,157 @@
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from refresher.demo.caddy import Caddy
+from refresher.demo.openbao import OpenBao
+from refresher.demo.process import program
+from tests.fakes.token_review import service_account_token, token_review
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+MANIFESTS = sorted(EXAMPLES.glob("*/pod.yaml"))
+NAMES = [path.parent.name for path in MANIFESTS]
+REFRESHER = [sys.executable, "-m", "refresher"]
+
+
+def documents(manifest: Path) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(manifest.read_text()) if document]
+
+
+def one(manifest: Path, kind: str) -> dict[str, Any]:
+    (found,) = [document for document in documents(manifest) if document["kind"] == kind]
+    return found
+
+
+def configuration(manifest: Path) -> str:
+    return str(one(manifest, "ConfigMap")["data"]["refresher.yaml"])
+
+
+def run(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("VAULT_", "BAO_", "REFRESHER_"))}
+    return subprocess.run(
+        argv, capture_output=True, text=True, timeout=60, check=False, cwd=cwd, env={**kept, **environment}
+    )
+
+
+def test_there_are_examples() -> None:
+    assert NAMES == ["certificate", "quickstart"]
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=NAMES)
+def test_a_manifest_is_valid_for_kubernetes(manifest: Path) -> None:
+    ended = run(program("kubernetes-validate"), "--strict", str(manifest), cwd=ROOT)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_an_invalid_manifest_would_be_noticed(tmp_path: Path) -> None:
+    pod = one(MANIFESTS[0], "Pod")
+    pod["spec"]["initContainers"][0]["restartPolicies"] = "Always"
+    (tmp_path / "pod.yaml").write_text(yaml.safe_dump(pod))
+    assert run(program("kubernetes-validate"), "--strict", "pod.yaml", cwd=tmp_path).returncode != 0
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=NAMES)
+def test_the_configuration_in_a_manifest_passes_check_without_a_warning(manifest: Path, tmp_path: Path) -> None:
+    (tmp_path / "refresher.yaml").write_text(configuration(manifest))
+    (tmp_path / "shared").mkdir()
+    ended = run(*REFRESHER, "check", cwd=tmp_path, REFRESHER_VOLUME=str(tmp_path / "shared"))
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=NAMES)
+def test_the_sidecar_is_native_confined_and_only_it_may_write(manifest: Path) -> None:
+    spec = one(manifest, "Pod")["spec"]
+    (sidecar,), (app,) = spec["initContainers"], spec["containers"]
+    assert sidecar["restartPolicy"] == "Always"
+    assert sidecar["startupProbe"]["httpGet"] == {"path": "/readyz", "port": 8471}
+    assert sidecar["livenessProbe"]["httpGet"] == {"path": "/livez", "port": 8471}
+    for container in (sidecar, app):
+        security = container["securityContext"]
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+    volume = yaml.safe_load(configuration(manifest))["volume"]
+    (mounted,) = [mount for mount in app["volumeMounts"] if mount["mountPath"] == volume]
+    assert mounted["readOnly"] is True
+
+
+def test_the_quickstart_is_the_same_for_a_machine_and_for_a_pod() -> None:
+    local = yaml.safe_load((EXAMPLES / "quickstart/refresher.yaml").read_text())
+    pod = yaml.safe_load(configuration(EXAMPLES / "quickstart/pod.yaml"))
+    local["assets"]["settings"]["source"] = pod["assets"]["settings"]["source"]
+    assert local == pod
+
+
+def test_the_quickstart_publishes_and_keeps_the_last_good_file(caddy: Caddy, tmp_path: Path) -> None:
+    served, volume = caddy.root / "quickstart.json", tmp_path / "shared"
+    volume.mkdir()
+    environment = {
+        "REFRESHER_VOLUME": str(volume),
+        "REFRESHER_ASSETS__SETTINGS__SOURCE__HTTP__URL": f"{caddy.url}/{served.name}",
+        "REFRESHER_ASSETS__SETTINGS__SOURCE__HTTP__NAME": "settings.json",
+    }
+    good = (EXAMPLES / "quickstart/site/settings.json").read_text()
+    published = volume / "settings/settings.json"
+    served.write_text(good)
+    ended = run(*REFRESHER, "once", "--notify", cwd=EXAMPLES / "quickstart", **environment)
+    assert ended.returncode == 0, ended.stderr
+    assert published.read_text() == good
+    assert json.loads((volume / "settings.changed.json").read_text())["generation"] == 1
+    served.write_text(good.rstrip().removesuffix("}"))
+    ended = run(*REFRESHER, "once", "--strict", cwd=EXAMPLES / "quickstart", **environment)
+    assert ended.returncode == 1
+    assert published.read_text() == good
+
+
+def test_the_certificate_example_issues_with_the_rights_that_its_script_gives(tmp_path: Path) -> None:
+    manifest = EXAMPLES / "certificate/pod.yaml"
+    account = one(manifest, "ServiceAccount")["metadata"]["name"]
+    (projected,) = [volume for volume in one(manifest, "Pod")["spec"]["volumes"] if "projected" in volume]
+    audience = projected["projected"]["sources"][0]["serviceAccountToken"]["audience"]
+    token = service_account_token("default", account, audience=audience)
+    (tmp_path / "token").write_text(token)
+    (tmp_path / "refresher.yaml").write_text(configuration(manifest))
+    (tmp_path / "shared").mkdir()
+    with OpenBao.started(tmp_path) as bao, token_review({token: f"default:{account}"}) as kubernetes:
+        environment = {
+            "CLI": program("bao"),
+            "VAULT_ADDR": bao.tls_address,
+            "VAULT_CACERT": str(bao.ca_file),
+            "VAULT_TOKEN": bao.token,
+            "KUBERNETES_HOST": kubernetes,
+            "KUBERNETES_CA": str(bao.ca_file),
+            "HOME": str(tmp_path),
+        }
+        script = str(EXAMPLES / "certificate/vault-setup.sh")
+        first, again = (run(script, cwd=tmp_path, **environment) for _ in range(2))
+        assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
+        assert first.stdout == again.stdout
+        assert first.stdout.startswith("-----BEGIN CERTIFICATE-----")
+        login = {"kubernetes": {"role": "web", "token_file": str(tmp_path / "token")}}
+        ended = run(
+            *REFRESHER,
+            "once",
+            cwd=tmp_path,
+            REFRESHER_VOLUME=str(tmp_path / "shared"),
+            REFRESHER_PROVIDERS__VAULT__ADDRESS=bao.tls_address,
+            REFRESHER_PROVIDERS__VAULT__CA_FILE=str(bao.ca_file),
+            REFRESHER_PROVIDERS__VAULT__AUTH=json.dumps(login),
+        )
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(path.name for path in (tmp_path / "shared/tls").glob("[!.]*")) == ["ca.crt", "tls.crt", "tls.key"]
+    assert (tmp_path / "shared/tls/ca.crt").read_text().strip() == first.stdout.strip()
+
+
+def test_the_image_and_the_examples_say_the_version_that_the_package_has() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f'org.opencontainers.image.version="{version}"' in (ROOT / "Dockerfile").read_text()
+    for manifest in MANIFESTS:
+        assert one(manifest, "Pod")["spec"]["initContainers"][0]["image"] == f"refresher:{version}"

@@ -273,6 +273,11 @@ def translated(error: Exception, url: str) -> RefresherError:
         return PermanentError(f"the certificate of {url} can't be verified: {reason}")
     if isinstance(error, urllib3.exceptions.LocationValueError):
         return PermanentError(f"{url} is no URL that can be asked")
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        return TransientError(f"the host of {url} has no address")
+    # Before the timeouts, one of which urllib3 takes a refused connection for.
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return TransientError(f"{url} accepts no connection")
     if isinstance(error, urllib3.exceptions.TimeoutError):
         return TransientError(f"{url} doesn't answer in time")
     return TransientError(f"{url} can't be reached: {type(error).__name__}")

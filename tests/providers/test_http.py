@@ -509,3 +509,12 @@ def test_urls_become_options() -> None:
     assert HttpProvider.from_url("https://a/b?c=d") == {"url": "https://a/b?c=d"}
     with pytest.raises(ValueError, match="user name"):
         HttpProvider.from_url("https://user:secret@a/b")
+
+
+@pytest.mark.parametrize(
+    ("host", "message"), [("127.0.0.1", "accepts no connection"), ("nowhere.invalid", "has no address")]
+)
+def test_a_host_that_is_not_there_is_told_from_one_that_is_slow(host: str, message: str) -> None:
+    provider = HttpProvider(HttpOptions(url=f"http://{host}:{free_port()}/x"))
+    with closing(provider), pytest.raises(TransientError, match=message), provider.fetch(None):
+        pass

@@ -7,10 +7,11 @@ import pytest
 import yaml
 from hypothesis import strategies as st
 
+from refresher.address import Tcp, Unix
 from refresher.errors import ConfigError
 from refresher.model import LayoutName, OnReject
 from refresher.options import Secret
-from refresher.settings import Control, Settings, Tcp, Unix, load, short_form, warnings
+from refresher.settings import Control, Settings, load, short_form, warnings
 from refresher.settings.read import read
 from tests.fakes import acme
 

@@ -3,9 +3,9 @@
 import socket
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from refresher.address import Address, Tcp, Unix, parse_address
 from refresher.control.guards import is_loopback
 from refresher.errors import ConfigError
 
@@ -13,31 +13,6 @@ BACKLOG = 512
 """Connections that the kernel holds until they are accepted; one more is asked to come again a second later."""
 STALLED = 10_000
 """Milliseconds before the kernel drops a connection whose other end takes nothing in (tcp(7), TCP_USER_TIMEOUT)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tcp:
-    """`host:port`, an IPv6 address in brackets."""
-
-    host: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Unix:
-    """`unix:/absolute/path`."""
-
-    path: Path
-
-
-def parse(written: str) -> Tcp | Unix:
-    """`127.0.0.1:8470`, `[::1]:8470` or `unix:/path`. Raises ValueError."""
-    if written.startswith("unix:/"):
-        return Unix(Path(written.removeprefix("unix:")))
-    host, colon, port = written.rpartition(":")
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ValueError("must be an address with a port such as 127.0.0.1:8470, or unix:/path")
-    return Tcp(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 class Door:
@@ -48,7 +23,7 @@ class Door:
 
     def __init__(self, written: str, *, key: str) -> None:
         try:
-            self.where = parse(written)
+            self.where = parse_address(written)
             self.socket = _open(self.where)
         except ValueError as error:
             raise ConfigError(f"{key}: {written}: {error}") from error
@@ -82,7 +57,7 @@ class Door:
         self.socket.close()
 
 
-def _open(where: Tcp | Unix) -> socket.socket:
+def _open(where: Address) -> socket.socket:
     return _open_unix(where.path) if isinstance(where, Unix) else _open_tcp(where)
 
 

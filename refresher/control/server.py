@@ -16,11 +16,12 @@ from uvicorn._types import ASGIApplication
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from refresher.address import Unix
 from refresher.control.api import Api, starlette
 from refresher.control.connection import Connection
 from refresher.control.guards import Guard, Rules, Stamp, WholeBody
 from refresher.control.health import Health
-from refresher.control.listen import BACKLOG, Door, Unix
+from refresher.control.listen import BACKLOG, Door
 from refresher.control.metrics import Metrics
 from refresher.control.ratelimit import RateLimit
 from refresher.control.refreshes import Refreshes

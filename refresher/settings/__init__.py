@@ -1,7 +1,7 @@
 """The configuration: read, checked, and made into assets. Its JSON Schema is in `schema.py`, for who asks for it."""
 
 from refresher.settings.build import SharedParts, assets
-from refresher.settings.models import AssetSettings, Choice, Control, Probes, Settings, Tcp, Unix
+from refresher.settings.models import AssetSettings, Choice, Control, Probes, Settings
 from refresher.settings.read import load, short_form
 from refresher.settings.warnings import warnings
 
@@ -12,8 +12,6 @@ __all__ = [
     "Probes",
     "Settings",
     "SharedParts",
-    "Tcp",
-    "Unix",
     "assets",
     "load",
     "short_form",

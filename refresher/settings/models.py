@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -24,6 +23,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from refresher.address import TCP_PATTERN, Address, Tcp, Unix, parse_address
 from refresher.model import Limits, OnReject, Publish, Refresh
 from refresher.options import Duration, ReadBy, Secret
 from refresher.plugins import Kind
@@ -32,60 +32,29 @@ from refresher.settings.problems import REFUSED
 ASSET_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 DEFAULT_VOLUME = Path("/shared")
 _OWNER = re.compile(r"[0-9]+(:[0-9]+)?")
-_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
-@dataclass(frozen=True, slots=True)
-class Tcp:
-    """A host and port to listen on."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine, or this pod, can reach it."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
-
-@dataclass(frozen=True, slots=True)
-class Unix:
-    """A Unix socket to listen on."""
-
-    path: Path
-
-    def __str__(self) -> str:
-        return f"unix:{self.path}"
-
-
-def parse_tcp(value: object) -> Tcp | None:
-    """`127.0.0.1:8471` or `[::1]:8471`; None for `off`, which YAML reads as false. Raises ValueError."""
-    if value is None or isinstance(value, Tcp):
+def parse_listen(value: object) -> Address | None:
+    """`127.0.0.1:8470` or `unix:/path`; None for `off`, which YAML reads as false. Raises ValueError."""
+    if value is None or isinstance(value, Address):
         return value
     if value is False or value == "off":
         return None
-    match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
-    if match is None or int(match[2]) > 65535:
-        raise ValueError("must be host:port, or off")
-    return Tcp(match[1].strip("[]"), int(match[2]))
-
-
-def parse_listen(value: object) -> Tcp | Unix | None:
-    """As `parse_tcp`, or `unix:/path`. Raises ValueError."""
-    if isinstance(value, Unix):
-        return value
-    if isinstance(value, str) and value.startswith("unix:/"):
-        return Unix(Path(value.removeprefix("unix:")))
     try:
-        return parse_tcp(value)
+        return parse_address(value if isinstance(value, str) else "")
     except ValueError:
         raise ValueError("must be host:port, unix:/path, or off") from None
+
+
+def parse_tcp(value: object) -> Tcp | None:
+    """The same without `unix:`. Raises ValueError."""
+    try:
+        address = parse_listen(value)
+    except ValueError:
+        raise ValueError("must be host:port, or off") from None
+    if isinstance(address, Unix):
+        raise ValueError("must be host:port, or off")  # noqa: TRY004 - a wrong value, not a wrong type
+    return address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,11 +135,11 @@ LimitsSection = Annotated[Limits, AfterValidator(_roomy)]
 _OFF = {"const": False}
 Listen = Annotated[
     Tcp | Unix | None,
-    ReadBy(parse_listen, str, {"anyOf": [{"type": "string", "pattern": f"^(off|unix:/.+|{_ADDRESS.pattern})$"}, _OFF]}),
+    ReadBy(parse_listen, str, {"anyOf": [{"type": "string", "pattern": f"^(off|unix:/.+|{TCP_PATTERN})$"}, _OFF]}),
 ]
 ListenTcp = Annotated[
     Tcp | None,
-    ReadBy(parse_tcp, str, {"anyOf": [{"type": "string", "pattern": f"^(off|{_ADDRESS.pattern})$"}, _OFF]}),
+    ReadBy(parse_tcp, str, {"anyOf": [{"type": "string", "pattern": f"^(off|{TCP_PATTERN})$"}, _OFF]}),
 ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from refresher.control.listen import Tcp, Unix, parse
+from refresher.address import Tcp, Unix, parse_address
 from refresher.control.metrics import Metrics
 from refresher.control.server import CONNECTIONS, FAREWELL, ControlServer
 from refresher.errors import ConfigError
@@ -32,7 +32,7 @@ REQUEST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
     ],
 )
 def test_an_address_is_read_as_it_is_written(written: str, where: Tcp | Unix) -> None:
-    assert parse(written) == where
+    assert parse_address(written) == where
 
 
 @pytest.mark.parametrize(

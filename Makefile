@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help venv demo test check lint format bench lock clean
+.PHONY: help venv demo test crash-test check lint format bench lock clean
 
 help:            ## these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -21,6 +21,10 @@ demo: venv            ## rotating certificates, end to end, on real servers
 
 test: venv            ## the tests, against the real servers
 	$(BIN)/pytest -n 4 -q
+
+crash-test: venv            ## killed at every system call, a thousand publishes under readers, 500 random sequences
+	$(BIN)/python -m tests.crash
+	READER_PUBLISHES=1000 MACHINE_EXAMPLES=500 $(BIN)/pytest -n 2 -q -rP tests/crash
 
 lint: venv            ## format, lint, types and floors
 	$(BIN)/ruff format --check .

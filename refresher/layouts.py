@@ -8,9 +8,9 @@ watches.
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 from refresher.contract import StagedFile
 from refresher.errors import PermanentError, RejectedError
@@ -24,32 +24,34 @@ _TARGET = re.compile(rf"(?:.*/)?([0-9]+)/{FILES}")
 _VERSION = re.compile(r"[1-9][0-9]{0,18}")
 
 
-class Layout(Protocol):
+class Layout(ABC):
     """What publishing needs from a layout."""
 
+    @abstractmethod
     def visible(self) -> int | None:
         """The number of the generation that readers see; None if there is none."""
-        ...
+
+    @abstractmethod
+    def admit(self, files: Mapping[str, StagedFile]) -> None:
+        """Raise PermanentError or RejectedError if a set of these names can't be shown."""
+
+    @abstractmethod
+    def show(self, generation: Generation) -> None:
+        """Lead readers to this generation, at once for the whole set."""
+
+    @abstractmethod
+    def files(self, number: int) -> Directory:
+        """The open directory with a generation's files. Raises OSError if there is none."""
 
     def highest(self) -> int:
         """The highest number that readers see, ours or not; 0 if they see none. The next generation's is above it."""
-        ...
+        return self.visible() or 0
 
-    def files(self, number: int) -> Directory:
-        """The open directory with a generation's files. Raises OSError if there is none."""
-        ...
+    def show_nothing(self) -> None:  # noqa: B027 - most have nothing to do
+        """Remove what was made for a first generation that never came into sight."""
 
-    def admit(self, files: Mapping[str, StagedFile]) -> None:
-        """Raise PermanentError or RejectedError if a set of these names can't be shown."""
-        ...
-
-    def show(self, generation: Generation) -> None:
-        """Lead readers to this generation, at once for the whole set."""
-        ...
-
-    def withdraw(self, number: int) -> None:
+    def withdraw(self, number: int) -> None:  # noqa: B027 - most have nothing to do
         """Take a retired generation, whose grace is over, out of sight."""
-        ...
 
 
 def top_names(files: Iterable[str]) -> list[str]:
@@ -63,7 +65,7 @@ def _refuse_foreign(directory: Directory, name: str) -> None:
         raise PermanentError(f"{directory.path / name} is in the way: remove it, or publish into another directory")
 
 
-class KubernetesLayout:
+class KubernetesLayout(Layout):
     """The layout of a mounted Secret: `tls.crt -> ..data/tls.crt`, and `..data` is swapped."""
 
     def __init__(self, directory: Directory, store: Store, *, nudge: bool, fsync: bool) -> None:
@@ -72,10 +74,6 @@ class KubernetesLayout:
     def visible(self) -> int | None:
         """The number that `..data` leads to."""
         return _number_in(self.directory.target(DATA))
-
-    def highest(self) -> int:
-        """The number that `..data` leads to."""
-        return self.visible() or 0
 
     def files(self, number: int) -> Directory:
         """The files in the store."""
@@ -87,36 +85,40 @@ class KubernetesLayout:
             _refuse_foreign(self.directory, name)
 
     def show(self, generation: Generation) -> None:
-        """(6) links that are missing, (7) the swap, (8) links that lead nowhere now."""
+        """(6) links that are missing, (7) the swap, (8) links that lead nowhere now. One fsync is for all of them."""
         names = top_names(generation.files)
         target = _relative(self.directory.path, self.store, generation.number)
         # (6)
         missing = [name for name in names if self.directory.target(name) != f"{DATA}/{name}"]
         self._link(missing)
-        if missing and self.fsync:
-            self.directory.fsync()
         # (7)
-        if self.directory.target(DATA) != target:
+        swapped = self.directory.target(DATA) != target
+        if swapped:
             self.store.make_way(DATA, inside=self.directory)
             self.store.directory.put_link(DATA, target, into=self.directory)
-            if self.nudge:
-                self._link([name for name in names if name not in missing])
-            if self.fsync:
-                self.directory.fsync()
+            self._link([name for name in names if self.nudge and name not in missing])
         # (8)
-        for name in self.directory.names():
-            if name not in names and self.directory.target(name) == f"{DATA}/{name}":
-                self.directory.remove(name)
+        stale = self._unlink_all_but(names)
+        if self.fsync and (missing or swapped or stale):
+            self.directory.fsync()
 
-    def withdraw(self, number: int) -> None:
-        """Nothing leads to a retired generation already."""
+    def show_nothing(self) -> None:
+        """Remove the links that lead nowhere."""
+        self._unlink_all_but([])
 
     def _link(self, names: list[str]) -> None:
         for name in names:
             self.store.directory.put_link(name, f"{DATA}/{name}", into=self.directory)
 
+    def _unlink_all_but(self, names: list[str]) -> list[str]:
+        others = (name for name in self.directory.names() if name not in names)
+        stale = [name for name in others if self.directory.target(name) == f"{DATA}/{name}"]
+        for name in stale:
+            self.directory.remove(name)
+        return stale
 
-class LinkLayout:
+
+class LinkLayout(Layout):
     """The directory itself is the link: `tls -> ..tls/00000007/files`."""
 
     def __init__(self, parent: Directory, name: str, store: Store, *, fsync: bool) -> None:
@@ -125,10 +127,6 @@ class LinkLayout:
     def visible(self) -> int | None:
         """The number that the link leads to."""
         return _number_in(self.parent.target(self.name))
-
-    def highest(self) -> int:
-        """The number that the link leads to."""
-        return self.visible() or 0
 
     def files(self, number: int) -> Directory:
         """The files in the store."""
@@ -146,11 +144,8 @@ class LinkLayout:
             if self.fsync:
                 self.parent.fsync()
 
-    def withdraw(self, number: int) -> None:
-        """Nothing leads to a retired generation already."""
 
-
-class FileLayout:
+class FileLayout(Layout):
     """One real file, replaced by rename, for readers that follow no links. A hard link to the generation's own."""
 
     def __init__(self, directory: Directory, store: Store, *, fsync: bool) -> None:
@@ -159,10 +154,6 @@ class FileLayout:
     def visible(self) -> int | None:
         """The newest generation whose file is in sight."""
         return next(filter(self._is_shown, reversed(self.store.numbers())), None)
-
-    def highest(self) -> int:
-        """The newest generation whose file is in sight."""
-        return self.visible() or 0
 
     def files(self, number: int) -> Directory:
         """The files in the store."""
@@ -190,9 +181,6 @@ class FileLayout:
             if self._name(number) != name and self._is_shown(number):
                 self.directory.remove(self._name(number))
 
-    def withdraw(self, number: int) -> None:
-        """Nothing leads to a retired generation already."""
-
     def _name(self, number: int) -> str:
         found = self.store.generation(number)
         names = list(found.files) if found else []
@@ -211,7 +199,7 @@ class FileLayout:
         return kept is not None and os.path.samestat(kept, shown)
 
 
-class VersionsLayout:
+class VersionsLayout(Layout):
     """Numbered directories, the highest of which counts: `fraud/7/…`. A rollback takes higher numbers away."""
 
     def __init__(self, directory: Directory, store: Store, *, fsync: bool) -> None:
@@ -240,16 +228,16 @@ class VersionsLayout:
         shown = self._shown()
         # (7)
         if generation.number not in shown:
-            self._move(generation.number, self._into_sight)
+            self._into_sight(generation.number)
         # (8)
         for number in shown:
             if number > generation.number:
-                self._move(number, self._out_of_sight)
+                self._out_of_sight(number)
 
     def withdraw(self, number: int) -> None:
         """Take a generation back into the store."""
         if number in self._shown():
-            self._move(number, self._out_of_sight)
+            self._out_of_sight(number)
 
     def _numbers(self) -> list[int]:
         return [int(name) for name in self.directory.names() if _VERSION.fullmatch(name)]
@@ -266,18 +254,18 @@ class VersionsLayout:
         except OSError:
             return False
 
-    def _move(self, number: int, move: Callable[[int, Directory], None]) -> None:
+    def _into_sight(self, number: int) -> None:
         with self.store.directory.child(directory_name(number)) as kept:
-            move(number, kept)
+            kept.rename(FILES, str(number), into=self.directory)
+            if self.fsync:
+                self.directory.fsync()
+
+    def _out_of_sight(self, number: int) -> None:
+        with self.store.directory.child(directory_name(number)) as kept:
+            self.directory.rename(str(number), FILES, into=kept)
             if self.fsync:
                 kept.fsync()
                 self.directory.fsync()
-
-    def _into_sight(self, number: int, kept: Directory) -> None:
-        kept.rename(FILES, str(number), into=self.directory)
-
-    def _out_of_sight(self, number: int, kept: Directory) -> None:
-        self.directory.rename(str(number), FILES, into=kept)
 
 
 def _relative(start: Path, store: Store, number: int) -> str:

@@ -4,7 +4,6 @@ import contextlib
 import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from refresher.layouts import FileLayout, KubernetesLayout, Layout, LinkLayout, VersionsLayout
 from refresher.ledger import Holding
@@ -99,12 +98,3 @@ def _reached(parent: Directory, name: str, *, fsync: bool) -> Directory:
         if fsync:
             parent.fsync()
     return parent.child(name)
-
-
-def state_directory(asset: Asset) -> Path:
-    """Where the asset's store is, for messages and for plans."""
-    if asset.publish.store is StoreName.VOLUME:
-        return asset.volume / STORE / asset.name
-    if asset.publish.layout in {LayoutName.LINK, LayoutName.FILE}:
-        return asset.directory.parent / f"{OURS}{asset.directory.name}"
-    return asset.directory / STORE

@@ -8,8 +8,8 @@ The steps, in this order, because a crash can come between any two:
  4. write the manifest inside                                 (`Store.keep`)
  5. rename to the generation's number, fsync the parent        (`Store.keep`)
  6. make the user links that are missing                       (`Layout.show`)
- 7. swap `..data` by a uniquely named temporary link, fsync     (`Layout.show`)
- 8. remove user links that lead nowhere now                     (`Layout.show`)
+ 7. swap `..data` by a uniquely named temporary link             (`Layout.show`)
+ 8. remove user links that lead nowhere now, fsync             (`Layout.show`)
  9. close or prune what is retired, after its grace              (`recovery.tidy`)
 
 What the next start finds after a crash at each of them, and does about it, is in `recovery`.
@@ -77,6 +77,8 @@ def _dropped_unless_shown(generation: Generation, place: Place) -> Iterator[None
             place.store.drop(generation.number)
             if previous:
                 place.layout.show(previous)
+            else:
+                place.layout.show_nothing()
         raise
 
 

@@ -11,6 +11,8 @@
 What readers see is never removed. If it is damaged, it isn't believed any more, and is fetched anew.
 """
 
+import contextlib
+import errno
 import hashlib
 from dataclasses import replace
 from datetime import datetime
@@ -20,6 +22,8 @@ from refresher.model import Asset, FilesOnDisk, Generation, digest_of
 from refresher.place import Place
 from refresher.volume import explained
 
+_DAMAGE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EIO})
+
 
 def recover(asset: Asset, place: Place) -> Generation | None:
     """Sweep leftovers, prune what was never visible, repair the links; under the lock.
@@ -28,9 +32,11 @@ def recover(asset: Asset, place: Place) -> Generation | None:
     """
     with explained(asset.directory):
         place.store.sweep()
+        place.store.set_aside()
         _prune_unseen(place)
         current = place.current() or _shown_last(place)
         if current is None:
+            _clear(place)
             return None
         if not is_whole(current, place):
             place.store.quarantine(current.number)
@@ -42,13 +48,18 @@ def recover(asset: Asset, place: Place) -> Generation | None:
 
 
 def is_whole(generation: Generation, place: Place) -> bool:
-    """Whether each file is there with the content that was verified."""
+    """Whether each file is there with the content that was verified. OSError if that can't be known now."""
     if generation.digest != digest_of(generation.files):
         return False
     try:
         with place.files(generation) as files:
             return all(_digest(files, name) == staged.digest for name, staged in generation.files.items())
-    except (OSError, RefresherError):
+    except RefresherError:
+        return False
+    except OSError as error:
+        # Too many open files, or no right to read: no reason to fetch everything again.
+        if error.errno not in _DAMAGE:
+            raise
         return False
 
 
@@ -92,10 +103,17 @@ def _shown_last(place: Place) -> Generation | None:
     return place.store.generation(shown) if shown else None
 
 
+def _clear(place: Place) -> None:
+    if place.layout.visible() is None:
+        place.layout.show_nothing()
+
+
 def _settle_pin(asset: Asset, place: Place, current: Generation) -> None:
     ledger = place.store.ledger()
     if ledger.pinned not in {None, current.number}:
-        place.store.remember(replace(ledger, pinned=None), fsync=asset.publish.fsync)
+        # What can't be written down on a full disk must not keep good files from being used.
+        with contextlib.suppress(OSError):
+            place.store.remember(replace(ledger, pinned=None), fsync=asset.publish.fsync)
 
 
 def _digest(files: FilesOnDisk, name: str) -> str:

@@ -139,7 +139,13 @@ class Store:
             self.directory.remove(RESERVE)
             self.directory.put_file(LEDGER, content, mode=0o600, fsync=fsync)
         else:
-            self._set_aside()
+            self.set_aside()
+
+    def set_aside(self) -> None:
+        """Keep room for the ledger, if there is any now."""
+        if self.directory.status(RESERVE) is None:
+            with contextlib.suppress(OSError):
+                self.directory.write(RESERVE, bytes(RESERVE_BYTES), mode=0o600, fsync=False)
 
     def make_way(self, name: str, *, inside: Directory | None = None) -> None:
         """Remove a directory that somebody put where a link or a file of ours goes, which no rename would replace."""
@@ -159,8 +165,9 @@ class Store:
     def retire(self, number: int, *, now: datetime) -> None:
         """Note that readers were led away from this generation now."""
         moment = now.timestamp()
-        with contextlib.suppress(OSError):
-            os.utime(directory_name(number), (moment, moment), dir_fd=self.directory.fd, follow_symlinks=False)
+        # Through the open directory: by its name it may be a hard link to somebody's file.
+        with contextlib.suppress(OSError), self.directory.child(directory_name(number)) as directory:
+            os.utime(directory.fd, (moment, moment))
 
     def retired_at(self, number: int, *, now: datetime) -> datetime:
         """When readers were led away from it; now, if the volume says that it is still to come."""
@@ -214,11 +221,6 @@ class Store:
         # Somebody may have put another file there: two refreshers that each lock a file of their own are no lock.
         status = self.directory.status(LOCK)
         return status is not None and os.path.samestat(status, os.fstat(fd))
-
-    def _set_aside(self) -> None:
-        if self.directory.status(RESERVE) is None:
-            with contextlib.suppress(OSError):
-                self.directory.put_file(RESERVE, bytes(RESERVE_BYTES), mode=0o600, fsync=False)
 
 
 def _try_lock(fd: int) -> bool:

@@ -1,0 +1,211 @@
+"""File systems in trouble, mounted for one case each: `unshare -m python -m tests.crash.disks CASE DIRECTORY`."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from refresher import cycle
+from refresher.contract import Fetched, Held
+from refresher.errors import PermanentError
+from refresher.model import Asset, LayoutName, Outcome, Publish, Result
+from tests.crash.kills import leftovers
+from tests.crash.scenes import seen
+from tests.fakes.source import App, Source, Time, asset
+
+ONE, TWO = {"a": b"1" * 5000, "b": b"1"}, {"a": b"2" * 5000, "b": b"2", "c": b"2"}
+
+
+def mount(directory: Path, *options: str) -> None:
+    directory.mkdir(exist_ok=True)
+    subprocess.run(["mount", *options, str(directory)], check=True)
+
+
+def tmpfs(directory: Path, options: str) -> None:
+    mount(directory, "-t", "tmpfs", "-o", options, "tmpfs")
+
+
+def look(web: Asset, files: Mapping[str, bytes]) -> Outcome:
+    source = Source(files=files, revision=str(sorted(files.items())))
+    return cycle.refresh(replace(web, provider=source), asked=True, clock=Time()).outcome
+
+
+def publish(web: Asset, files: Mapping[str, bytes]) -> None:
+    outcome = look(web, files)
+    assert outcome.result is Result.PUBLISHED, outcome
+
+
+def fill(volume: Path, *, but: int = 0) -> None:
+    """Leave `but` bytes free."""
+    with (volume / "filler").open("ab", buffering=0) as filler:
+        while (free := os.statvfs(volume).f_bavail * os.statvfs(volume).f_frsize - but) > 0:
+            filler.write(bytes(min(free, 65536)))
+
+
+def expect_old_or_new(web: Asset, volume: Path) -> None:
+    assert seen(web) in (ONE, TWO), seen(web)
+    assert leftovers(volume) == []
+
+
+def generations(web: Asset) -> int:
+    return len(list((web.directory / "..refresher").glob("0*")))
+
+
+@dataclass(frozen=True)
+class Endless:
+    """A file that doesn't say how long it is, and is longer than the disk."""
+
+    name: str = "a"
+    size: None = None
+    digest: None = None
+    sensitive: bool = False
+
+    def open(self, offset: int = 0) -> io.BytesIO:
+        return io.BytesIO(bytes(8_000_000 - offset))
+
+
+class EndlessSource:
+    @contextmanager
+    def fetch(self, held: Held | None) -> Iterator[Fetched]:
+        yield Fetched(revision="r9", files=[Endless()])
+
+
+def full_in_mid_write(volume: Path) -> None:
+    tmpfs(volume, "size=1m")
+    web = asset(volume, Source())
+    publish(web, ONE)
+    free = os.statvfs(volume).f_bavail
+    outcome = cycle.refresh(replace(web, provider=EndlessSource()), asked=False, clock=Time()).outcome
+    assert outcome.error_class == "TransientError", outcome
+    assert "the volume is full" in str(outcome.error), outcome
+    expect_old_or_new(web, volume)
+    assert seen(web) == ONE
+    assert os.statvfs(volume).f_bavail >= free - 4
+
+
+def no_room_for_what_is_promised(volume: Path) -> None:
+    tmpfs(volume, "size=1m")
+    source = Source(files={"a": bytes(2_000_000)})
+    outcome = cycle.refresh(asset(volume, source), asked=False, clock=Time()).outcome
+    assert "no room" in str(outcome.error), outcome
+    assert source.opened == []
+
+
+def full_at_any_point(volume: Path) -> None:
+    tmpfs(volume, "size=1m")
+    web = asset(volume, Source())
+    for pages in range(16):
+        (volume / "filler").unlink(missing_ok=True)
+        cycle.tidy(web, clock=Time(now=datetime.now(UTC) + timedelta(days=900)))
+        assert look(web, ONE).result in {Result.PUBLISHED, Result.UNCHANGED}
+        fill(volume, but=4096 * pages)
+        expect_full_disk_bearable(web, volume)
+
+
+def out_of_inodes_at_any_point(volume: Path) -> None:
+    tmpfs(volume, "size=4m,nr_inodes=60")
+    web = asset(volume, Source())
+    for spare in range(16):
+        for path in volume.glob("inode-*"):
+            path.unlink()
+        cycle.tidy(web, clock=Time(now=datetime.now(UTC) + timedelta(days=900)))
+        assert look(web, ONE).result in {Result.PUBLISHED, Result.UNCHANGED}
+        for number in range(os.statvfs(volume).f_favail - spare):
+            (volume / f"inode-{number}").touch()
+        expect_full_disk_bearable(web, volume)
+
+
+def expect_full_disk_bearable(web: Asset, volume: Path) -> None:
+    kept = generations(web)
+    outcome = look(web, TWO)
+    published = outcome.result is Result.PUBLISHED
+    assert published or re.search("no room|volume is full", str(outcome.error)), outcome
+    expect_old_or_new(web, volume)
+    assert seen(web) == (TWO if published else ONE)
+    assert generations(web) == kept + published
+    assert cycle.begin(web).current is not None
+    expect_old_or_new(web, volume)
+    assert generations(web) == kept + published
+
+
+def rollback_on_a_full_disk(volume: Path) -> None:
+    for layout in LayoutName:
+        root = volume / layout
+        root.mkdir(parents=True)
+        tmpfs(root, "size=1m")
+        app = App()
+        web = asset(root, Source(), app=app, publish=Publish(layout=layout))
+        publish(web, {"a": b"1"})
+        publish(web, {"a": b"2"})
+        fill(root)
+        back = cycle.go_back(web, to=None, clock=Time())
+        assert back.outcome.result is Result.ROLLED_BACK
+        assert seen(web) == {"a": b"1"}
+        assert cycle.begin(web).ledger.pinned == 1
+        told = cycle.tell(web.notifiers[0], [web], clock=Time())
+        assert [one.telling.result for one in told] == ["told"]
+        assert [change.cause for change in app.heard] == ["rolled-back"]
+
+
+def read_only(volume: Path) -> None:
+    tmpfs(volume, "size=1m")
+    web = asset(volume, Source())
+    publish(web, ONE)
+    mount(volume, "-o", "remount,ro")
+    outcome = look(web, TWO)
+    assert outcome.error_class == "PermanentError", outcome
+    assert "read-only" in str(outcome.error), outcome
+    with pytest.raises(PermanentError, match="read-only"):
+        cycle.begin(web)
+    assert seen(web) == ONE
+
+
+def file_that_is_mounted(volume: Path) -> None:
+    volume.mkdir()
+    web = asset(volume, Source(), publish=Publish(layout=LayoutName.FILE))
+    publish(web, {"a": b"1"})
+    other = volume / "other"
+    other.touch()
+    subprocess.run(["mount", "--bind", other, web.directory / "a"], check=True)
+    for _ in range(3):
+        outcome = look(web, {"a": b"2"})
+        assert outcome.error_class == "PermanentError", outcome
+        assert "mounted" in str(outcome.error), outcome
+    assert [path.name for path in (volume / "..web").glob("0*")] == ["00000001"]
+    assert leftovers(volume) == []
+
+
+def directory_on_another_device(volume: Path) -> None:
+    volume.mkdir()
+    tmpfs(volume / "web", "size=1m")
+    web = asset(volume, Source(), publish=Publish(layout=LayoutName.FILE))
+    outcome = look(web, {"a": b"2"})
+    assert outcome.error_class == "PermanentError", outcome
+    assert "another file system" in str(outcome.error), outcome
+    assert list((volume / "..web").glob("0*")) == []
+
+
+CASES = {
+    case.__name__: case
+    for case in (
+        full_in_mid_write,
+        no_room_for_what_is_promised,
+        full_at_any_point,
+        out_of_inodes_at_any_point,
+        rollback_on_a_full_disk,
+        read_only,
+        file_that_is_mounted,
+        directory_on_another_device,
+    )
+}
+
+if __name__ == "__main__":
+    CASES[sys.argv[1]](Path(sys.argv[2]))

@@ -1,0 +1,126 @@
+"""The steps that are killed: what the volume held before, what is done to it, and what a reader may see after it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from refresher import cycle
+from refresher.model import Asset, LayoutName, Publish, Result
+from refresher.place import opened
+from refresher.rollback import roll_back
+from tests.fakes.source import App, Source, Time, asset
+
+Files = Mapping[str, bytes]
+
+PAIR = {"tls.crt": b"certificate 1\n" * 200, "tls.key": b"key 1\n" * 200}
+NEWER = {"tls.crt": b"certificate 2\n" * 200, "tls.key": b"key 2\n" * 200}
+
+
+def NOTHING(web: Asset) -> None:  # noqa: N802 - a constant that is called
+    """Leave it as it is."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`held` is published one after the other, then spoiled; then comes `step`, after which readers see `wanted`."""
+
+    held: tuple[Files, ...]
+    wanted: Files
+    step: Callable[[Asset, Files], None]
+    spoil: Callable[[Asset], None] = NOTHING
+
+    @property
+    def before(self) -> Files:
+        return self.held[-1] if self.held else {}
+
+    def passing(self, layout: LayoutName) -> list[Files]:
+        """What may be visible at any moment: the old set or the new one; a file of another name beside the old one."""
+        both = [{**self.before, **self.wanted}] if layout is LayoutName.FILE else []
+        return [self.before, self.wanted, *both]
+
+
+def published(web: Asset, files: Files) -> None:
+    web = replace(web, provider=Source(files=files, revision=str(sorted(files.items()))))
+    outcome = cycle.refresh(web, asked=False, clock=Time()).outcome
+    assert outcome.result is Result.PUBLISHED, outcome
+    told(web)
+
+
+def told(web: Asset) -> None:
+    for named in web.notifiers:
+        cycle.tell(named, [web], clock=Time())
+
+
+def put_back(web: Asset, files: Files) -> None:
+    with opened(web) as place, place.store.locked():
+        roll_back(web, place, to=None, pin=True, now=Time()())
+
+
+def tidied(web: Asset, files: Files) -> None:
+    cycle.tidy(web, clock=Time(now=Time()() + timedelta(days=400)))
+
+
+def recovered(web: Asset, files: Files) -> None:
+    cycle.begin(web)
+
+
+def spoiled(web: Asset) -> None:
+    """Everything that an earlier kill could have left, and what somebody else did meanwhile."""
+    with opened(web) as place:
+        store = place.store.directory.path
+    for name in ("incoming-1", "..0123456789abcdef", "00000009"):
+        (store / name / "files/deep").mkdir(parents=True)
+        (store / name / "files/deep/x").write_text("x")
+    (store / "ledger.json").write_text("{")
+    for link in web.directory.glob("tls.*") if web.publish.layout is LayoutName.KUBERNETES else []:
+        link.unlink()
+
+
+SCENES = {
+    "first": Scene(held=(), wanted=PAIR, step=published),
+    "update": Scene(held=(PAIR,), wanted=NEWER, step=published),
+    "removed": Scene(held=(PAIR,), wanted={"tls.crt": b"alone"}, step=published),
+    "directory": Scene(held=({"a": b"1", "b": b"1"},), wanted={"a/b": b"2", "b": b"2"}, step=published),
+    "rollback": Scene(held=(PAIR, NEWER), wanted=PAIR, step=put_back),
+    "tidy": Scene(held=(PAIR, NEWER, PAIR, NEWER), wanted=NEWER, step=tidied),
+    "recovery": Scene(held=(PAIR, NEWER), wanted=NEWER, step=recovered, spoil=spoiled),
+}
+ONE_FILE = {
+    "first": Scene(held=(), wanted={"app.conf": b"1"}, step=published),
+    "update": Scene(held=({"app.conf": b"1"},), wanted={"app.conf": b"2"}, step=published),
+    "renamed": Scene(held=({"app.conf": b"1"},), wanted={"web.conf": b"2"}, step=published),
+    "rollback": Scene(held=({"app.conf": b"1"}, {"app.conf": b"2"}), wanted={"app.conf": b"1"}, step=put_back),
+    "rollback-renamed": Scene(held=({"app.conf": b"1"}, {"web.conf": b"2"}), wanted={"app.conf": b"1"}, step=put_back),
+    "tidy": Scene(
+        held=({"app.conf": b"1"}, {"app.conf": b"2"}, {"app.conf": b"3"}), wanted={"app.conf": b"3"}, step=tidied
+    ),
+    "recovery": Scene(held=({"app.conf": b"1"},), wanted={"app.conf": b"1"}, step=recovered, spoil=spoiled),
+}
+
+
+def scenes(layout: LayoutName) -> dict[str, Scene]:
+    return ONE_FILE if layout is LayoutName.FILE else SCENES
+
+
+def web(volume: Path, layout: LayoutName, app: App) -> Asset:
+    return asset(volume, Source(), app=app, publish=Publish(layout=layout))
+
+
+def seen(web: Asset) -> Files:
+    """What a reader sees, whose view of each layout is the contract's."""
+    root = web.directory
+    if web.publish.layout is LayoutName.VERSIONS:
+        numbers = [int(path.name) for path in root.iterdir() if path.name.isdigit()] if root.is_dir() else []
+        if not numbers:
+            return {}
+        root = root / str(max(numbers))
+    return {str(path.relative_to(root)): path.read_bytes() for path in _files_below(root)}
+
+
+def _files_below(root: Path) -> list[Path]:
+    found = []
+    for path in sorted(root.iterdir()) if root.is_dir() else []:
+        if not path.name.startswith(".."):
+            found += _files_below(path) if path.is_dir() else [path] if path.exists() else []
+    return found

@@ -1,0 +1,93 @@
+"""What is remembered, and what is not believed."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from refresher.contract import Lease, StagedFile
+from refresher.ledger import (
+    REMEMBERED_REFUSALS,
+    Ledger,
+    Refusal,
+    Told,
+    dump_ledger,
+    dump_manifest,
+    load_ledger,
+    load_manifest,
+)
+from refresher.model import Generation, Outcome, Result, digest_of
+from tests.fakes.source import NOON
+
+FILES = {"a/b": StagedFile(size=1, digest="sha256:00", sensitive=True)}
+GENERATION = Generation(
+    asset="web",
+    number=7,
+    revision="r",
+    digest=digest_of(FILES),
+    files=FILES,
+    source="s",
+    checks="c",
+    minted=False,
+    fetched_at=NOON,
+    published_at=NOON,
+)
+LEDGER = Ledger(
+    last_generation=7,
+    shown=6,
+    told={"app": Told(generation=6, at=NOON)},
+    refused=(Refusal(revision="r", digest="d", checks="c", reason="bad"),),
+    lease=Lease(id="l", granted_at=NOON, duration=timedelta(hours=1), renewable=True),
+    pinned=6,
+    outcome=Outcome(asset="web", result=Result.UNCHANGED, started_at=NOON, finished_at=NOON),
+)
+
+
+def test_what_is_written_is_read() -> None:
+    assert load_ledger(dump_ledger(LEDGER)) == LEDGER
+    assert load_manifest(dump_manifest(GENERATION)) == GENERATION
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "..data/x", "", "a/../b", "a\0b", "x" * 300, "."])
+def test_a_manifest_with_a_name_that_leads_outside_is_not_believed(name: str) -> None:
+    written = json.loads(dump_manifest(GENERATION))
+    written["files"] = {name: written["files"]["a/b"]}
+    assert load_manifest(json.dumps(written).encode()) is None
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [{"files": {}}, {"published_at": "2026-01-01T00:00:00"}, {"expires_at": "2026-01-01T00:00:00"}, {"number": "x"}],
+)
+def test_a_manifest_that_nothing_of_ours_wrote_is_not_believed(planted: dict[str, Any]) -> None:
+    written = json.loads(dump_manifest(GENERATION)) | planted
+    assert load_manifest(json.dumps(written).encode()) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"[" * 100_000, b"\xff\xfe", b"1" * 5000])
+def test_nonsense_is_not_believed(content: bytes) -> None:
+    assert load_ledger(content) is None
+    assert load_manifest(content) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "planted"),
+    [
+        ("told", {"app": {"generation": 1, "at": "2026-01-01T00:00:00", "refused": None}}),
+        ("lease", {"id": "l", "granted_at": "9999-12-31T23:59:59Z", "duration": "P9999D", "renewable": True}),
+        ("lease", {"id": "l", "granted_at": "2026-01-01T00:00:00", "duration": "PT1H", "renewable": True}),
+    ],
+)
+def test_a_ledger_with_impossible_times_is_not_believed(key: str, planted: Any) -> None:
+    written = json.loads(dump_ledger(LEDGER)) | {key: planted}
+    assert load_ledger(json.dumps(written).encode()) is None
+
+
+def test_the_oldest_refusals_are_forgotten() -> None:
+    ledger = Ledger()
+    for number in range(REMEMBERED_REFUSALS + 1):
+        ledger = ledger.with_refusal(Refusal(revision=f"r{number}", digest="", checks="c", reason="bad"))
+    assert ledger.refusal(revision="r0", digest=None, checks="c") is None
+    assert ledger.refusal(revision="r1", digest=None, checks="c") is not None
+    assert ledger.refusal(revision="r1", digest=None, checks="other") is None

@@ -1,0 +1,70 @@
+"""Going back."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from refresher import cycle
+from refresher.contract import Finding, Lease
+from refresher.errors import PermanentError
+from refresher.model import LayoutName, Publish, Result
+from refresher.place import opened
+from tests.crash.scenes import published, seen, told
+from tests.fakes.source import NOON, App, Judge, Source, Time, asset
+
+ONE, TWO, THREE = ({"app.conf": content} for content in (b"one", b"two", b"three"))
+
+
+@pytest.mark.parametrize("layout", LayoutName)
+def test_an_earlier_generation_is_put_back_pinned_and_told(tmp_path: Path, layout: LayoutName) -> None:
+    app = App()
+    web = asset(tmp_path, Source(), app=app, publish=Publish(layout=layout))
+    for files in (ONE, TWO, THREE):
+        published(web, files)
+    assert cycle.go_back(web, to=1, clock=Time()).outcome.result is Result.ROLLED_BACK
+    assert seen(web) == ONE
+    told(web)
+    assert [(change.generation, change.cause) for change in app.heard[-2:]] == [(3, "published"), (1, "rolled-back")]
+    held = replace(web, provider=Source(files=THREE, revision="r9"))
+    assert cycle.refresh(held, asked=True, clock=Time()).outcome.result is Result.UNCHANGED
+    cycle.unpin(web)
+    assert cycle.refresh(held, asked=True, clock=Time()).outcome.generation == 4
+
+
+@pytest.mark.parametrize("to", [None, 1, 3, 99, -1])
+def test_what_is_not_kept_is_refused(tmp_path: Path, to: int | None) -> None:
+    web = asset(tmp_path, Source())
+    if to != 1:
+        published(web, ONE)
+    with pytest.raises(PermanentError, match=r"no earlier generation|is not kept"):
+        cycle.go_back(web, to=to, clock=Time())
+
+
+@pytest.mark.parametrize("expires", ["content", "lease"])
+def test_what_has_expired_is_refused_and_the_visible_one_stays(tmp_path: Path, expires: str) -> None:
+    lease = Lease(id="l", granted_at=NOON, duration=timedelta(hours=1), renewable=False)
+    judge = Judge(finding=Finding(expires_at=NOON + timedelta(hours=1) if expires == "content" else None))
+    source = Source(files=ONE, lease=lease if expires == "lease" else None)
+    web = asset(tmp_path, source, judge=judge)
+    cycle.refresh(web, asked=False, clock=Time())
+    published(web, TWO)
+    later = Time(now=NOON + timedelta(hours=2))
+    with pytest.raises(PermanentError, match="generation 1 of web has expired"):
+        cycle.go_back(web, to=None, clock=later)
+    assert seen(web) == TWO
+
+
+def test_what_is_damaged_is_refused_and_stays_closed(tmp_path: Path) -> None:
+    web = asset(tmp_path, Source())
+    published(web, ONE)
+    published(web, TWO)
+    cycle.tidy(web, clock=Time(now=NOON + timedelta(days=900)))
+    first = web.directory / "..refresher/00000001"
+    (first / "files/app.conf").write_bytes(b"evil")
+    with pytest.raises(PermanentError, match="damaged"):
+        cycle.go_back(web, to=1, clock=Time())
+    assert (first.stat().st_mode & 0o777, seen(web)) == (0o700, TWO)
+    with opened(web) as place:
+        assert place.store.ledger().pinned is None

@@ -1,18 +1,20 @@
 """The composition root: from a configuration to a running sidecar, and back to nothing."""
 
+import gc
 import logging
+import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import timedelta
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refresher import __version__
 from refresher.clockwork import Clockwork
 from refresher.control.metrics import Metrics
-from refresher.control.server import ControlServer
+from refresher.drift import LOOK_EVERY
 from refresher.due import Due
 from refresher.host import now, seed
 from refresher.keeper import Keeper, Request
@@ -23,6 +25,9 @@ from refresher.record import Record
 from refresher.report import Log
 from refresher.settings import Settings, SharedParts, assets
 from refresher.teller import Tellers
+
+if TYPE_CHECKING:
+    from refresher.control.server import ControlServer
 
 log = logging.getLogger("refresher")
 
@@ -59,7 +64,7 @@ class Sidecar:
         self._clockwork = Clockwork(workers=min(2 * len(kept) + 2, WORKERS))
         metrics = Metrics(self, notifiers={asset.name: [one.name for one in asset.notifiers] for asset in kept})
         self._keepers = {keeper.asset.name: keeper for keeper in self._keep(kept, Report(Log(), metrics))}
-        self._server = _server(self, metrics, settings)
+        self._settings, self._metrics = settings, metrics
         self._running = ExitStack()
 
     def start(self) -> None:
@@ -71,9 +76,11 @@ class Sidecar:
             keeper.start()
         for keeper in self._keepers.values():
             self._watch(keeper)
-        if self._server:
-            self._server.start()
-            self._running.callback(self._server.stop)
+        self._look_over()
+        server = _server(self, self._metrics, self._settings)
+        if server:
+            server.start()
+            self._running.callback(server.stop)
 
     def stop(self) -> None:
         """Stop everything, in the opposite order; nothing is waited for."""
@@ -113,6 +120,14 @@ class Sidecar:
         tellers = Tellers(records, **parts)
         return [Keeper(record, tellers=tellers, **parts) for record in records]
 
+    def _look_over(self) -> None:
+        """All assets in one action: waking up costs more than looking."""
+        try:
+            for keeper in self._keepers.values():
+                keeper.look_over()
+        finally:
+            self._clockwork.at("look over", now() + LOOK_EVERY, self._look_over)
+
     def _watch(self, keeper: Keeper) -> None:
         provider: Any = keeper.asset.provider
         if isinstance(provider, Watched):
@@ -123,10 +138,13 @@ class Sidecar:
             self._running.callback(watch.stop)
 
 
-def _server(sidecar: Sidecar, metrics: Metrics, settings: Settings) -> ControlServer | None:
+def _server(sidecar: Sidecar, metrics: Metrics, settings: Settings) -> "ControlServer | None":
     control, probes = settings.control, settings.probes
     if control.listen is None:
         return None
+    # Loaded here, while the sources are being asked: it takes 0.1 s, and the first file need not wait for it.
+    from refresher.control.server import ControlServer
+
     return ControlServer(
         sidecar,
         metrics,
@@ -140,11 +158,15 @@ def _server(sidecar: Sidecar, metrics: Metrics, settings: Settings) -> ControlSe
 
 def run(settings: Settings) -> None:
     """Run the sidecar until SIGTERM or SIGINT."""
+    os.umask(0o022)  # a narrower one would close directories on their way, until their mode is set
     ended = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     sidecar = Sidecar(settings)
     sidecar.start()
+    # What the start made stays, so that the collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
     log.info("refresher %s keeps %d assets fresh in %s", __version__, len(sidecar.names()), settings.volume)
     try:
         ended.wait()

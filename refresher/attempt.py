@@ -17,6 +17,9 @@ from refresher.place import Place
 
 log = logging.getLogger("refresher")
 
+FRAMES = 20
+"""Of a bug's traceback that are logged: endless recursion has a thousand."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
@@ -168,7 +171,7 @@ class Attempt:
     def _bug(self, error: Exception) -> PermanentError:
         # Where it happened, never what it said: the text of an unexpected error may quote a secret.
         steps = traceback.extract_tb(error.__traceback__)
-        frames = " < ".join(f"{step.filename}:{step.lineno} in {step.name}" for step in reversed(steps))
+        frames = " < ".join(f"{step.filename}:{step.lineno} in {step.name}" for step in reversed(steps[-FRAMES:]))
         kind = type(error).__name__
         log.error("%s: a bug, unexpected %s at %s", self.asset.name, kind, frames, extra={"asset": self.asset.name})
         return PermanentError(f"unexpected {kind} (a bug; the log says where)")

@@ -147,11 +147,12 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedFile:
-    """A file that is complete on disk: size in bytes, digest computed by refresher (`sha256:…`)."""
+    """A file that is complete on disk: size in bytes, digest computed by refresher (`sha256:…`), permission bits."""
 
     size: int
     digest: str
     sensitive: bool
+    mode: int = 0o644
 
 
 class FileSet(Protocol):

@@ -127,9 +127,12 @@ def _told(asset: Asset, place: Place, named: NamedNotifier, telling: Telling, cl
             ledger = place.store.ledger().with_told(named.key, telling.told)
             place.store.remember(ledger, fsync=asset.publish.fsync)
     holding = place.holding()
-    if telling.result != "rejected" or asset.on_reject is OnReject.KEEP or holding.current is None:
+    refused = holding.current
+    if telling.result != "rejected" or asset.on_reject is OnReject.KEEP:
         return Told(telling, holding)
-    rolled_back = _obey(asset, place, holding.current, telling, clock)
+    if refused is None or refused.number != telling.generation:
+        return Told(telling, holding)  # a newer one was published meanwhile, and the app hears of that
+    rolled_back = _obey(asset, place, refused, telling, clock)
     return Told(telling, place.holding(), rolled_back)
 
 

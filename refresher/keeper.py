@@ -8,7 +8,8 @@ from itertools import count
 from threading import Lock
 
 from refresher.cycle import begin, go_back, refresh, tidy, unpin
-from refresher.due import due
+from refresher.drift import Sight, sight
+from refresher.due import Due, due
 from refresher.errors import RefresherError
 from refresher.model import AssetState, Clock, Outcome, Result
 from refresher.record import Record
@@ -45,7 +46,9 @@ class Keeper:
         self._waiting: Request | None = None
         self._running: Request | None = None
         self._wanted = False
+        self._busy = False
         self._wishes = count()
+        self._sight: Sight = {}
 
     def start(self) -> None:
         """Use what is on the volume, have the app told of it, and arm the first refresh. Nothing is fetched for it."""
@@ -53,6 +56,7 @@ class Keeper:
             self._record.found(begin(self.asset))
         except RefresherError as error:
             log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
+        self._remember_sight()
         self._arm()
         if self._record.holding.current:
             self._clockwork.at(f"tell {self.asset.name}", self._clock(), self._tell)
@@ -74,6 +78,22 @@ class Keeper:
         with self._lock:
             self._wanted = True
         self._clockwork.at(self._key, self._clock(), self._refresh)
+
+    def look_over(self) -> None:
+        """See whether readers still see what was published; what was broken is repaired, or else fetched again."""
+        current = self._record.holding.current
+        if current is None or self._busy or sight(self.asset, current) == self._sight:
+            return
+        try:
+            holding = begin(self.asset)
+        except RefresherError as error:
+            log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
+            return
+        self._record.holds(holding)
+        self._remember_sight()
+        what = "was repaired" if holding.current else "is damaged, and fetched again"
+        log.warning("%s: generation %d was changed by somebody, and %s", self.asset.name, current.number, what)
+        self._arm()
 
     def go_back(self, *, to: int | None) -> Future[None]:
         """Put an earlier generation back and pin it; the future has the error if that isn't possible."""
@@ -106,11 +126,14 @@ class Keeper:
     def _refresh(self) -> None:
         with self._lock:
             request, self._waiting, self._wanted = self._waiting, None, False
-            self._running = request
+            self._running, self._busy = request, True
         try:
             outcome = self._refresh_once(asked=request is not None)
         finally:
-            self._arm()
+            self._remember_sight()
+            planned = self._arm()
+            self._busy = False
+        self._reporter.refreshed(outcome, planned)
         if request:
             request.visible.set_result(outcome)
         # Otherwise the tellers' own back-off says when: a source that is polled must not hammer an app that is down.
@@ -124,17 +147,20 @@ class Keeper:
     def _refresh_once(self, *, asked: bool) -> Outcome:
         refreshed = refresh(self.asset, asked=asked, clock=self._clock)
         self._record.ended(refreshed.outcome, refreshed.holding)
-        planned = due(self.asset.refresh, self._record.standing, now=self._clock(), seed=self._seed)
-        self._reporter.refreshed(refreshed.outcome, planned)
         return refreshed.outcome
 
-    def _arm(self) -> None:
+    def _arm(self) -> Due | None:
         planned = due(self.asset.refresh, self._record.standing, now=self._clock(), seed=self._seed)
         self._record.planned(planned)
         with self._lock:
             # What somebody wants is armed for now already, and the latest call would win over it.
             if planned and not self._wanted:
                 self._clockwork.at(self._key, planned.at, self._refresh)
+        return planned
+
+    def _remember_sight(self) -> None:
+        current = self._record.holding.current
+        self._sight = sight(self.asset, current) if current else {}
 
     def _tell(self) -> None:
         self._tellers.changed(self.asset)
@@ -148,6 +174,7 @@ class Keeper:
             except Exception as error:  # noqa: BLE001 - whoever asked gets it
                 done.set_exception(error)
                 return
+            self._remember_sight()
             self._arm()
             done.set_result(None)
             self._tell()

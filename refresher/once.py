@@ -1,6 +1,7 @@
 """`refresher once`: every source asked once, for init containers and cron."""
 
 import logging
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Thread
@@ -83,6 +84,7 @@ class Once:
 
 def once(settings: Settings, *, timeout: timedelta, strict: bool, notify: bool) -> bool:
     """Ask every source once; whether all required assets are ready now (`strict`: and no source failed)."""
+    os.umask(0o022)  # as in a running sidecar
     log = Log()
     visits = Once(assets(settings, SharedParts()), clock=now, seed=seed(), notify=notify).visit(timeout=timeout)
     for visit in visits:

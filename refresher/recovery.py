@@ -14,6 +14,8 @@ What readers see is never removed. If it is damaged, it isn't believed any more,
 import contextlib
 import errno
 import hashlib
+import os
+import stat
 from dataclasses import replace
 from datetime import datetime
 
@@ -42,6 +44,7 @@ def recover(asset: Asset, place: Place) -> Generation | None:
             place.store.quarantine(current.number)
             return None
         place.store.reopen(current.number)
+        _restore_modes(current, place)
         place.layout.show(current)
         _settle_pin(asset, place, current)
         return current
@@ -88,6 +91,14 @@ def tidy(asset: Asset, place: Place, *, now: datetime) -> datetime | None:
             else:
                 place.store.close(number)
     return min(later, default=None)
+
+
+def _restore_modes(current: Generation, place: Place) -> None:
+    with place.files(current) as files:
+        for name, staged in current.files.items():
+            with files.directory.open_nested(name) as file:
+                if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != staged.mode:
+                    os.fchmod(file.fileno(), staged.mode)
 
 
 def _prune_unseen(place: Place) -> None:

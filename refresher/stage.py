@@ -99,7 +99,9 @@ class Copy:
         finally:
             os.close(fd)
         sensitive = self.file.sensitive or self.is_key
-        return StagedFile(size=self.size, digest=f"sha256:{self.digest.hexdigest()}", sensitive=sensitive)
+        return StagedFile(
+            size=self.size, digest=f"sha256:{self.digest.hexdigest()}", sensitive=sensitive, mode=self._mode()
+        )
 
     def _chunks(self) -> Generator[memoryview, None, None]:
         breaks = 0

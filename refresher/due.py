@@ -138,6 +138,8 @@ def unit(seed: str, *parts: object) -> float:
 def _without_future(standing: Standing, now: datetime) -> Standing:
     """The standing with our own past in the past: a clock that was set back must not put off a refresh for as long."""
     attempt = standing.last_attempt_at
+    if standing.started_at <= now and (attempt is None or attempt <= now):
+        return standing
     return replace(standing, started_at=min(standing.started_at, now), last_attempt_at=attempt and min(attempt, now))
 
 

@@ -219,6 +219,25 @@ def test_threads_are_started_only_when_they_are_needed() -> None:
     until(lambda: threading.active_count() <= before)
 
 
+def test_quick_actions_wait_for_the_thread_at_work_instead_of_starting_their_own(clockwork: Clockwork) -> None:
+    threads: list[int] = []
+    for number in range(50):
+        clockwork.at(f"key-{number}", now() + timedelta(milliseconds=50), lambda: threads.append(threading.get_ident()))
+    until(lambda: len(threads) == 50)
+    assert len(set(threads)) <= 3  # one, and perhaps more where the machine is busy
+
+
+def test_what_is_armed_for_seconds_ahead_is_never_early_and_hardly_late(clockwork: Clockwork) -> None:
+    moments = [now() + timedelta(seconds=4, milliseconds=100 * step) for step in range(1, 6)]
+    ran: dict[int, datetime] = {}
+    for number, moment in enumerate(moments):
+        clockwork.at(f"key-{number}", moment, lambda number=number: ran.update({number: now()}))
+    until(lambda: len(ran) == 5)
+    late = [ran[number] - moment for number, moment in enumerate(moments)]
+    assert min(late) >= timedelta(0)
+    assert max(late) < timedelta(seconds=1)
+
+
 def test_stopping_waits_for_no_action_and_nothing_runs_afterwards() -> None:
     clockwork = Clockwork(workers=1, beat=timedelta(milliseconds=10))
     hanging, queued = Counted(go=False), Counted()

@@ -18,14 +18,23 @@ class Place:
 
 
 def locate(session: Session, path: str) -> Place:
-    """Ask the server which engine serves `path`; where asking is forbidden, find out by reading."""
+    """Ask the server which engine serves `path`, once for all paths of a mount; else find out by reading."""
+    # No mount lies inside another one, so what begins with a mount's path is in it.
+    for known, engine in tuple(session.mounts.items()):
+        if path.startswith(known):
+            return _inside(known, engine, path)
     answer, _ = session.send("GET", f"sys/internal/ui/mounts/{path}")
     if answer.status in (403, 404):
         return _tried(session, path)
     mount = answer.required().data.get("path")
-    if not isinstance(mount, str) or answer.data.get("type") != "kv":
+    if not isinstance(mount, str) or not mount.endswith("/"):
         return Place(path, versioned=False)
-    versioned = section(answer.data, "options").get("version") == "2"
+    session.mounts[mount] = answer.data
+    return _inside(mount, answer.data, path)
+
+
+def _inside(mount: str, engine: Mapping[str, Any], path: str) -> Place:
+    versioned = engine.get("type") == "kv" and section(engine, "options").get("version") == "2"
     return Place(_with_data(path, mount) if versioned else path, versioned)
 
 

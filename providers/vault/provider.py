@@ -85,7 +85,9 @@ class VaultProvider:
         asked_at = self._session.clock()
         answer, login = self._session.send("GET", place.path)
         if answer.status >= 400:
-            self._place = None  # the engine may have been replaced by one of another version: ask again next time
+            # The engine may have been replaced by one of another version: ask again next time.
+            self._place = None
+            self._session.mounts.clear()
         fields, version = kv.contents(answer, place)
         if held is not None and version == held.revision:
             return Unchanged()

@@ -31,6 +31,8 @@ class Session:
         self._login: Login | None = None
         self._attempts = 0
         self._failure: RefresherError | None = None
+        self.mounts: dict[str, Mapping[str, Any]] = {}
+        """What the server said of the mounts that were asked for, by their paths, each with a slash at its end."""
 
     def send(self, method: str, path: str, data: Mapping[str, Any] | None = None) -> tuple[Answer, Login]:
         """One request, and the login it was made with. A token found dead is replaced once, a missing right is not.

@@ -8,6 +8,7 @@ import pytest
 import urllib3
 import yaml
 
+from providers.vault import VaultProvider
 from refresher.contract import Unchanged
 from refresher.demo.openbao import OpenBao
 from refresher.errors import PermanentError, TransientError
@@ -85,6 +86,18 @@ def test_an_unchanged_look_is_one_request(bao: OpenBao, source: Sources, version
     before = len(bao.requests(mount))
     app.look(held(first))
     assert len(bao.requests(mount)) - before == 1
+
+
+def test_the_engine_is_found_out_once_for_all_paths_of_a_mount(
+    bao: OpenBao, source: Sources, versioned: str, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(bao.token)
+    together = {"shared": VaultProvider.Shared(), "auth": {"token": {"file": token}}}
+    for name in ("one", "two", "three"):
+        bao.write(f"{versioned}/data/{name}", {"data": {"value": name}})
+        assert contents(source(path=f"{versioned}/{name}", **together).fetched()) == {"value": name.encode()}
+    assert len(bao.requests(f"sys/internal/ui/mounts/{versioned}/")) == 1
 
 
 def test_a_secret_made_anew_after_deletion_is_another_revision(bao: OpenBao, source: Sources, versioned: str) -> None:

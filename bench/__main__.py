@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench import measure
 from bench.peers import MOUNT, Job, bao_agent, names_of, refresher, refresher_of
+from bench.publishing import flip_to_call, publishing
 from bench.table import Row, percentile_95, table
 from refresher.demo.caddy import Caddy
 from refresher.demo.openbao import OpenBao
@@ -29,9 +30,10 @@ class Effort:
     starts: int = 7
     seconds: float = 60.0
     requests: int = 60
+    publishes: int = 200
 
 
-QUICK = Effort(starts=3, seconds=10.0, requests=20)
+QUICK = Effort(starts=3, seconds=10.0, requests=20, publishes=50)
 
 
 class Bench:
@@ -110,6 +112,20 @@ class Bench:
         yield Row(what="POST /refresh/ASSET to visible", unit="ms", ours=took, limit=50)
         yield Row(what="the same, 95th percentile", unit="ms", ours=[percentile_95(took)])
 
+    def publishing(self, directory: Path) -> Iterator[Row]:
+        """The cost of publishing beside a plain write, and the way from the flip to the app."""
+        say("publishing three files, and telling an app")
+        ours, plain, synced = publishing(directory, count=self._effort.publishes)
+        milliseconds = [[seconds * 1000 for seconds in each] for each in (ours, plain, synced)]
+        yield Row(
+            what="refresh of 3 files, beside write + rename", unit="ms", ours=milliseconds[0], theirs=milliseconds[1]
+        )
+        yield Row(
+            what="the same, beside write + fsync + rename", unit="ms", ours=milliseconds[0], theirs=milliseconds[2]
+        )
+        called = [seconds * 1000 for seconds in flip_to_call(directory, count=self._effort.publishes)]
+        yield Row(what="flip to the call at the app", unit="ms", ours=called, limit=5)
+
     def _job(self, peer: Peer, values: int) -> Job:
         return peer(next(self._directories), self._bao, values)
 
@@ -158,11 +174,11 @@ def main() -> None:
     effort = QUICK if parser.parse_args().quick else Effort()
     with ExitStack() as servers:
         directory = Path(servers.enter_context(tempfile.TemporaryDirectory(prefix="refresher-bench-")))
-        roots = {name: directory / name for name in ("bao", "s3", "caddy", "jobs")}
+        roots = {name: directory / name for name in ("bao", "s3", "caddy", "jobs", "published")}
         for root in roots.values():
             root.mkdir()
         bench = Bench(roots["jobs"], servers.enter_context(OpenBao.started(roots["bao"])), effort)
-        rows = [*bench.starts(), *bench.large(), *bench.on_request()]
+        rows = [*bench.publishing(roots["published"]), *bench.starts(), *bench.large(), *bench.on_request()]
         s3 = servers.enter_context(SeaweedFS.started(roots["s3"]))
         caddy = servers.enter_context(Caddy.started(roots["caddy"]))
         rows += bench.small(s3, caddy)

@@ -61,7 +61,7 @@ class Sidecar:
     def __init__(self, settings: Settings) -> None:
         self._shared = SharedParts()
         kept = assets(settings, self._shared)
-        self._clockwork = Clockwork(workers=min(2 * len(kept) + 2, WORKERS))
+        self._clockwork = Clockwork(workers=WORKERS)
         metrics = Metrics(self, notifiers={asset.name: [one.name for one in asset.notifiers] for asset in kept})
         self._keepers = {keeper.asset.name: keeper for keeper in self._keep(kept, Report(Log(), metrics))}
         self._settings, self._metrics = settings, metrics
@@ -117,7 +117,7 @@ class Sidecar:
     def _keep(self, kept: Sequence[Asset], report: Report) -> list[Keeper]:
         parts: dict[str, Any] = {"clockwork": self._clockwork, "clock": now, "seed": seed(), "reporter": report}
         records = [Record(asset, started_at=now()) for asset in kept]
-        tellers = Tellers(records, **parts)
+        tellers = Tellers(records, rolled_back=lambda asset: self._keepers[asset.name].was_rolled_back(), **parts)
         return [Keeper(record, tellers=tellers, **parts) for record in records]
 
     def _look_over(self) -> None:
@@ -140,7 +140,7 @@ class Sidecar:
 
 def _server(sidecar: Sidecar, metrics: Metrics, settings: Settings) -> "ControlServer | None":
     control, probes = settings.control, settings.probes
-    if control.listen is None:
+    if control.listen is None and probes.listen is None:
         return None
     # Loaded here, while the sources are being asked: it takes 0.1 s, and the first file need not wait for it.
     from refresher.control.server import ControlServer
@@ -149,7 +149,7 @@ def _server(sidecar: Sidecar, metrics: Metrics, settings: Settings) -> "ControlS
         sidecar,
         metrics,
         clock=now,
-        listen=str(control.listen),
+        listen=str(control.listen) if control.listen else None,
         probes=str(probes.listen) if probes.listen else None,
         hosts=control.hosts,
         token=control.token,
@@ -167,7 +167,7 @@ def run(settings: Settings) -> None:
     # What the start made stays, so that the collector need not look through it again and again.
     gc.collect()
     gc.freeze()
-    log.info("refresher %s keeps %d assets fresh in %s", __version__, len(sidecar.names()), settings.volume)
+    log.info("refresher %s keeps fresh in %s: %s", __version__, settings.volume, ", ".join(sidecar.names()))
     try:
         ended.wait()
     finally:

@@ -1,13 +1,13 @@
 """What one refresh knows when it starts, what it learns on the way, and how it ends."""
 
 import logging
-import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import perf_counter
 
+from refresher.bug import places_of
 from refresher.contract import Fetched, FileSet, Held, Unchanged
 from refresher.due import Standing, emergency_at
 from refresher.errors import PermanentError, RefresherError, RejectedError, TransientError
@@ -17,8 +17,9 @@ from refresher.place import Place
 
 log = logging.getLogger("refresher")
 
-FRAMES = 20
-"""Of a bug's traceback that are logged: endless recursion has a thousand."""
+
+REMEMBERED_SHARE = 0.2
+"""Of `max_stale`: how old the last look that is written down may be."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,19 +163,22 @@ class Attempt:
         if self.before is None:
             return
         last, outcome = self.before.ledger.outcome, self.outcome
-        if outcome and (last is None or (last.result, last.error) != (outcome.result, outcome.error)):
+        if outcome and (last is None or self._is_news(last, outcome)):
             self.ledger = replace(self.ledger, outcome=outcome)
         if self.ledger != self.before.ledger:
             with suppress(OSError):
                 place.store.remember(self.ledger, fsync=self.asset.publish.fsync)
 
+    def _is_news(self, last: Outcome, outcome: Outcome) -> bool:
+        """Another end; or, where `max_stale` counts, a look that a start should know of."""
+        if (last.result, last.error) != (outcome.result, outcome.error):
+            return True
+        max_stale = self.asset.max_stale
+        return max_stale is not None and outcome.finished_at - last.finished_at > max_stale * REMEMBERED_SHARE
+
     def _bug(self, error: Exception) -> PermanentError:
-        # Where it happened, never what it said: the text of an unexpected error may quote a secret.
-        steps = traceback.extract_tb(error.__traceback__)
-        frames = " < ".join(f"{step.filename}:{step.lineno} in {step.name}" for step in reversed(steps[-FRAMES:]))
-        kind = type(error).__name__
-        log.error("%s: a bug, unexpected %s at %s", self.asset.name, kind, frames, extra={"asset": self.asset.name})
-        return PermanentError(f"unexpected {kind} (a bug; the log says where)")
+        log.error("%s: a bug, %s", self.asset.name, places_of(error), extra={"asset": self.asset.name})
+        return PermanentError(f"unexpected {type(error).__name__} (a bug; the log says where)")
 
 
 def standing_of(asset: Asset, holding: Holding, *, started_at: datetime) -> Standing:

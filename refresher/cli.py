@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import typer
 
 from refresher import __version__
-from refresher.errors import ConfigError
+from refresher.errors import ConfigError, PermanentError
 from refresher.options import parse_duration
 
 if TYPE_CHECKING:  # each command loads only what it needs
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # each command loads only what it needs
 
 DONE, NOT_UP_TO_DATE, BAD_CONFIGURATION, UNREACHABLE = 0, 1, 2, 3
 DEFAULT_CONFIG = Path("refresher.yaml")
+DEFAULT_LISTEN = "127.0.0.1:8470"
 
 app = typer.Typer(
     help="Keeps a directory of a shared volume fresh: pulled, verified, published at once, and the app told.",
@@ -128,16 +129,17 @@ def refresh(
     from refresher.tables import outcome_table
 
     query = urlencode({"wait": "false"} if no_wait else {"timeout": f"{timeout.total_seconds():g}s"})
-    paths = [f"/refresh/{quote(asset, safe='')}?{query}" for asset in assets or []] or [f"/refresh?{query}"]
-    outcomes, code = [], DONE
-    with _reporting_bad_configuration(), _reporting_unreachable():
-        client = _client(config)
-        for path in paths:
-            status, answer = client.post(path, timeout=timeout.total_seconds() + 5)
-            outcomes += _documents(answer)
-            code = code if status < 300 else NOT_UP_TO_DATE
-    _print(outcomes, as_json=as_json, table=outcome_table)
-    raise typer.Exit(code)
+    paths = {asset: f"/refresh/{quote(asset, safe='')}" for asset in assets or []} or {"": "/refresh"}
+    with _reporting_bad_configuration(), _reporting_failed_call():
+        client, limit = _client(config), timeout.total_seconds() + 5
+        answers = {asset: client.post(f"{path}?{query}", timeout=limit) for asset, path in paths.items()}
+    outcomes = [document for _, answer in answers.values() for document in _documents(answer) or ()]
+    problems = [_problem(asset, *answer) for asset, answer in answers.items() if _documents(answer[1]) is None]
+    if outcomes or not problems:
+        _print(outcomes, as_json=as_json, table=outcome_table)
+    if problems:
+        print("\n".join(problems), file=sys.stderr)
+    raise typer.Exit(max(NOT_UP_TO_DATE if problems else DONE, *(_code(status) for status, _ in answers.values())))
 
 
 @app.command()
@@ -146,9 +148,12 @@ def status(assets: Assets = None, config: Config = None, *, as_json: Json = Fals
     from refresher.host import now
     from refresher.tables import status_table
 
-    with _reporting_bad_configuration(), _reporting_unreachable():
+    with _reporting_bad_configuration(), _reporting_failed_call():
         _, answer = _client(config).get("/assets")
-    states = [state for state in _documents(answer) if not assets or state["asset"] in assets]
+    known = _documents(answer)
+    if known is None:
+        _fail(NOT_UP_TO_DATE, _reason(answer))
+    states = [state for state in known if not assets or state["asset"] in assets]
     unknown = sorted(set(assets or ()) - {state["asset"] for state in states})
     if unknown:
         _fail(BAD_CONFIGURATION, f"no such asset: {', '.join(unknown)}")
@@ -160,13 +165,13 @@ def rollback(
     asset: Asset, config: Config = None, *, to: Annotated[int | None, typer.Option(min=1, help="Which one.")] = None
 ) -> None:
     """Put an earlier kept generation back, and pin it."""
-    _by_hand(config, f"/rollback/{quote(asset, safe='')}" + (f"?to={to}" if to is not None else ""))
+    _by_hand(config, "rollback", asset, f"?to={to}" if to is not None else "")
 
 
 @app.command()
 def unpin(asset: Asset, config: Config = None) -> None:
     """Follow the source again."""
-    _by_hand(config, f"/unpin/{quote(asset, safe='')}")
+    _by_hand(config, "unpin", asset)
 
 
 @app.command()
@@ -185,13 +190,13 @@ def demo(*, rotations: Annotated[int, typer.Option(min=0, help="How many to show
     raise typer.Exit(show(rotations=rotations))
 
 
-def _by_hand(config: Path | None, path: str) -> None:
+def _by_hand(config: Path | None, call: str, asset: str, query: str = "") -> None:
     from refresher.tables import outcome_table
 
-    with _reporting_bad_configuration(), _reporting_unreachable():
-        status, answer = _client(config).post(path, timeout=60)
+    with _reporting_bad_configuration(), _reporting_failed_call():
+        status, answer = _client(config).post(f"/{call}/{quote(asset, safe='')}{query}", timeout=60)
     if status >= 300:
-        _fail(NOT_UP_TO_DATE, _reason(answer))
+        _fail(_code(status), _problem(asset, status, answer))
     print(outcome_table([answer]))
 
 
@@ -216,19 +221,32 @@ def _settings(
 def _client(config: Path | None) -> "Client":
     from refresher.client import Client
 
+    if config is None and not DEFAULT_CONFIG.exists():
+        return Client(DEFAULT_LISTEN)  # as a sidecar that runs without a file
     control = _settings(config).control
     if control.listen is None:
         raise ConfigError("control.listen: is off, so that nobody can be asked")
     return Client(str(control.listen), token=control.token)
 
 
-def _documents(answer: Any) -> list[dict[str, Any]]:
-    """The assets' documents in an answer; exits with the problem where there are none."""
+def _documents(answer: Any) -> list[dict[str, Any]] | None:
+    """The assets' documents in an answer; None in a problem, unless it is how a refresh ended."""
     if isinstance(answer, dict) and "assets" in answer:
         return list(answer["assets"])
     if isinstance(answer, dict) and "asset" in answer:
         return [answer]
-    return _fail(NOT_UP_TO_DATE, _reason(answer))
+    return None
+
+
+def _code(status: int) -> int:
+    """The exit code for an answer's status; 404 is an asset that there isn't."""
+    if status < 300:
+        return DONE
+    return BAD_CONFIGURATION if status == 404 else NOT_UP_TO_DATE
+
+
+def _problem(asset: str, status: int, answer: Any) -> str:
+    return f"no such asset: {asset}" if status == 404 else _reason(answer)
 
 
 def _reason(problem: Any) -> str:
@@ -257,13 +275,15 @@ def _reporting_bad_configuration() -> Iterator[None]:
 
 
 @contextmanager
-def _reporting_unreachable() -> Iterator[None]:
+def _reporting_failed_call() -> Iterator[None]:
     from refresher.client import UnreachableError
 
     try:
         yield
     except UnreachableError as error:
         _fail(UNREACHABLE, str(error))
+    except PermanentError as error:
+        _fail(BAD_CONFIGURATION, str(error))
 
 
 def _end(code: int) -> NoReturn:

@@ -1,12 +1,14 @@
 """Asking a running sidecar over its local API, from the command line."""
 
 import http.client
+import ipaddress
 import json
 import socket
 from pathlib import Path
 from typing import Any
 
-from refresher.errors import RefresherError
+from refresher.address import Tcp, Unix, parse_address
+from refresher.errors import PermanentError, RefresherError
 from refresher.options import Secret
 
 ANSWER_LIMIT = 64 * 1024 * 1024
@@ -18,22 +20,25 @@ class UnreachableError(RefresherError):
 
 
 class Client:
-    """Speaks to the control API at `listen` (`host:port` or `unix:/path`)."""
+    """Speaks to the control API at `listen` (`host:port` or `unix:/path`), at a wildcard address over loopback.
+
+    Every call raises UnreachableError, and PermanentError if the token can't be read.
+    """
 
     def __init__(self, listen: str, *, token: Secret | None = None) -> None:
         self._listen, self._token = listen, token
 
     def get(self, path: str) -> tuple[int, Any]:
-        """Status and JSON document of a GET. Raises UnreachableError."""
+        """Status and JSON document of a GET."""
         return self._ask("GET", path, timeout=10.0)
 
     def post(self, path: str, *, timeout: float) -> tuple[int, Any]:
-        """Status and JSON document of a POST, waiting up to `timeout` seconds. Raises UnreachableError."""
+        """Status and JSON document of a POST, waiting up to `timeout` seconds."""
         return self._ask("POST", path, timeout=timeout)
 
     def _ask(self, method: str, path: str, *, timeout: float) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {_fit_for_header(self._token)}"} if self._token else {}
         connection = self._connection(timeout)
-        headers = {"Authorization": f"Bearer {self._token.read()}"} if self._token else {}
         try:
             connection.request(method, path, headers=headers)
             response = connection.getresponse()
@@ -44,9 +49,29 @@ class Client:
             connection.close()
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
-        if self._listen.startswith("unix:"):
-            return _UnixConnection(Path(self._listen.removeprefix("unix:")), timeout)
-        return http.client.HTTPConnection(self._listen, timeout=timeout)
+        where = parse_address(self._listen)
+        if isinstance(where, Unix):
+            return _UnixConnection(where.path, timeout)
+        return http.client.HTTPConnection(_host_to_reach(where), where.port, timeout=timeout)
+
+
+def _host_to_reach(where: Tcp) -> str:
+    """Loopback for a wildcard, which names nobody: the sidecar refuses it as a Host."""
+    try:
+        address = ipaddress.ip_address(where.host)
+    except ValueError:
+        return where.host
+    if not address.is_unspecified:
+        return where.host
+    return "::1" if address.version == 6 else "127.0.0.1"
+
+
+def _fit_for_header(token: Secret) -> str:
+    """The token's value; http.client shows one that doesn't fit into a header in its error."""
+    value = token.read().strip()
+    if not (value.isascii() and value.isprintable()):
+        raise PermanentError(f"the secret in {token} is no token: it may have visible ASCII characters only")
+    return value
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -35,8 +35,13 @@ class Lease:
 
     @property
     def expires_at(self) -> datetime:
-        """When the right ends, unless it is renewed before."""
-        return self.granted_at + self.duration
+        """When the right ends, unless it is renewed before; for one without end, the last moment there is."""
+        try:
+            return self.granted_at + self.duration
+        except OverflowError:
+            if self.duration < timedelta():
+                raise
+            return datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

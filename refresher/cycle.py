@@ -5,16 +5,16 @@ that they can be killed anywhere and called again.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from refresher.attempt import Attempt
 from refresher.contract import Unchanged
-from refresher.errors import PermanentError
+from refresher.errors import PermanentError, RefresherError
 from refresher.ledger import Holding, Refusal
-from refresher.model import Asset, Candidate, Clock, Generation, NamedNotifier, OnReject, Outcome, Result
+from refresher.model import Asset, Candidate, Clock, NamedNotifier, OnReject, Outcome, Result
 from refresher.notify import Telling, change_of, is_owed, left_out
 from refresher.notify import tell as tell_together
 from refresher.place import Place, opened
@@ -89,20 +89,40 @@ class Told:
     rolled_back: Outcome | None = None
 
 
-def tell(named: NamedNotifier, assets: Sequence[Asset], *, clock: Clock) -> list[Told]:
+def tell(named: NamedNotifier, assets: Sequence[Asset], *, clock: Clock) -> Iterator[Told]:
     """Have one notifier tell of those of its assets of which it hasn't told; one attempt for all of them together.
 
-    An answer that the app can't use it leads back to the previous generation where the configuration says so. Raises
-    RefresherError if a volume can't be used.
+    An answer that the app can't use it leads back to the previous generation where the configuration says so. An asset
+    whose place on the volume can't be used is left out; the others are told of.
     """
     with ExitStack() as places:
+        opened_places = [(asset, _opened(asset, places)) for asset in assets]
         owed = [
             (asset, place, holding)
-            for asset, place in [(asset, places.enter_context(opened(asset))) for asset in assets]
-            if is_owed(named, holding := place.holding())
+            for asset, place in opened_places
+            if place and is_owed(named, holding := place.holding())
         ]
         tellings = _tell([(asset, holding) for asset, _, holding in owed], named, clock)
-        return [_told(asset, place, named, tellings[asset.name], clock) for asset, place, _ in owed]
+        for asset, place, _ in owed:
+            try:
+                told = _told(asset, place, named, tellings[asset.name], clock)
+            except RefresherError as error:
+                _warn(asset, error)
+            else:
+                yield told
+
+
+def _opened(asset: Asset, places: ExitStack) -> Place | None:
+    try:
+        return places.enter_context(opened(asset))
+    except RefresherError as error:
+        _warn(asset, error)
+        return None
+
+
+def _warn(asset: Asset, error: RefresherError) -> None:
+    """One asset's trouble with the volume must not silence the others."""
+    log.warning("%s: %s", asset.name, error, extra={"asset": asset.name, "step": "notify"})
 
 
 def _tell(owed: list[tuple[Asset, Holding]], named: NamedNotifier, clock: Clock) -> dict[str, Telling]:
@@ -121,19 +141,14 @@ def _initial(asset: Asset, named: NamedNotifier) -> bool:
 
 
 def _told(asset: Asset, place: Place, named: NamedNotifier, telling: Telling, clock: Clock) -> Told:
-    """Write down what was told, before anything else can happen."""
-    if telling.told:
-        with place.store.locked():
-            ledger = place.store.ledger().with_told(named.key, telling.told)
-            place.store.remember(ledger, fsync=asset.publish.fsync)
-    holding = place.holding()
-    refused = holding.current
-    if telling.result != "rejected" or asset.on_reject is OnReject.KEEP:
-        return Told(telling, holding)
-    if refused is None or refused.number != telling.generation:
-        return Told(telling, holding)  # a newer one was published meanwhile, and the app hears of that
-    rolled_back = _obey(asset, place, refused, telling, clock)
-    return Told(telling, place.holding(), rolled_back)
+    """Write down what was told, before anything else can happen; and obey, if it was refused."""
+    if telling.told is None:
+        return Told(telling, place.holding())
+    with place.store.locked():
+        ledger = place.store.ledger().with_told(named.key, telling.told)
+        place.store.remember(ledger, fsync=asset.publish.fsync)
+        rolled_back = _obey(asset, place, clock)
+        return Told(telling, place.holding(), rolled_back)
 
 
 def go_back(asset: Asset, *, to: int | None, clock: Clock) -> Refreshed:
@@ -163,23 +178,43 @@ def begin(asset: Asset) -> Holding:
         return Holding(current=whole, ledger=place.store.ledger())
 
 
+def obey(asset: Asset, *, clock: Clock) -> Refreshed | None:
+    """Put the previous generation back if the app refused the visible one, and a kill came in between."""
+    with opened(asset) as place, place.store.locked():
+        outcome = _obey(asset, place, clock)
+        return Refreshed(outcome, place.holding()) if outcome else None
+
+
 def tidy(asset: Asset, *, clock: Clock) -> datetime | None:
     """Close and prune what is retired, once its grace is over; when to do so again."""
     with opened(asset) as place, place.store.locked():
         return tidy_place(asset, place, now=clock())
 
 
-def _obey(asset: Asset, place: Place, refused: Generation, telling: Telling, clock: Clock) -> Outcome | None:
-    """Remember that the app can't use this content, and put the previous one back, if that can still be used."""
-    reason = f"the app: {telling.error}"
-    refusal = Refusal(revision=refused.revision, digest=refused.digest, checks=asset.checks, reason=reason)
-    with place.store.locked():
-        place.store.remember(place.store.ledger().with_refusal(refusal), fsync=asset.publish.fsync)
-        try:
-            return _roll_back(asset, place, to=None, pin=False, clock=clock, error=reason)
-        except PermanentError as error:
-            log.warning("%s: the app refused generation %d, and it stays: %s", asset.name, refused.number, error)
-            return None
+def _obey(asset: Asset, place: Place, clock: Clock) -> Outcome | None:
+    """If the app said that it can't use the visible generation, put the previous one back; under the lock.
+
+    From what is written down, so that a start obeys what a killed sidecar had heard.
+    """
+    holding = place.holding()
+    reason = _refusal_of(holding)
+    if reason is None or holding.current is None or asset.on_reject is OnReject.KEEP:
+        return None
+    current = holding.current
+    refusal = Refusal(revision=current.revision, digest=current.digest, checks=asset.checks, reason=reason)
+    place.store.remember(holding.ledger.with_refusal(refusal), fsync=asset.publish.fsync)
+    try:
+        return _roll_back(asset, place, to=None, pin=False, clock=clock, error=reason)
+    except PermanentError as error:
+        log.warning("%s: the app refused generation %d, and it stays: %s", asset.name, current.number, error)
+        return None
+
+
+def _refusal_of(holding: Holding) -> str | None:
+    number = holding.current.number if holding.current else None
+    answers = (told.refused for told in holding.ledger.told.values() if told.generation == number)
+    answer = next((answer for answer in answers if answer is not None), None)
+    return None if answer is None else f"the app: {answer}"
 
 
 def _roll_back(asset: Asset, place: Place, *, to: int | None, pin: bool, clock: Clock, error: str | None) -> Outcome:

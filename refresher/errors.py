@@ -6,8 +6,8 @@
     ├── PermanentError   the next scheduled refresh is soon enough; raise the alarm
     └── RejectedError    it arrived and must not be published; the last good files stay
 
-Anything else that leaves a plugin is a bug: it is logged with its traceback, the outcome is *failed*, and the
-normal schedule goes on. Messages carry the thing's name and never a secret.
+Anything else that leaves a plugin is a bug: where it happened is logged, the outcome is *failed*, and the normal
+schedule goes on. Messages carry the thing's name and never a secret.
 """
 
 from datetime import timedelta

@@ -4,18 +4,25 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import count
 from threading import Lock
 
-from refresher.cycle import begin, go_back, refresh, tidy, unpin
+from refresher.cycle import Refreshed, begin, go_back, obey, refresh, tidy, unpin
 from refresher.drift import Sight, sight
 from refresher.due import Due, due
-from refresher.errors import RefresherError
-from refresher.model import AssetState, Clock, Outcome, Result
+from refresher.errors import RefresherError, TransientError
+from refresher.ledger import Holding
+from refresher.model import AssetState, Clock, Generation, Outcome, Result
 from refresher.record import Record
 from refresher.teller import Clockwork, Reporter, Tellers
 
 log = logging.getLogger("refresher")
+
+AGAIN = timedelta(seconds=30)
+"""Before the volume, which could not be used, is tried again for what isn't a refresh."""
+PATIENCE = 10.0
+"""Seconds that a rollback waits for a refresh that is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,7 @@ class Request:
 
 
 class Keeper:
-    """Keeps one asset fresh, in actions that the clockwork runs; never two refreshes at once."""
+    """Keeps one asset fresh, in actions that the clockwork runs; never two that touch its files at once."""
 
     def __init__(
         self,
@@ -42,39 +49,31 @@ class Keeper:
         self.asset = record.asset
         self._clockwork, self._clock, self._seed, self._reporter = clockwork, clock, seed, reporter
         self._record, self._tellers = record, tellers
-        self._lock = Lock()
+        self._at_work = Lock()  # held while the files are touched
+        self._lock = Lock()  # held for moments, over what follows
         self._waiting: Request | None = None
         self._running: Request | None = None
         self._wanted = False
-        self._busy = False
         self._wishes = count()
         self._sight: Sight = {}
 
     def start(self) -> None:
-        """Use what is on the volume, have the app told of it, and arm the first refresh. Nothing is fetched for it."""
-        try:
-            self._record.found(begin(self.asset))
-        except RefresherError as error:
-            log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
-        self._remember_sight()
-        self._arm()
-        if self._record.holding.current:
-            self._clockwork.at(f"tell {self.asset.name}", self._clock(), self._tell)
-            self._clockwork.at(f"tidy {self.asset.name}", self._clock(), self._tidy)
+        """Use what is on the volume, have the app told of it, and arm the first refresh; in an action of its own."""
+        self._clockwork.at(f"begin {self.asset.name}", self._clock(), self._begin)
 
     def request(self) -> Request:
         """Ask for a refresh now. Who asks while somebody else's is waiting or running shares it."""
         with self._lock:
             if self._running and not self._running.visible.done():
                 return self._running
-            if self._waiting is None:
-                self._waiting = Request()
+            self._waiting = self._waiting or Request()
+            self._wanted = True
             request = self._waiting
-        self.look_now()
+        self._clockwork.at(self._key, self._clock(), self._refresh)
         return request
 
     def look_now(self) -> None:
-        """Look at the source now: somebody asked, or something may have changed there."""
+        """Look at the source now, because something may have changed there."""
         with self._lock:
             self._wanted = True
         self._clockwork.at(self._key, self._clock(), self._refresh)
@@ -82,27 +81,19 @@ class Keeper:
     def look_over(self) -> None:
         """See whether readers still see what was published; what was broken is repaired, or else fetched again."""
         current = self._record.holding.current
-        if current is None or self._busy or sight(self.asset, current) == self._sight:
+        if current is None or sight(self.asset, current) == self._sight:
             return
-        try:
-            holding = begin(self.asset)
-        except RefresherError as error:
-            log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
-            return
-        self._record.holds(holding)
-        self._remember_sight()
-        what = "was repaired" if holding.current else "is damaged, and fetched again"
-        log.warning("%s: generation %d was changed by somebody, and %s", self.asset.name, current.number, what)
-        self._arm()
+        if self._at_work.acquire(blocking=False):
+            try:
+                self._repair(current)
+            finally:
+                self._at_work.release()
 
     def go_back(self, *, to: int | None) -> Future[None]:
         """Put an earlier generation back and pin it; the future has the error if that isn't possible."""
 
         def act() -> None:
-            back = go_back(self.asset, to=to, clock=self._clock)
-            if back.holding:
-                self._record.rolled_back(back.outcome, back.holding)
-            self._reporter.refreshed(back.outcome, None)
+            self._note_rollback(go_back(self.asset, to=to, clock=self._clock))
 
         return self._by_hand(act)
 
@@ -115,6 +106,11 @@ class Keeper:
 
         return self._by_hand(act)
 
+    def was_rolled_back(self) -> None:
+        """Take note that the app had the previous generation put back."""
+        self._remember_sight()
+        self._arm()
+
     def state(self) -> AssetState:
         """How the asset stands."""
         return self._record.state(self._clock())
@@ -123,31 +119,57 @@ class Keeper:
     def _key(self) -> str:
         return f"refresh {self.asset.name}"
 
+    def _begin(self) -> None:
+        with self._at_work:
+            try:
+                self._record.found(begin(self.asset))
+                self._note_rollback(obey(self.asset, clock=self._clock))
+            except RefresherError as error:
+                log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
+                self._clockwork.at(f"begin {self.asset.name}", self._clock() + AGAIN, self._begin)
+            self._remember_sight()
+        self._arm()
+        if self._record.holding.current:
+            self._tellers.changed(self.asset)
+            self._tidy()
+
     def _refresh(self) -> None:
         with self._lock:
             request, self._waiting, self._wanted = self._waiting, None, False
-            self._running, self._busy = request, True
+            self._running = request
         try:
-            outcome = self._refresh_once(asked=request is not None)
-        finally:
-            self._remember_sight()
-            planned = self._arm()
-            self._busy = False
-        self._reporter.refreshed(outcome, planned)
+            outcome = self._refreshed(asked=request is not None)
+        except BaseException as error:
+            if request:
+                request.visible.set_exception(error)
+            raise
         if request:
             request.visible.set_result(outcome)
-        # Otherwise the tellers' own back-off says when: a source that is polled must not hammer an app that is down.
-        if request or outcome.result is Result.PUBLISHED:
-            heard = self._tellers.changed(self.asset)
-            if request:
-                heard.add_done_callback(lambda done: request.told.set_result(done.result()))
+        self._tell(request, outcome)
         if outcome.result is Result.PUBLISHED:
             self._tidy()
 
-    def _refresh_once(self, *, asked: bool) -> Outcome:
-        refreshed = refresh(self.asset, asked=asked, clock=self._clock)
-        self._record.ended(refreshed.outcome, refreshed.holding)
+    def _refreshed(self, *, asked: bool) -> Outcome:
+        with self._at_work:
+            try:
+                refreshed = refresh(self.asset, asked=asked, clock=self._clock)
+                self._record.ended(refreshed.outcome, refreshed.holding)
+                # Not after an unchanged look: what somebody broke meanwhile would pass for what was published.
+                if refreshed.outcome.result is Result.PUBLISHED:
+                    self._remember_sight()
+            finally:
+                planned = self._arm()
+        self._reporter.refreshed(refreshed.outcome, planned)
         return refreshed.outcome
+
+    def _tell(self, request: Request | None, outcome: Outcome) -> None:
+        """Tell of news, and for who asked. Else the tellers' back-off says when: polling must not hammer an app."""
+        if request is None and outcome.result is not Result.PUBLISHED:
+            self._tellers.remind(self.asset)
+            return
+        heard = self._tellers.changed(self.asset)
+        if request:
+            heard.add_done_callback(lambda done: request.told.set_result(done.result()))
 
     def _arm(self) -> Due | None:
         planned = due(self.asset.refresh, self._record.standing, now=self._clock(), seed=self._seed)
@@ -158,37 +180,61 @@ class Keeper:
                 self._clockwork.at(self._key, planned.at, self._refresh)
         return planned
 
+    def _note_rollback(self, back: Refreshed | None) -> None:
+        if back and back.holding:
+            self._record.rolled_back(back.outcome, back.holding)
+            self._reporter.refreshed(back.outcome, None)
+
     def _remember_sight(self) -> None:
         current = self._record.holding.current
         self._sight = sight(self.asset, current) if current else {}
 
-    def _tell(self) -> None:
-        self._tellers.changed(self.asset)
+    def _repair(self, current: Generation) -> None:
+        try:
+            holding = begin(self.asset)
+        except RefresherError as error:
+            log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
+            if isinstance(error, TransientError):
+                return
+            holding = Holding(ledger=self._record.holding.ledger)  # broken beyond repair: nothing is ready
+        self._record.holds(holding)
+        self._remember_sight()
+        what = "was repaired" if holding.current else "is damaged, and fetched again"
+        log.warning("%s: generation %d was changed by somebody, and %s", self.asset.name, current.number, what)
+        self._arm()
 
     def _by_hand(self, act: Callable[[], None]) -> Future[None]:
         done: Future[None] = Future()
 
         def action() -> None:
             try:
-                act()
+                self._act(act)
             except Exception as error:  # noqa: BLE001 - whoever asked gets it
                 done.set_exception(error)
                 return
-            self._remember_sight()
-            self._arm()
             done.set_result(None)
-            self._tell()
+            self._tellers.changed(self.asset)
             self._tidy()
 
         # A key of its own: the latest call for a key wins, and nobody's wish may be lost to another's.
         self._clockwork.at(f"by hand {next(self._wishes)} {self.asset.name}", self._clock(), action)
         return done
 
+    def _act(self, act: Callable[[], None]) -> None:
+        if not self._at_work.acquire(timeout=PATIENCE):
+            raise TransientError("a refresh of this asset is under way; ask again when it has ended")
+        try:
+            act()
+            self._remember_sight()
+            self._arm()
+        finally:
+            self._at_work.release()
+
     def _tidy(self) -> None:
+        again_at: datetime | None = self._clock() + AGAIN
         try:
             again_at = tidy(self.asset, clock=self._clock)
         except RefresherError as error:
             log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
-        else:
-            if again_at:
-                self._clockwork.at(f"tidy {self.asset.name}", again_at, self._tidy)
+        if again_at:
+            self._clockwork.at(f"tidy {self.asset.name}", again_at, self._tidy)

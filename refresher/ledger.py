@@ -23,7 +23,10 @@ REMEMBERED_REFUSALS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What one notifier has last told: of which generation, when, and whether the app refused it (its answer)."""
+    """What one notifier has last told: of which generation, when, and whether the app refused it (its answer).
+
+    Generation 0 is none: what was told doesn't count since a rollback.
+    """
 
     generation: int
     at: datetime
@@ -32,12 +35,17 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Content that was refused under the checks with this fingerprint, by a verifier or by the app."""
+    """Content that was refused under the checks with this fingerprint, by a limit, a verifier or the app."""
 
     revision: str
     digest: str
     checks: str
     reason: str
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """What was refused, and under which checks."""
+        return self.revision, self.digest, self.checks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +81,9 @@ class Ledger:
         return None
 
     def with_refusal(self, refusal: Refusal) -> Self:
-        """The ledger with one more refusal, the oldest forgotten."""
-        return replace(self, refused=(*self.refused, refusal)[-REMEMBERED_REFUSALS:])
+        """The ledger with one more refusal, in place of an earlier one of the same; the oldest is forgotten."""
+        others = (known for known in self.refused if known.names != refusal.names)
+        return replace(self, refused=(*others, refusal)[-REMEMBERED_REFUSALS:])
 
     def with_told(self, key: str, told: Told) -> Self:
         """The ledger after the notifier `key` has told."""

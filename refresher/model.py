@@ -1,6 +1,6 @@
 """The nouns of one refresh, as types.
 
-    Asset --fetch--> Fetched --stage--> Staged --verify--> Verified --publish--> Generation --notify--> Change
+    Asset --fetch--> Fetched --stage--> Candidate --verify--> Verified --publish--> Generation --notify--> Change
                                                                             … and recorded as an Outcome
 
 Each is what the next step takes, and nothing else is. The section types (`Publish`, `Refresh`, `Limits`) are at once
@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from refresher.contract import Fetched, FileSet, Lease, Notifier, Provider, StagedFile, Verifier
+from refresher.contract import Fetched, FileSet, Notifier, Provider, StagedFile, Verifier
 from refresher.options import Duration, Mode, Share, ShareOrDuration, Size
 from refresher.volume import Directory
 
@@ -251,7 +251,6 @@ class Outcome:
     retry_after: timedelta | None = None
     fetched_bytes: int = 0
     steps: Mapping[str, float] = field(default_factory=dict)
-    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

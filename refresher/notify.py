@@ -4,14 +4,18 @@ Level-triggered: what counts is what the ledger says was told, not what happened
 restart, the newest generation wins over one that nobody heard of, and a telling is repeated rather than forgotten.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from refresher.bug import places_of
 from refresher.contract import Change
 from refresher.errors import RefresherError, RejectedError
 from refresher.ledger import Holding, Told
 from refresher.model import Asset, NamedNotifier
+
+log = logging.getLogger("refresher")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +95,9 @@ def _attempt(named: NamedNotifier, change: Change) -> tuple[str, str | None]:
         return "rejected", str(error)
     except RefresherError as error:
         return "failed", str(error)
-    except Exception as error:  # noqa: BLE001 - a plugin's bug; its text may quote a secret, and is not shown
+    except Exception as error:  # noqa: BLE001 - a plugin's bug must not stop the telling
+        log.error(  # noqa: TRY400 - the exception's text may quote a secret
+            "%s: a bug in the notifier %s, %s", change.asset, named.name, places_of(error)
+        )
         return "failed", f"unexpected {type(error).__name__}, a bug in the notifier {named.name}"
     return "told", None

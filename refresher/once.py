@@ -2,17 +2,19 @@
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Thread
 from time import monotonic
 
 from refresher.attempt import standing_of
-from refresher.cycle import begin, refresh, tell
+from refresher.cycle import begin, refresh, tell, tidy
 from refresher.due import due
 from refresher.errors import RefresherError
 from refresher.host import now, seed
 from refresher.model import Asset, Clock, Outcome
+from refresher.notify import Telling
 from refresher.record import GOOD, Record
 from refresher.report import Log
 from refresher.settings import Settings, SharedParts, assets
@@ -42,6 +44,7 @@ class Once:
         self._records = [Record(asset, started_at=clock()) for asset in kept]
         self._asked: set[str] = set()
         self._outcomes: dict[str, Outcome] = {}
+        self._tellings: list[Telling] = []
 
     def visit(self, *, timeout: timedelta) -> list[Visit]:
         """Ask all, for at most `timeout` altogether."""
@@ -56,6 +59,11 @@ class Once:
             for record in self._records
         ]
 
+    @property
+    def tellings(self) -> list[Telling]:
+        """How the tellings ended."""
+        return list(self._tellings)
+
     def _visit(self, record: Record) -> None:
         asset = record.asset
         try:
@@ -67,10 +75,11 @@ class Once:
         self._asked.add(asset.name)
         refreshed = refresh(asset, asked=False, clock=self._clock)
         record.ended(refreshed.outcome, refreshed.holding)
-        if self._notify:
-            for named in asset.notifiers:
-                tell(named, [asset], clock=self._clock)
         self._outcomes[asset.name] = refreshed.outcome
+        for named in asset.notifiers if self._notify else ():
+            self._tellings += [told.telling for told in tell(named, [asset], clock=self._clock)]
+        with suppress(RefresherError):
+            tidy(asset, clock=self._clock)  # what it can't prune now, the next one does
 
     def _is_wanted(self, record: Record) -> bool:
         """Things made anew are asked for only when they are due."""
@@ -86,9 +95,12 @@ def once(settings: Settings, *, timeout: timedelta, strict: bool, notify: bool) 
     """Ask every source once; whether all required assets are ready now (`strict`: and no source failed)."""
     os.umask(0o022)  # as in a running sidecar
     log = Log()
-    visits = Once(assets(settings, SharedParts()), clock=now, seed=seed(), notify=notify).visit(timeout=timeout)
+    asking = Once(assets(settings, SharedParts()), clock=now, seed=seed(), notify=notify)
+    visits = asking.visit(timeout=timeout)
     for visit in visits:
         if visit.outcome:
             log.refreshed(visit.outcome, None)
+    for telling in asking.tellings:
+        log.told(telling)
     ready = all(visit.record.is_ready(now()) for visit in visits if visit.record.asset.required)
     return ready and not (strict and any(visit.failed for visit in visits))

@@ -61,9 +61,10 @@ def publish(verified: Verified, *, incoming: Incoming, asset: Asset, place: Plac
 def show(generation: Generation, place: Place, *, now: datetime) -> None:
     """Lead readers to a kept generation; the one they leave is retired from now on."""
     previous = place.layout.visible()
-    place.layout.show(generation)
+    # Before the swap, though it is visible still: a crash in between would let the grace count from its creation.
     if previous is not None and previous != generation.number:
         place.store.retire(previous, now=now)
+    place.layout.show(generation)
 
 
 @contextlib.contextmanager

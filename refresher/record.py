@@ -53,8 +53,10 @@ class Record:
                 self._last_success_at = last.finished_at if last.result in GOOD else None
 
     def holds(self, holding: Holding) -> None:
-        """Note what is held after a telling or a rollback."""
+        """Note what is held after a telling, a rollback or a repair; not what was read before the last publish."""
         with self._lock:
+            if holding.ledger.last_generation < self._holding.ledger.last_generation:
+                return
             self._holding = holding
             seen = standing_of(self.asset, holding, started_at=self._started_at)
             before = self._standing
@@ -84,10 +86,15 @@ class Record:
             self._last_success_at = outcome.finished_at if good else self._last_success_at
 
     def rolled_back(self, outcome: Outcome, holding: Holding) -> None:
-        """Note that an earlier generation was put back."""
+        """Note that an earlier generation was put back; a failure, if the app wanted it (`outcome.error`)."""
         self.holds(holding)
         with self._lock:
             self._history.append(outcome)
+            if outcome.error:
+                failures = self._standing.failures + 1
+                self._standing = replace(
+                    self._standing, result=outcome.result, last_attempt_at=outcome.finished_at, failures=failures
+                )
 
     def planned(self, due: Due | None) -> None:
         """Note when the next refresh is due."""
@@ -139,4 +146,4 @@ class Record:
         if current is None or not untold(self.asset, self._holding):
             return current.number if current else None
         known = [told[named.key].generation for named in self.asset.notifiers if named.key in told]
-        return min(known) if len(known) == len(self.asset.notifiers) else None
+        return (min(known) or None) if len(known) == len(self.asset.notifiers) else None

@@ -67,7 +67,7 @@ def is_whole(generation: Generation, place: Place) -> bool:
 
 
 def tidy(asset: Asset, place: Place, *, now: datetime) -> datetime | None:
-    """Step 9: close what is retired once its grace is over, and prune all but the newest `keep`.
+    """Step 9: close what is retired once its grace is over, and prune all but the best `keep`.
 
     Answers when there is something to do again. The grace comes before `keep`: a reader that opened the old generation
     can finish reading it.
@@ -76,7 +76,7 @@ def tidy(asset: Asset, place: Place, *, now: datetime) -> datetime | None:
     if visible is None:
         # Somebody removed the link: what looks retired may be what it has to lead to again.
         return None
-    retired = [number for number in reversed(place.store.numbers()) if number != visible]
+    retired = _best_first(place, [number for number in place.store.numbers() if number != visible])
     pinned = place.store.ledger().pinned
     later: list[datetime] = []
     with explained(asset.directory):
@@ -91,6 +91,17 @@ def tidy(asset: Asset, place: Place, *, now: datetime) -> datetime | None:
             else:
                 place.store.close(number)
     return min(later, default=None)
+
+
+def _best_first(place: Place, numbers: list[int]) -> list[int]:
+    """The newest first, but what was refused or is damaged last: it must not push out the one to go back to."""
+    refused = {refusal.digest for refusal in place.store.ledger().refused}
+
+    def order(number: int) -> tuple[bool, int]:
+        generation = place.store.generation(number)
+        return (generation is None or generation.digest in refused, -number)
+
+    return sorted(numbers, key=order)
 
 
 def _restore_modes(current: Generation, place: Place) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from refresher.errors import RefresherError, TransientError
+from refresher.errors import RefresherError, RejectedError, TransientError
 from refresher.ledger import Ledger, dump_ledger, dump_manifest, load_ledger, load_manifest
 from refresher.model import Generation
 from refresher.volume import CLOSED, OPEN, OURS, Directory, explained
@@ -111,8 +111,17 @@ class Store:
             yield Incoming(directory, files)
 
     def keep(self, incoming: "Incoming", generation: Generation, *, fsync: bool) -> None:
-        """Steps 4 and 5 of publishing: the manifest goes inside, then the whole gets its number in one rename."""
-        incoming.directory.write(MANIFEST, dump_manifest(generation), mode=0o644, fsync=fsync)
+        """Steps 4 and 5 of publishing: the manifest goes inside, then the whole gets its number in one rename.
+
+        Raises RejectedError for so many files that their manifest could never be read again.
+        """
+        manifest = dump_manifest(generation)
+        if len(manifest) > RECORD_LIMIT:
+            raise RejectedError(
+                f"{len(generation.files)} files make a manifest of {len(manifest)} bytes, more than {RECORD_LIMIT}: "
+                "fewer files are needed, whatever limits.files allows"
+            )
+        incoming.directory.write(MANIFEST, manifest, mode=0o644, fsync=fsync)
         if fsync:
             incoming.directory.fsync()
         self.directory.rename(incoming.directory.path.name, directory_name(generation.number))

@@ -4,7 +4,6 @@ A destination is a notifier with its options. Several assets that have the same 
 joined for a moment of quiet (`settle`), and the app is told once.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from datetime import datetime
@@ -13,12 +12,9 @@ from typing import Protocol
 
 from refresher.cycle import Told, tell
 from refresher.due import Due, backoff, unit
-from refresher.errors import RefresherError
 from refresher.model import Asset, Clock, NamedNotifier, Outcome
 from refresher.notify import Telling, is_owed
 from refresher.record import Record
-
-log = logging.getLogger("refresher")
 
 LONGEST_SETTLE = 10
 """Times `settle`: how long changes that keep coming can put off a telling."""
@@ -45,12 +41,19 @@ class Reporter(Protocol):
 
 
 class Tellers:
-    """All destinations, and which assets each of them hears of."""
+    """All destinations, and which assets each of them hears of. `rolled_back` hears of what an app had put back."""
 
     def __init__(
-        self, records: Sequence[Record], *, clockwork: Clockwork, clock: Clock, seed: str, reporter: Reporter
+        self,
+        records: Sequence[Record],
+        *,
+        clockwork: Clockwork,
+        clock: Clock,
+        seed: str,
+        reporter: Reporter,
+        rolled_back: Callable[[Asset], None],
     ) -> None:
-        self._reporter = reporter
+        self._reporter, self._rolled_back = reporter, rolled_back
         self._tellers: dict[str, Teller] = {}
         for record in records:
             for named in record.asset.notifiers:
@@ -61,7 +64,15 @@ class Tellers:
 
     def changed(self, asset: Asset) -> Future[bool]:
         """Tell of the asset's visible generation. Done when all its destinations were tried: whether all have heard."""
-        return all_true([self._tellers[named.key].changed() for named in asset.notifiers])
+        return all_true([teller.changed() for teller in self._of(asset)])
+
+    def remind(self, asset: Asset) -> None:
+        """Tell whoever hasn't been told of the visible generation and waits for no further attempt."""
+        for teller in self._of(asset):
+            teller.remind()
+
+    def _of(self, asset: Asset) -> list["Teller"]:
+        return [self._tellers[named.key] for named in asset.notifiers]
 
     def _note(self, record: Record, told: Told) -> None:
         record.holds(told.holding)
@@ -69,8 +80,9 @@ class Tellers:
         if told.rolled_back:
             record.rolled_back(told.rolled_back, told.holding)
             self._reporter.refreshed(told.rolled_back, None)
-            for named in record.asset.notifiers:
-                self._tellers[named.key].soon()
+            self._rolled_back(record.asset)
+            for teller in self._of(record.asset):
+                teller.soon()
 
 
 class Teller:
@@ -91,6 +103,8 @@ class Teller:
         self._lock = Lock()  # held for moments, over what follows
         self._waiting: list[Future[bool]] = []
         self._settling_since: datetime | None = None
+        self._settled_at: datetime | None = None
+        self._retry_at: datetime | None = None
         self._failures = 0
 
     def changed(self) -> Future[bool]:
@@ -101,45 +115,68 @@ class Teller:
         if len(self.members) == 1:
             self._tell()
         else:
-            self._clockwork.at(self._key, self._settled_at(), self._tell)
+            self._settle()
         return heard
+
+    def remind(self) -> None:
+        """Tell soon if somebody is owed and nothing is armed: what came into sight although its refresh failed, say."""
+        if self._retry_at is None and self._settled_at is None and self._owes():
+            self.soon()
 
     def soon(self) -> None:
         """Tell at the next opportunity, in an action of its own."""
-        self._clockwork.at(self._key, self._clock(), self._tell)
+        self._retry(self._clock())
 
-    @property
-    def _key(self) -> str:
-        return f"tell {self._named.key}"
-
-    def _settled_at(self) -> datetime:
+    def _settle(self) -> None:
         settle, now = max(record.asset.settle for record in self.members), self._clock()
         with self._lock:
             self._settling_since = self._settling_since or now
-            return min(now + settle, self._settling_since + LONGEST_SETTLE * settle)
+            self._settled_at = min(now + settle, self._settling_since + LONGEST_SETTLE * settle)
+        self._arm()
+
+    def _retry(self, when: datetime) -> None:
+        with self._lock:
+            self._retry_at = when
+        self._arm()
+
+    def _arm(self) -> None:
+        """For the earlier of the two: a retry that is far away must not put off another asset's first telling."""
+        with self._lock:
+            moments = [moment for moment in (self._settled_at, self._retry_at) if moment]
+            if moments:
+                self._clockwork.at(f"tell {self._named.key}", min(moments), self._tell)
 
     def _tell(self) -> None:
         with self._telling:
             with self._lock:
-                waiting, self._waiting, self._settling_since = self._waiting, [], None
-            heard = self._attempt()
-            for future in waiting:
-                future.set_result(heard)
+                waiting, self._waiting = self._waiting, []
+                self._settling_since = self._settled_at = self._retry_at = None
+            heard = False
+            try:
+                heard = self._attempt()
+            finally:
+                self._plan(heard=heard)
+                for future in waiting:
+                    future.set_result(heard)
 
     def _attempt(self) -> bool:
         by_name = {record.asset.name: record for record in self.members}
-        try:
-            for told in tell(self._named, [record.asset for record in self.members], clock=self._clock):
-                self._note(by_name[told.telling.asset], told)
-        except RefresherError as error:
-            log.warning("telling by %s: %s", self._named.name, error, extra={"step": "notify"})
-        if not any(is_owed(self._named, record.holding) for record in self.members):
+        for told in tell(self._named, [record.asset for record in self.members], clock=self._clock):
+            self._note(by_name[told.telling.asset], told)
+        return not self._owes()
+
+    def _owes(self) -> bool:
+        return any(is_owed(self._named, record.holding) for record in self.members)
+
+    def _plan(self, *, heard: bool) -> None:
+        if heard:
             self._failures = 0
-            return True
+            return
         self._failures += 1
+        if self._retry_at:
+            return  # a rollback armed it for now
         draw = unit(self._seed, self._named.key, "tell", self._failures)
-        self._clockwork.at(self._key, self._clock() + backoff(self._failures, draw), self._tell)
-        return False
+        self._retry(self._clock() + backoff(self._failures, draw))
 
 
 def all_true(futures: Iterable[Future[bool]]) -> Future[bool]:

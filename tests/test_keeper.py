@@ -4,13 +4,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from refresher.contract import Finding
+from refresher.cycle import refresh
 from refresher.due import Due
-from refresher.errors import RejectedError, TransientError
+from refresher.errors import TransientError
 from refresher.keeper import Keeper
-from refresher.model import Asset, NamedNotifier, OnReject, Outcome, Refresh, Result
+from refresher.ledger import Told
+from refresher.model import Asset, NamedNotifier, OnReject, Outcome, Publish, Refresh, Result
 from refresher.notify import Telling
+from refresher.place import opened
 from refresher.record import Record
 from refresher.teller import Tellers
 from tests.fakes.source import NOON, App, Judge, Source, Time, asset, read
@@ -53,14 +59,13 @@ class Noted:
 def all_kept(assets: list[Asset], clock: Time) -> tuple[list[Keeper], Turned, Noted]:
     clockwork, noted = Turned(clock), Noted()
     records = [Record(one, started_at=clock()) for one in assets]
-    tellers = Tellers(records, clockwork=clockwork, clock=clock, seed="pod-1", reporter=noted)
-    keepers = [
-        Keeper(record, tellers=tellers, clockwork=clockwork, clock=clock, seed="pod-1", reporter=noted)
-        for record in records
-    ]
-    for keeper in keepers:
+    parts: dict[str, Any] = {"clockwork": clockwork, "clock": clock, "seed": "pod-1", "reporter": noted}
+    keepers: dict[str, Keeper] = {}
+    tellers = Tellers(records, rolled_back=lambda one: keepers[one.name].was_rolled_back(), **parts)
+    keepers |= {record.asset.name: Keeper(record, tellers=tellers, **parts) for record in records}
+    for keeper in keepers.values():
         keeper.start()
-    return keepers, clockwork, noted
+    return list(keepers.values()), clockwork, noted
 
 
 def kept(web: Asset, clock: Time) -> tuple[Keeper, Turned, Noted]:
@@ -235,11 +240,10 @@ def test_a_rollback_that_the_app_wants_is_told_to_every_destination(tmp_path: Pa
     web = replace(web, notifiers=(NamedNotifier(name="other", key="other:1", notifier=other), *web.notifiers))
     keeper, clockwork, noted = kept(web, clock)
     clockwork.turn(seconds=0)
-    app.trouble = RejectedError("422")
+    app.refuses = frozenset({2})
     source.put("r2", app_conf=b"two")
     keeper.look_now()
     clockwork.turn(seconds=0)
-    app.trouble = None
     clockwork.turn(seconds=5)
     assert [(change.generation, change.cause) for change in other.heard[-1:]] == [(1, "rolled-back")]
     assert [(change.generation, change.cause) for change in app.heard[-1:]] == [(1, "rolled-back")]
@@ -288,3 +292,123 @@ def test_a_source_that_is_polled_hammers_no_app_that_is_down(tmp_path: Path) -> 
     clockwork.turn(minutes=1)
     assert len(noted.outcomes) > 50
     assert len(noted.tellings) < 10
+
+
+def test_what_an_app_has_put_back_is_no_drift_and_is_renewed_in_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, app, judge = Time(), App(refuses=frozenset({2})), Judge()
+    source = Source(minted=True)
+    web = asset(tmp_path, source, judge=judge, app=app, on_reject=OnReject.ROLLBACK)
+    judge.finding = Finding(valid_from=NOON, expires_at=NOON + timedelta(hours=1))
+    keeper, clockwork, _noted = kept(web, clock)
+    clockwork.turn(seconds=0)
+    judge.finding = Finding(valid_from=NOON, expires_at=NOON + timedelta(hours=12))
+    source.put("r2", app_conf=b"two")
+    keeper.request()
+    clockwork.turn(seconds=0)
+    assert (keeper.state().generation, keeper.state().consecutive_failures) == (1, 1)
+    keeper.look_over()
+    assert "changed by somebody" not in caplog.text
+    source.put("r3", app_conf=b"three")
+    clockwork.turn(minutes=59)
+    assert keeper.state().generation == 3
+
+
+def test_content_that_somebody_changes_is_noticed_however_often_the_source_is_polled(tmp_path: Path) -> None:
+    keeper, clockwork, _ = kept(asset(tmp_path, Source(), refresh=Refresh(every=timedelta(seconds=1))), Time())
+    clockwork.turn(seconds=2)
+    (tmp_path / "web/app.conf").write_bytes(b"evil")
+    clockwork.turn(seconds=5)
+    keeper.look_over()
+    clockwork.turn(seconds=5)
+    assert read(tmp_path / "web") == {"app.conf": b"one"}
+
+
+def test_one_asset_whose_place_is_broken_silences_no_other_at_a_shared_destination(tmp_path: Path) -> None:
+    clock, app = Time(), App()
+    assets = [replace(asset(tmp_path, Source(), app=app), name=f"a{n}", directory=tmp_path / f"a{n}") for n in range(2)]
+    (tmp_path / "a1").write_text("a file where a directory has to be")
+    _, clockwork, _ = all_kept(assets, clock)
+    clockwork.turn(seconds=5)
+    assert [change.asset for change in app.heard] == ["a0"]
+
+
+def test_a_volume_that_cannot_be_used_at_the_start_is_tried_again(tmp_path: Path) -> None:
+    clock, app, source = Time(), App(), Source()
+    refresh(asset(tmp_path, source), asked=False, clock=clock)
+    (tmp_path / "web").rename(tmp_path / "elsewhere")
+    (tmp_path / "web").write_text("in the way")
+    _keeper, clockwork, _ = kept(asset(tmp_path, source, app=app, refresh=Refresh(every=timedelta(0))), clock)
+    clockwork.turn(seconds=0)
+    (tmp_path / "web").unlink()
+    (tmp_path / "elsewhere").rename(tmp_path / "web")
+    clockwork.turn(minutes=1)
+    assert [change.generation for change in app.heard] == [1]
+
+
+def test_a_telling_that_was_missed_is_made_up_for_at_the_next_look(tmp_path: Path) -> None:
+    clock, source, app = Time(), Source(), App()
+    web = asset(tmp_path, source, app=app)
+    keeper, clockwork, _ = kept(web, clock)
+    clockwork.turn(seconds=0)
+    source.put("r2", app_conf=b"two")
+    refresh(web, asked=False, clock=clock)
+    keeper.look_now()
+    clockwork.turn(seconds=1)
+    assert [change.generation for change in app.heard] == [1, 2]
+
+
+def test_the_last_good_generation_is_kept_however_many_are_refused_after_it(tmp_path: Path) -> None:
+    clock, source = Time(datetime.now(NOON.tzinfo)), Source()
+    app = App(refuses=frozenset(range(2, 9)))
+    web = asset(
+        tmp_path, source, app=app, on_reject=OnReject.ROLLBACK, publish=Publish(keep=2, grace=timedelta(seconds=1))
+    )
+    keeper, clockwork, _ = kept(web, clock)
+    clockwork.turn(seconds=0)
+    for number in range(2, 6):
+        source.put(f"n{number}", app_conf=b"%d" % number)
+        keeper.look_now()
+        clockwork.turn(seconds=5)
+        assert read(tmp_path / "web") == {"app.conf": b"one"}
+    assert keeper.state().notified_generation == 1
+
+
+def test_a_refusal_that_was_heard_before_a_kill_is_obeyed_after_the_restart(tmp_path: Path) -> None:
+    clock, source, app = Time(), Source(), App()
+    web = asset(tmp_path, source, app=app, on_reject=OnReject.ROLLBACK)
+    _, clockwork, _ = kept(web, clock)
+    clockwork.turn(seconds=0)
+    source.put("r2", app_conf=b"two")
+    refresh(web, asked=False, clock=clock)
+    with opened(web) as place:
+        told = Told(generation=2, at=clock(), refused="422 no such directive")
+        place.store.remember(place.store.ledger().with_told("app:1", told), fsync=False)
+    keeper, again, _ = kept(web, clock)
+    again.turn(seconds=0)
+    assert read(tmp_path / "web") == {"app.conf": b"one"}
+    assert [(change.generation, change.cause) for change in app.heard[1:]] == [(1, "rolled-back")]
+    assert keeper.state().generation == 1
+
+
+def test_what_is_broken_beyond_repair_is_not_ready(tmp_path: Path) -> None:
+    keeper, clockwork, _ = kept(asset(tmp_path, Source()), Time())
+    clockwork.turn(seconds=0)
+    (tmp_path / "web/app.conf").unlink()
+    (tmp_path / "web/app.conf").mkdir()
+    keeper.look_over()
+    assert not keeper.state().ready
+
+
+def test_a_start_knows_of_a_recent_look_where_max_stale_counts(tmp_path: Path) -> None:
+    clock, source = Time(), Source()
+    web = asset(tmp_path, source, max_stale=timedelta(minutes=10), refresh=Refresh(every=timedelta(minutes=1)))
+    _, clockwork, _ = kept(web, clock)
+    clockwork.turn(hours=1)
+    source.trouble = TransientError("away")
+    keeper, again, _ = kept(web, clock)
+    again.turn(minutes=5)
+    assert keeper.state().ready
+    again.turn(minutes=10)
+    assert not keeper.state().ready

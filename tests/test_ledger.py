@@ -1,7 +1,8 @@
 """What is remembered, and what is not believed."""
 
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from refresher.contract import Lease, StagedFile
 from refresher.ledger import (
     REMEMBERED_REFUSALS,
+    Holding,
     Ledger,
     Refusal,
     Told,
@@ -75,7 +77,7 @@ def test_nonsense_is_not_believed(content: bytes) -> None:
     ("key", "planted"),
     [
         ("told", {"app": {"generation": 1, "at": "2026-01-01T00:00:00", "refused": None}}),
-        ("lease", {"id": "l", "granted_at": "9999-12-31T23:59:59Z", "duration": "P9999D", "renewable": True}),
+        ("lease", {"id": "l", "granted_at": "2026-01-01T00:00:00Z", "duration": "-P999999D", "renewable": True}),
         ("lease", {"id": "l", "granted_at": "2026-01-01T00:00:00", "duration": "PT1H", "renewable": True}),
     ],
 )
@@ -91,3 +93,21 @@ def test_the_oldest_refusals_are_forgotten() -> None:
     assert ledger.refusal(revision="r0", digest=None, checks="c") is None
     assert ledger.refusal(revision="r1", digest=None, checks="c") is not None
     assert ledger.refusal(revision="r1", digest=None, checks="other") is None
+
+
+def test_the_same_refusal_takes_one_place() -> None:
+    ledger = Ledger()
+    for number in range(REMEMBERED_REFUSALS + 1):
+        ledger = ledger.with_refusal(Refusal(revision="r1", digest="d", checks="c", reason=f"bad {number}"))
+    for other in ({"revision": "r2"}, {"digest": "e"}, {"checks": "b"}):
+        ledger = ledger.with_refusal(replace(ledger.refused[0], **other))
+    assert [refusal.reason for refusal in ledger.refused] == [f"bad {REMEMBERED_REFUSALS}"] * 4
+
+
+def test_a_lease_of_ten_thousand_years_ends_at_the_last_moment_and_is_remembered() -> None:
+    lease = Lease(id="l", granted_at=NOON, duration=timedelta(days=3_650_000), renewable=True)
+    ledger = replace(LEDGER, lease=lease)
+    assert load_ledger(dump_ledger(ledger)) == ledger
+    generation = replace(GENERATION, leased_until=lease.expires_at)
+    assert load_manifest(dump_manifest(generation)) == generation
+    assert Holding(current=generation, ledger=ledger).expires_at == datetime.max.replace(tzinfo=UTC)

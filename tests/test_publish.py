@@ -11,7 +11,10 @@ import pytest
 
 from refresher import cycle
 from refresher.errors import RejectedError, TransientError
-from refresher.model import Asset, LayoutName, Outcome, Publish, Result, StoreName
+from refresher.layouts import KubernetesLayout
+from refresher.model import Asset, Generation, LayoutName, Outcome, Publish, Result, StoreName
+from refresher.place import Place, opened
+from refresher.publish import show
 from tests.crash.kills import leftovers
 from tests.crash.scenes import seen
 from tests.fakes.source import Judge, Source, Time, asset
@@ -228,3 +231,27 @@ def test_a_store_of_the_volume_keeps_generations_out_of_the_directory(tmp_path: 
     inside = {path.name for path in (tmp_path / "web").iterdir()}
     assert inside <= {"app.conf", "..data", "1", "2"}
     assert cycle.begin(web).current is not None
+
+
+class DiesAfterTheSwap(KubernetesLayout):
+    """Stands for a kill at the latest moment of showing a generation."""
+
+    def show(self, generation: Generation) -> None:
+        super().show(generation)
+        raise KeyboardInterrupt
+
+
+def test_the_grace_of_what_readers_left_counts_from_the_swap_though_a_crash_came_at_once(tmp_path: Path) -> None:
+    web = asset(tmp_path, Source())
+    published(web, ONE)
+    published(web, TWO)
+    swapped_at = Time().now + timedelta(days=3)
+    with opened(web) as place, place.store.locked():
+        first = place.store.generation(1)
+        assert first is not None
+        assert isinstance(place.layout, KubernetesLayout)
+        dying = DiesAfterTheSwap(place.layout.directory, place.store, nudge=False, fsync=False)
+        with pytest.raises(KeyboardInterrupt):
+            show(first, Place(place.store, dying), now=swapped_at)
+        assert place.store.retired_at(2, now=swapped_at + timedelta(days=1)) == swapped_at
+    assert seen(web) == ONE

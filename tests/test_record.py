@@ -82,7 +82,7 @@ def test_only_what_every_notifier_has_told_counts_as_notified(tmp_path: Path) ->
     refreshed = refresh(web, asked=False, clock=Time())
     record.ended(refreshed.outcome, refreshed.holding)
     assert record.state(NOON).notified_generation is None
-    record.holds(tell(web.notifiers[0], [web], clock=Time())[0].holding)
+    record.holds(next(tell(web.notifiers[0], [web], clock=Time())).holding)
     assert record.state(NOON).notified_generation == 1
     source.put("r2", app_conf=b"two")
     refreshed = refresh(web, asked=False, clock=Time())

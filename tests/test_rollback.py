@@ -8,8 +8,8 @@ import pytest
 
 from refresher import cycle
 from refresher.contract import Finding, Lease
-from refresher.errors import PermanentError
-from refresher.model import LayoutName, Publish, Result
+from refresher.errors import PermanentError, RejectedError
+from refresher.model import LayoutName, OnReject, Publish, Result
 from refresher.place import opened
 from tests.crash.scenes import published, seen, told
 from tests.fakes.source import NOON, App, Judge, Source, Time, asset
@@ -68,3 +68,80 @@ def test_what_is_damaged_is_refused_and_stays_closed(tmp_path: Path) -> None:
     assert (first.stat().st_mode & 0o777, seen(web)) == (0o700, TWO)
     with opened(web) as place:
         assert place.store.ledger().pinned is None
+
+
+def test_the_newest_before_that_can_be_read_is_put_back(tmp_path: Path) -> None:
+    web = asset(tmp_path, Source(), publish=Publish(keep=5))
+    for files in (ONE, TWO, THREE):
+        published(web, files)
+    (web.directory / "..refresher/00000002/manifest.json").unlink()
+    assert cycle.go_back(web, to=None, clock=Time()).outcome.generation == 1
+    assert seen(web) == ONE
+
+
+@pytest.mark.parametrize("layout", LayoutName)
+def test_a_damaged_visible_generation_is_left_for_the_one_before(tmp_path: Path, layout: LayoutName) -> None:
+    web = asset(tmp_path, Source(), publish=Publish(layout=layout))
+    published(web, ONE)
+    published(web, TWO)
+    with opened(web) as place:
+        place.store.quarantine(2)
+    assert cycle.go_back(web, to=None, clock=Time()).outcome.generation == 1
+    assert seen(web) == ONE
+
+
+def test_what_the_app_refused_is_put_back_by_its_number_only(tmp_path: Path) -> None:
+    app = App()
+    web = asset(tmp_path, Source(), app=app, publish=Publish(keep=5), on_reject=OnReject.ROLLBACK)
+    published(web, ONE)
+    for files in (TWO, THREE):
+        app.trouble = RejectedError("422")
+        published(web, files)
+        assert seen(web) == ONE
+    cycle.go_back(web, to=2, clock=Time())
+    assert seen(web) == TWO
+
+
+def test_what_was_refused_under_other_checks_is_put_back(tmp_path: Path) -> None:
+    app = App()
+    web = asset(tmp_path, Source(), app=app, publish=Publish(keep=5))
+    published(web, ONE)
+    app.trouble = RejectedError("422")
+    published(replace(web, on_reject=OnReject.ROLLBACK), TWO)
+    app.trouble = None
+    published(web, THREE)
+    assert cycle.go_back(replace(web, checks="sha256:others"), to=None, clock=Time()).outcome.generation == 2
+
+
+def test_a_notifier_that_leaves_out_the_first_generation_tells_of_a_rollback(tmp_path: Path) -> None:
+    app = App()
+    web = asset(tmp_path, Source(), app=app)
+    web = replace(web, notifiers=(replace(web.notifiers[0], initial=False),))
+    published(web, ONE)
+    published(web, TWO)
+    cycle.go_back(web, to=None, clock=Time())
+    told(web)
+    assert [change.generation for change in app.heard] == [2, 1]
+
+
+def test_the_newer_generations_lease_is_forgotten(tmp_path: Path) -> None:
+    lease = Lease(id="l", granted_at=NOON, duration=timedelta(hours=1), renewable=True)
+    web = asset(tmp_path, Source())
+    published(web, ONE)
+    cycle.refresh(replace(web, provider=Source(files=TWO, revision="r2", lease=lease)), asked=False, clock=Time())
+    holding = cycle.go_back(web, to=None, clock=Time()).holding
+    assert holding is not None
+    assert (holding.ledger.lease, holding.expires_at) == (None, None)
+
+
+def test_a_pin_outlives_the_apps_refusal_of_what_is_pinned(tmp_path: Path) -> None:
+    app = App()
+    web = asset(tmp_path, Source(), app=app, publish=Publish(keep=5), on_reject=OnReject.ROLLBACK)
+    for files in (ONE, TWO, THREE):
+        published(web, files)
+    cycle.go_back(web, to=2, clock=Time())
+    app.trouble = RejectedError("422")
+    told(web)
+    assert seen(web) == ONE
+    with opened(web) as place:
+        assert place.store.ledger().pinned == 1

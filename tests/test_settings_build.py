@@ -154,3 +154,21 @@ def test_a_notifiers_key_follows_its_options_and_not_whether_it_is_told_at_first
     assert key(url="http://a") == key(url="http://a", initial=False)
     assert key(url="http://a") != key(url="http://b")
     assert key(url="http://a").startswith("acme-")
+
+
+def test_the_checks_fingerprint_follows_the_limits_and_the_layout() -> None:
+    prints = [
+        built(**keys).checks
+        for keys in (
+            {},
+            {"limits": {"file": "1MiB"}},
+            {"limits": {"total": "1MiB"}},
+            {"limits": {"files": 7}},
+            {"publish": {"layout": "file"}},
+        )
+    ]
+    assert len(set(prints)) == 5
+
+
+def test_the_checks_fingerprint_is_blind_to_what_refuses_nothing() -> None:
+    assert built(limits={"min_rate": "1KiB"}, publish={"keep": 5, "grace": "5m"}).checks == built().checks

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from refresher.errors import TransientError
+from refresher.contract import StagedFile
+from refresher.errors import RejectedError, TransientError
 from refresher.ledger import Ledger
+from refresher.model import Generation
 from refresher.store import RECORD_LIMIT, RESERVE_BYTES, Store, number_in
 from refresher.volume import Directory
 from tests.fakes.source import NOON
@@ -115,3 +117,31 @@ def test_a_moment_of_retirement_that_is_still_to_come_is_now(store: Store, tmp_p
     assert store.retired_at(1, now=NOON) == NOON
     assert store.retired_at(1, now=NOON + timedelta(minutes=1)) == NOON
     assert store.retired_at(9, now=NOON).year == 1970
+
+
+def generation(files: int) -> Generation:
+    tiny = StagedFile(size=1, digest=f"sha256:{'0' * 64}", sensitive=False)
+    return Generation(
+        asset="web",
+        number=1,
+        revision="r",
+        digest="d",
+        files={f"{number:06d}": tiny for number in range(files)},
+        source="s",
+        checks="c",
+        minted=False,
+        fetched_at=NOON,
+        published_at=NOON,
+    )
+
+
+def test_what_is_kept_can_be_read(store: Store) -> None:
+    with store.incoming() as incoming:
+        store.keep(incoming, generation(10_000), fsync=False)
+    assert store.generation(1) == generation(10_000)
+
+
+def test_a_set_whose_manifest_could_never_be_read_is_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(RejectedError, match=r"110000 files .* limits\.files"), store.incoming() as incoming:
+        store.keep(incoming, generation(110_000), fsync=False)
+    assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from starlette.types import Receive
 
 from refresher.control.documents import asset_document, details_document
 from refresher.control.health import Health
+from refresher.control.named import named_asset
 from refresher.control.problems import ProblemResponse, expected, unexpected
 from refresher.control.refreshes import TIMEOUT, Answer, Refreshes, Until, Wish, worst
 from refresher.control.rollbacks import Rollbacks
@@ -71,11 +72,11 @@ class Api:
 
     async def asset(self, request: Request) -> Response:
         """How one asset stands, with its history."""
-        return JSONResponse(details_document(self._sidecar.state(self._known(request))))
+        return JSONResponse(details_document(self._sidecar.state(named_asset(request, self._sidecar))))
 
     async def refresh(self, request: Request) -> Response:
         """Refresh one asset; the problem of one that failed carries the outcome too."""
-        asset, wish = self._known(request), read_wish(request.query_params)
+        asset, wish = named_asset(request, self._sidecar), read_wish(request.query_params)
         answer = await _unless_gone(request.receive, self._refreshes.refresh(asset, wish))
         return Response() if answer is None else _one(answer)  # nobody reads the empty one
 
@@ -85,12 +86,6 @@ class Api:
         asked = [self._refreshes.refresh(name, wish) for name in self._sidecar.names()]
         answers = await _unless_gone(request.receive, _together(asked))
         return Response() if answers is None else _several(answers)
-
-    def _known(self, request: Request) -> str:
-        asset: str = request.path_params["asset"]
-        if asset not in self._sidecar.names():
-            raise HTTPException(404, "there is no such asset; GET /assets lists them")
-        return asset
 
 
 def read_wish(query: QueryParams) -> Wish:

@@ -6,9 +6,6 @@ from typing import Any
 
 from refresher.model import AssetState, Outcome, Result
 
-HISTORY = 20
-"""Outcomes that an asset's details show."""
-
 
 def moment(value: datetime | None) -> str | None:
     """`2026-11-22T09:00:00Z`."""
@@ -45,7 +42,7 @@ def details_document(state: AssetState) -> dict[str, Any]:
         "last_attempt_at": moment(state.last_attempt_at),
         "last_success_at": moment(state.last_success_at),
         "consecutive_failures": state.consecutive_failures,
-        "history": [_remembered(outcome) for outcome in state.history[-HISTORY:]],
+        "history": [_remembered(outcome) for outcome in state.history],
     }
 
 

@@ -3,16 +3,13 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from starlette.exceptions import HTTPException
-
 from refresher.control.documents import outcome_document
+from refresher.control.moments import moment_of
 from refresher.control.ratelimit import RateLimit
 from refresher.control.sidecar import Request, Sidecar
 from refresher.model import Outcome, Result
@@ -64,37 +61,22 @@ class _Ongoing:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.visible = _moment_of(request.visible)
-        self.told = _moment_of(request.told)
+        self.visible = moment_of(request.visible)
+        self.told = moment_of(request.told)
 
     def outcome(self) -> Outcome:
-        """How it ended. Raises HTTPException if the sidecar gave it up."""
-        try:
-            return self.request.visible.result()
-        except CancelledError:
-            raise HTTPException(503, "the sidecar is stopping") from None
+        """How it ended; to be asked once it has."""
+        return self.request.visible.result()
 
     def heard(self) -> bool:
-        """Whether all have heard; a telling that the sidecar gave up was heard by nobody."""
-        return not self.request.told.cancelled() and self.request.told.result()
+        """Whether all have heard; to be asked once it was told."""
+        return self.request.told.result()
 
     async def reach(self, until: Until) -> None:
         """Wait for what a client waits for; what isn't published isn't told either."""
         await self.visible.wait()
         if until is Until.TOLD and STATUS[self.outcome().result] == 200:
             await self.told.wait()
-
-
-def _moment_of(future: Future[Any]) -> asyncio.Event:
-    """Set when the future is done. Not `asyncio.wrap_future`: giving up there would cancel the refresh for all."""
-    loop, event = asyncio.get_running_loop(), asyncio.Event()
-
-    def done(_: Future[Any]) -> None:
-        with suppress(RuntimeError):  # the server has stopped, and nobody waits
-            loop.call_soon_threadsafe(event.set)
-
-    future.add_done_callback(done)
-    return event
 
 
 class Refreshes:
@@ -106,7 +88,7 @@ class Refreshes:
 
     async def refresh(self, asset: str, wish: Wish) -> Answer:
         """Ask for one asset, and wait as wished. Giving up doesn't stop the refresh."""
-        wait = self._limit.wait(asset)
+        wait = 0.0 if self._shared(asset) else self._limit.wait(asset)
         if wait > 0:
             return self._answer(asset, 429, error="too many refreshes were asked for", retry_after=math.ceil(wait))
         ongoing = self._ask(asset)
@@ -118,6 +100,11 @@ class Refreshes:
         except TimeoutError:
             return self._unfinished(asset, ongoing, wish)
         return self._finished(asset, ongoing, wish)
+
+    def _shared(self, asset: str) -> bool:
+        """Whether asking now joins a refresh that was asked for before and hasn't ended."""
+        latest = self._latest.get(asset)
+        return latest is not None and not latest.request.visible.done()
 
     def _ask(self, asset: str) -> _Ongoing:
         """Ask; only a refresh that is not shared costs a token, so that a crowd that wants the same thing gets it."""

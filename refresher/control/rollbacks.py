@@ -1,7 +1,8 @@
 """Putting an earlier generation back, and following the source again: what only somebody with the token may ask."""
 
 import asyncio
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
+from datetime import timedelta
 
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
@@ -10,18 +11,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from refresher.control.documents import asset_document
+from refresher.control.moments import moment_of
+from refresher.control.named import named_asset
 from refresher.control.sidecar import Sidecar
 from refresher.errors import RefresherError, TransientError
 
-WAIT = 30.0
-"""Seconds: a refresh that is under way holds the volume's lock for at most ten."""
+WAIT = timedelta(seconds=30)
+"""A refresh under way holds the volume's lock for its whole fetch; a wish gives up on the lock after 10 s (503). The
+rest is for its turn among the threads, and for the work itself."""
 
 
 class Rollbacks:
-    """The two calls. Both answer with how the asset stands afterwards; 409 if it can't be done, 503 if not now."""
+    """The two calls. Both answer with how the asset stands afterwards; 409 if it can't be done, 503 if not now.
 
-    def __init__(self, sidecar: Sidecar) -> None:
-        self._sidecar = sidecar
+    Whoever has waited for `wait` is answered 504; what was asked for goes on.
+    """
+
+    def __init__(self, sidecar: Sidecar, *, wait: timedelta = WAIT) -> None:
+        self._sidecar, self._wait = sidecar, wait.total_seconds()
 
     def routes(self) -> list[Route]:
         """The two calls."""
@@ -32,31 +39,25 @@ class Rollbacks:
 
     async def go_back(self, request: Request) -> Response:
         """Put the generation `?to=N`, or the one before the visible, back, and pin it."""
-        asset, number = self._known(request), read_number(request.query_params)
+        asset, number = named_asset(request, self._sidecar), read_number(request.query_params)
         return await self._done(asset, self._sidecar.go_back(asset, to=number))
 
     async def unpin(self, request: Request) -> Response:
         """Follow the source again."""
-        asset = self._known(request)
+        asset = named_asset(request, self._sidecar)
         return await self._done(asset, self._sidecar.unpin(asset))
-
-    def _known(self, request: Request) -> str:
-        asset: str = request.path_params["asset"]
-        if asset not in self._sidecar.names():
-            raise HTTPException(404, "there is no such asset; GET /assets lists them")
-        return asset
 
     async def _done(self, asset: str, wish: Future[None]) -> Response:
         try:
-            await asyncio.wait_for(asyncio.wrap_future(wish), WAIT)
+            await asyncio.wait_for(moment_of(wish).wait(), self._wait)
+        except TimeoutError as error:
+            raise HTTPException(504, f"not done within {self._wait:g} s; it goes on") from error
+        try:
+            wish.result()
         except TransientError as error:
             raise HTTPException(503, str(error)) from error
         except RefresherError as error:
             raise HTTPException(409, str(error)) from error
-        except TimeoutError as error:
-            raise HTTPException(504, "not done in time") from error
-        except CancelledError as error:
-            raise HTTPException(503, "the sidecar is stopping") from error
         return JSONResponse(asset_document(self._sidecar.state(asset)))
 
 

@@ -55,8 +55,8 @@ class _Listener:
 class ControlServer:
     """Serves the control API and the probes from `start` to `stop`, once.
 
-    `listen` and `probes` are written as in the configuration; `probes` None means no probes listener. `patience` is how
-    long a request may take to arrive. `limit` has the contract's figures unless one is given.
+    `listen` and `probes` are written as in the configuration; None means that there is no such listener. `patience` is
+    how long a request may take to arrive. `limit` has the contract's figures unless one is given.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ControlServer:
         metrics: Metrics,
         *,
         clock: Clock,
-        listen: str,
+        listen: str | None,
         probes: str | None = None,
         hosts: Sequence[str] = (),
         token: Secret | None = None,
@@ -80,10 +80,12 @@ class ControlServer:
         self._running: _Running | None = None
 
     def start(self) -> None:
-        """Return once both listeners accept connections. If one can't: ConfigError, and nobody listens."""
+        """Return once the listeners accept connections. If one can't: ConfigError, and nobody listens."""
         with ExitStack() as doors:
-            listeners = [self._control(doors)]
-            if self._probes:
+            listeners = []
+            if self._listen is not None:
+                listeners.append(self._control(doors, self._listen))
+            if self._probes is not None:
                 listeners.append(self._probing(doors, self._probes))
             self._running = _Running(listeners, patience=self._patience)
             doors.pop_all()
@@ -96,13 +98,13 @@ class ControlServer:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where the control listener listens, then the probes'; empty while nobody does."""
+        """Where the control listener listens, then the probes', of those that there are; empty while nobody does."""
         return self._running.addresses if self._running else ()
 
-    def _control(self, doors: ExitStack) -> _Listener:
-        door = doors.enter_context(closing(Door(self._listen, key="control.listen")))
+    def _control(self, doors: ExitStack, written: str) -> _Listener:
+        door = doors.enter_context(closing(Door(written, key="control.listen")))
         if door.exposed and self._token is None:
-            raise ConfigError(f"control.token: is required, because control.listen ({self._listen}) isn't loopback")
+            raise ConfigError(f"control.token: is required, because control.listen ({written}) isn't loopback")
         rules = Rules(hosts=self._host_names(door), token=self._token, exposed=door.exposed)
         return _Listener(door, _config(Stamp(Guard(WholeBody(starlette(self._api.routes())), rules))))
 

@@ -14,6 +14,8 @@ from threading import Event
 from types import FrameType
 from typing import Any, TypeVar
 
+import urllib3
+
 from refresher.demo.page import Page
 from refresher.demo.pod import LIFETIME, NAME, Pod, Ports
 from refresher.demo.process import free_port
@@ -83,7 +85,7 @@ def show(*, rotations: int) -> int:
         require_programs()
         with ending.listening(), tempfile.TemporaryDirectory(prefix="refresher-demo-") as directory:
             _play(Path(directory), rotations, ending)
-    except (EndedError, OSError, RuntimeError) as error:
+    except (EndedError, OSError, RuntimeError, urllib3.exceptions.HTTPError) as error:
         # A Ctrl-C reaches the servers, too: whatever fails after it is no failure of theirs.
         if ending.signal is None:
             print(f"\nrefresher demo: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)

@@ -1,7 +1,9 @@
 """Asking the app what it runs now, until it is what was published: an answer 200 proves little."""
 
+import os
 import re
 import ssl
+import stat
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -161,11 +163,20 @@ class TlsLook:
     def _published(path: Path) -> set[bytes]:
         """The leaf is among them, at whatever place, and no server shows one of the others as its own."""
         try:
-            with path.open("rb") as file:
+            # The app may write here: opening a FIFO that it put in the file's place must not wait for ever.
+            with open(path, "rb", opener=_without_waiting) as file:
                 text = file.read(CERTIFICATE_LIMIT).decode("ascii", errors="replace")
             return {ssl.PEM_cert_to_DER_cert(block) for block in _PEM.findall(text)}
         except (OSError, ValueError) as error:
             raise TransientError(f"the published {path} can't be read: {type(error).__name__}") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    fd = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ValueError("not a regular file")
+    return fd
 
 
 def filled(template: str, change: Change) -> str:

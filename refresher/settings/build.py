@@ -71,7 +71,7 @@ def _asset(name: str, asset: AssetSettings, volume: Path, shared: SharedParts) -
             NamedVerifier(name=check.name, verifier=_made(check, (*place, "verify", number)))
             for number, check in enumerate(checks)
         ),
-        checks=fingerprint([_check(check) for check in checks]),
+        checks=fingerprint([[_check(check) for check in checks], _bounds(asset)]),
         # a directory elsewhere is its own volume: generations must be on the file system that they're swapped on
         volume=volume if volume in directory.parents else directory.parent,
         directory=directory,
@@ -131,6 +131,12 @@ def _check(choice: Choice) -> object:
     """The options, and the content of the local files they name: new roots at the same path are a new check."""
     files = {str(path): _content_digest(path) for path in sorted(_local_files(choice.options.model_dump()))}
     return [choice.name, _dumped(choice.options), files]
+
+
+def _bounds(asset: AssetSettings) -> object:
+    """The settings besides verifiers that content can be refused for; raising a limit is a new check."""
+    limits = asset.limits
+    return [limits.file, limits.total, limits.files, asset.publish.layout]
 
 
 def _local_files(value: object) -> Iterator[Path]:

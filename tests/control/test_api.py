@@ -120,15 +120,6 @@ def test_a_failed_refresh_has_nothing_to_tell_and_is_not_waited_for(client: Clie
     assert client.post("/refresh/web-tls?until=told").status == 502
 
 
-def test_a_refresh_that_the_sidecar_gives_up_is_503(client: Client, sidecar: FakeSidecar) -> None:
-    with ThreadPoolExecutor() as pool:
-        reply = pool.submit(client.post, "/refresh/web-tls")
-        until(lambda: "web-tls" in sidecar.running)
-        sidecar.running["web-tls"].visible.cancel()
-        assert reply.result(timeout=10).status == 503
-        assert "stopping" in reply.result().problem()["detail"]
-
-
 def test_several_are_200_when_all_are_well(client: Client, sidecar: FakeSidecar) -> None:
     sidecar.ends = {"web-tls": outcome("web-tls"), "model": outcome("model", Result.UNCHANGED)}
     reply = client.post("/refresh")
@@ -194,6 +185,20 @@ def test_the_eleventh_refresh_of_an_asset_in_a_moment_is_429_with_retry_after(
     assert client.post("/refresh/web-tls").status == 429
 
 
+def test_sharing_a_refresh_that_runs_is_free_though_no_other_could_be_asked_for(
+    serve: Callable[..., Client], sidecar: FakeSidecar
+) -> None:
+    client = serve(limit=RateLimit(burst=1, per_second=1, clock=lambda: 0.0))
+    assert [client.post("/refresh/web-tls?wait=false").status for _ in range(3)] == [202] * 3
+    with ThreadPoolExecutor() as pool:
+        shared = pool.submit(client.post, "/refresh/web-tls")
+        until(lambda: sidecar.asked == 4)
+        sidecar.running["web-tls"].visible.set_result(outcome("web-tls"))
+        assert shared.result(timeout=10).status == 200
+    assert client.post("/refresh/web-tls").status == 429
+    assert sidecar.refreshes == 1
+
+
 def test_two_hundred_clients_wait_for_one_refresh(client: Client, sidecar: FakeSidecar) -> None:
     before = threading.active_count()
     with ThreadPoolExecutor(max_workers=200) as pool:
@@ -246,15 +251,15 @@ def test_the_assets_are_listed_with_how_they_stand(client: Client, sidecar: Fake
     assert (assets[1]["result"], assets[1]["error"], assets[1]["expires_at"]) == ("failed", "no such bucket", None)
 
 
-def test_one_asset_comes_with_its_last_twenty_outcomes(client: Client, sidecar: FakeSidecar) -> None:
-    history = tuple(outcome("web-tls", generation=n, finished_at=NOW + timedelta(seconds=n)) for n in range(30))
+def test_one_asset_comes_with_its_history_oldest_first(client: Client, sidecar: FakeSidecar) -> None:
+    history = tuple(outcome("web-tls", generation=n, finished_at=NOW + timedelta(seconds=n)) for n in range(3))
     sidecar.states["web-tls"] = state("web-tls", history=history, consecutive_failures=3)
     asset = client.get("/assets/web-tls").json
     assert set(asset) == FIELDS | {"last_attempt_at", "last_success_at", "consecutive_failures", "history"}
     assert asset["last_success_at"] == asset["last_attempt_at"] == "2026-11-22T09:00:00Z"
     assert asset["consecutive_failures"] == 3
-    assert [each["generation"] for each in asset["history"]] == list(range(10, 30))
-    assert asset["history"][-1]["finished_at"] == "2026-11-22T09:00:29Z"
+    assert [each["generation"] for each in asset["history"]] == [0, 1, 2]
+    assert asset["history"][-1]["finished_at"] == "2026-11-22T09:00:02Z"
 
 
 def test_the_index_lists_the_calls_that_there_are(client: Client) -> None:

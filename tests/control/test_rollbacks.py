@@ -1,14 +1,35 @@
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
+from refresher.control.metrics import Metrics
+from refresher.control.rollbacks import Rollbacks
+from refresher.control.server import ControlServer
 from refresher.errors import PermanentError, TransientError
 from refresher.options import Secret
 from tests.control.client import Client
-from tests.fakes.sidecar import FakeSidecar
+from tests.fakes.sidecar import NOW, FakeSidecar, state
+from tests.waiting import until
 
 TOKEN = {"Authorization": "Bearer opensesame"}
+
+
+class SlowSidecar(FakeSidecar):
+    """Follows the source again when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(state("web-tls"))
+        self.wish: Future[None] = Future()
+
+    def unpin(self, asset: str) -> Future[None]:
+        super().unpin(asset)
+        return self.wish
 
 
 @pytest.fixture
@@ -59,3 +80,42 @@ def test_a_parameter_that_makes_no_sense_is_refused(guarded: Client, sidecar: Fa
 def test_an_unknown_asset_is_not_found(guarded: Client) -> None:
     assert guarded.post("/rollback/other", TOKEN).status == 404
     assert guarded.post("/unpin/other", TOKEN).status == 404
+
+
+def test_a_wish_that_takes_too_long_is_504_and_goes_on() -> None:
+    sidecar = SlowSidecar()
+    call = Request({"type": "http", "path_params": {"asset": "web-tls"}, "query_string": b"", "headers": []})
+    with pytest.raises(HTTPException, match="goes on") as refused:
+        asyncio.run(Rollbacks(sidecar, wait=timedelta(milliseconds=20)).unpin(call))
+    assert refused.value.status_code == 504
+    sidecar.wish.set_result(None)
+
+
+def test_a_wish_outlives_the_server_that_it_came_through(tmp_path: Path) -> None:
+    sidecar = SlowSidecar()
+    metrics = Metrics(sidecar, notifiers={})
+    server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen=f"unix:{tmp_path}/control.sock")
+    server.start()
+    client = Client(server.addresses)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(client.post, "/unpin/web-tls")
+        until(lambda: sidecar.by_hand)
+        server.stop()
+        assert isinstance(waiting.exception(timeout=10), ConnectionError)
+    sidecar.wish.set_result(None)
+
+
+def test_a_wish_is_answered_once_it_is_done(tmp_path: Path) -> None:
+    sidecar = SlowSidecar()
+    server = ControlServer(
+        sidecar, Metrics(sidecar, notifiers={}), clock=lambda: NOW, listen=f"unix:{tmp_path}/control.sock"
+    )
+    server.start()
+    try:
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(Client(server.addresses).post, "/unpin/web-tls")
+            until(lambda: sidecar.by_hand)
+            sidecar.wish.set_exception(TransientError("another refresher is writing"))
+            assert waiting.result(timeout=10).problem()["detail"] == "another refresher is writing"
+    finally:
+        server.stop()

@@ -16,7 +16,7 @@ from refresher.control.metrics import Metrics
 from refresher.control.server import CONNECTIONS, FAREWELL, ControlServer
 from refresher.errors import ConfigError
 from tests.control.client import Client, everything_until_closed
-from tests.fakes.sidecar import NOW, FakeSidecar
+from tests.fakes.sidecar import NOW, FakeSidecar, outcome
 from tests.waiting import until
 
 REQUEST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -78,6 +78,14 @@ def test_the_probes_listener_serves_the_probes_to_anybody_and_nothing_else(serve
     assert probes.post("/refresh").status == 404
     assert probes.post("/livez").status == 405
     assert probes.post("/livez", body=b"x" * 65537).status == 413
+
+
+def test_the_probes_are_served_without_a_control_listener(serve: Callable[..., Client]) -> None:
+    probes = serve(listen=None, probes="127.0.0.1:0")
+    assert len(probes.addresses) == 1
+    for path in ("/livez", "/readyz", "/metrics"):
+        assert probes.get(path).status == 200
+    assert probes.get("/assets").status == 404
 
 
 def test_a_unix_socket_is_for_its_owner_only_and_goes_with_the_server(
@@ -255,7 +263,7 @@ def test_stopping_takes_less_than_a_second_with_clients_waiting(sidecar: FakeSid
         assert time.monotonic() - begin < 1
         assert isinstance(waiting.exception(timeout=10), ConnectionError)
     assert not [thread for thread in threading.enumerate() if thread.name == "control"]
-    sidecar.running["web-tls"].visible.cancel()
+    sidecar.running["web-tls"].visible.set_result(outcome("web-tls"))
 
 
 def test_nobody_waits_for_a_client_that_hung_up(sidecar: FakeSidecar, metrics: Metrics) -> None:
@@ -280,8 +288,8 @@ def test_an_answer_in_progress_is_given_before_the_end(sidecar: FakeSidecar, met
         waiting = pool.submit(client.post, "/refresh/web-tls")
         until(lambda: sidecar.asked == 1)
         stopped = pool.submit(server.stop)
-        sidecar.running["web-tls"].visible.cancel()
-        assert waiting.result(timeout=10).status == 503
+        sidecar.running["web-tls"].visible.set_result(outcome("web-tls"))
+        assert waiting.result(timeout=10).status == 200
         stopped.result(timeout=10)
 
 

@@ -150,7 +150,7 @@ def rollback_on_a_full_disk(volume: Path) -> None:
         assert back.outcome.result is Result.ROLLED_BACK
         assert seen(web) == {"a": b"1"}
         assert cycle.begin(web).ledger.pinned == 1
-        told = cycle.tell(web.notifiers[0], [web], clock=Time())
+        told = list(cycle.tell(web.notifiers[0], [web], clock=Time()))
         assert [one.telling.result for one in told] == ["told"]
         assert [change.cause for change in app.heard] == ["rolled-back"]
 

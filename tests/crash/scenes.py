@@ -49,7 +49,7 @@ def published(web: Asset, files: Files) -> None:
 
 def told(web: Asset) -> None:
     for named in web.notifiers:
-        cycle.tell(named, [web], clock=Time())
+        list(cycle.tell(named, [web], clock=Time()))
 
 
 def put_back(web: Asset, files: Files) -> None:

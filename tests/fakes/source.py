@@ -81,14 +81,17 @@ class Judge:
 
 @dataclass
 class App:
-    """A notifier that notes what it was told; `trouble` is raised instead."""
+    """A notifier that notes what it was told; `trouble` is raised instead, and generations in `refuses` are refused."""
 
     heard: list[Change] = field(default_factory=list)
     trouble: Exception | None = None
+    refuses: frozenset[int] = frozenset()
 
     def notify(self, change: Change) -> None:
         if self.trouble:
             raise self.trouble
+        if change.generation in self.refuses:
+            raise RejectedError(f"422 of {change.generation}")
         self.heard.append(change)
 
 

@@ -99,7 +99,57 @@ def test_refresh_waits_for_the_outcome_and_prints_it(tmp_path: Path, caddy: Cadd
         assert sidecar.command("refresh", "--no-wait").returncode == 0
         source.unlink()
         assert sidecar.command("refresh").returncode == 1
-        assert sidecar.command("refresh", "other").returncode == 1
+
+
+@pytest.mark.parametrize("command", ["status", "refresh", "rollback", "unpin"])
+def test_an_asset_that_there_is_not_is_named_and_exit_code_2(
+    tmp_path: Path, caddy: Caddy, source: Path, command: str
+) -> None:
+    control = {"listen": f"unix:{tmp_path}/control.sock"}
+    configuration = {"assets": {"conf": {"source": f"{caddy.url}/{source.name}"}}, "control": control}
+    with running(tmp_path, configuration) as sidecar:
+        ended = sidecar.command(command, "nope")
+        assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", "no such asset: nope\n")
+
+
+def test_refresh_prints_the_outcomes_that_there_are_and_says_what_is_wrong_with_the_rest(
+    tmp_path: Path, caddy: Caddy, source: Path
+) -> None:
+    configuration = {"assets": {"conf": {"source": f"{caddy.url}/{source.name}"}}}
+    with running(tmp_path, configuration) as sidecar:
+        for words in (("conf", "nope"), ("nope", "conf")):
+            ended = sidecar.command("refresh", "--json", *words)
+            assert [outcome["asset"] for outcome in json.loads(ended.stdout)] == ["conf"]
+            assert (ended.returncode, ended.stderr) == (2, "no such asset: nope\n")
+
+
+@pytest.mark.parametrize("wildcard", ["0.0.0.0", "[::]"])
+def test_the_commands_reach_a_sidecar_that_listens_everywhere(
+    tmp_path: Path, caddy: Caddy, source: Path, wildcard: str
+) -> None:
+    (tmp_path / "token").write_text("opensesame\n")
+    control = {"listen": f"{wildcard}:{free_port()}", "token": {"file": str(tmp_path / "token")}}
+    configuration = {"assets": {"conf": {"source": f"{caddy.url}/{source.name}"}}, "control": control}
+    with running(tmp_path, configuration) as sidecar:
+        ended = sidecar.command("refresh")
+        assert ended.returncode == 0, ended.stderr
+        assert sidecar.command("status").returncode == 0
+
+
+@pytest.mark.parametrize("command", [("refresh",), ("status",), ("rollback", "conf"), ("unpin", "conf")])
+@pytest.mark.parametrize("token", [None, b"open\nsesame", "opensésame".encode()])
+def test_a_token_that_cannot_be_sent_is_named_but_not_shown_and_exit_code_2(
+    tmp_path: Path, command: tuple[str, ...], token: bytes | None
+) -> None:
+    if token:
+        (tmp_path / "token").write_bytes(token)
+    control = {"listen": f"127.0.0.1:{free_port()}", "token": {"file": str(tmp_path / "token")}}
+    configuration = {"assets": {"conf": {"source": "http://127.0.0.1:9/x"}}, "control": control}
+    ended = Sidecar(tmp_path, configuration, {}).command(*command)
+    assert ended.returncode == 2
+    assert str(tmp_path / "token") in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "same" not in ended.stderr
 
 
 def test_refresh_and_status_speak_over_a_unix_socket_with_a_token(tmp_path: Path, caddy: Caddy, source: Path) -> None:

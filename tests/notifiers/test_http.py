@@ -1,4 +1,5 @@
 import json
+import os
 import socket
 import ssl
 import threading
@@ -400,3 +401,10 @@ def test_the_question_may_have_secret_headers(app: App, tmp_path: Path) -> None:
     question = {"url": app.url, "contains": "ok", "headers": {"Authorization": {"file": str(tmp_path / "token")}}}
     notifier(app.url, confirm={"http": question}).notify(change())
     assert [heard.headers.get("Authorization") for heard in app.heard] == [None, "Bearer s3cret"]
+
+
+def test_a_fifo_in_place_of_the_published_certificate_holds_up_nobody(app: App, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "tls.crt")
+    confirm = {"tls": f"127.0.0.1:{free_port()}", "name": "web.example.com", "timeout": "200ms"}
+    with pytest.raises(TransientError, match="can't be read"):
+        notifier(app.url, confirm=confirm).notify(change(path=tmp_path))

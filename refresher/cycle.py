@@ -197,10 +197,10 @@ def _obey(asset: Asset, place: Place, clock: Clock) -> Outcome | None:
     From what is written down, so that a start obeys what a killed sidecar had heard.
     """
     holding = place.holding()
-    reason = _refusal_of(holding)
-    if reason is None or holding.current is None or asset.on_reject is OnReject.KEEP:
+    current, answer = holding.current, holding.refused
+    if current is None or answer is None or asset.on_reject is OnReject.KEEP:
         return None
-    current = holding.current
+    reason = f"the app: {answer}"
     refusal = Refusal(revision=current.revision, digest=current.digest, checks=asset.checks, reason=reason)
     place.store.remember(holding.ledger.with_refusal(refusal), fsync=asset.publish.fsync)
     try:
@@ -208,13 +208,6 @@ def _obey(asset: Asset, place: Place, clock: Clock) -> Outcome | None:
     except PermanentError as error:
         log.warning("%s: the app refused generation %d, and it stays: %s", asset.name, current.number, error)
         return None
-
-
-def _refusal_of(holding: Holding) -> str | None:
-    number = holding.current.number if holding.current else None
-    answers = (told.refused for told in holding.ledger.told.values() if told.generation == number)
-    answer = next((answer for answer in answers if answer is not None), None)
-    return None if answer is None else f"the app: {answer}"
 
 
 def _roll_back(asset: Asset, place: Place, *, to: int | None, pin: bool, clock: Clock, error: str | None) -> Outcome:

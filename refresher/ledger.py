@@ -111,6 +111,13 @@ class Holding:
         lease = self.ledger.lease.expires_at if self.ledger.lease else self.current.leased_until
         return min((end for end in (self.current.expires_at, lease) if end), default=None)
 
+    @property
+    def refused(self) -> str | None:
+        """What the app answered, if it can't use the visible generation."""
+        number = self.current.number if self.current else None
+        answers = (told.refused for told in self.ledger.told.values() if told.generation == number)
+        return next((answer for answer in answers if answer is not None), None)
+
 
 _LEDGER = TypeAdapter(Ledger)
 _GENERATION = TypeAdapter(Generation)

@@ -255,7 +255,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetState:
-    """How one asset stands: what status, the API, the page and the metrics show. Never any content."""
+    """How one asset stands: what status, the API and the metrics show. Never any content.
+
+    `refused` is what the app answered, if it can't use the visible generation.
+    """
 
     asset: str
     required: bool
@@ -269,6 +272,7 @@ class AssetState:
     next_refresh_at: datetime | None
     why_next: str | None
     notified_generation: int | None
+    refused: str | None
     pinned: bool
     error: str | None
     last_attempt_at: datetime | None

@@ -124,6 +124,7 @@ class Record:
                 next_refresh_at=due.at if due else None,
                 why_next=due.why if due else None,
                 notified_generation=self._notified(),
+                refused=self._holding.refused,
                 pinned=standing.pinned,
                 error=last.error if last else None,
                 last_attempt_at=standing.last_attempt_at,

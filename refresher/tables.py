@@ -16,10 +16,8 @@ def status_table(states: Sequence[Mapping[str, Any]], *, now: datetime) -> str:
             str(state["generation"] or "-"),
             _told(state),
             _span(state["expires_at"], now),
-            f"{_span(state['next_refresh_at'], now)} ({state['why_next']})"
-            if state["next_refresh_at"]
-            else "on request",
-            state["error"] or "",
+            _next(state, now),
+            state["error"] or state["refused"] or "",
         )
         for state in states
     ]
@@ -53,11 +51,21 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _told(state: Mapping[str, Any]) -> str:
     if state["generation"] is None:
         return "-"
+    if state["refused"]:
+        return "refused"
     return (
         "yes"
         if state["notified_generation"] == state["generation"]
         else f"not yet ({state['notified_generation'] or '-'})"
     )
+
+
+def _next(state: Mapping[str, Any], now: datetime) -> str:
+    if state["pinned"]:
+        return f"pinned to {state['generation']}, until unpinned"
+    if state["next_refresh_at"] is None:
+        return "on request"
+    return f"{_span(state['next_refresh_at'], now)} ({state['why_next']})"
 
 
 def _span(moment: str | None, now: datetime) -> str:

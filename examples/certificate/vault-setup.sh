@@ -4,6 +4,7 @@
 #
 #     VAULT_ADDR=… VAULT_TOKEN=… KUBERNETES_HOST=https://kubernetes.default.svc ./vault-setup.sh
 #
+# Where Vault runs outside of the cluster, KUBERNETES_CA names a file with the cluster's certificate authority.
 # CLI is the client to use (vault, bao). The root certificate goes to standard output.
 set -eu
 cli=${CLI:-vault}

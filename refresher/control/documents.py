@@ -31,6 +31,7 @@ def outcome_document(state: AssetState, result: Result | None, error: str | None
         "next_refresh_at": moment(state.next_refresh_at),
         "why_next": state.why_next,
         "notified_generation": state.notified_generation,
+        "refused": state.refused,
         "pinned": state.pinned,
         "error": error,
     }

@@ -14,7 +14,7 @@ from tests.waiting import until
 
 FIELDS = {
     "asset", "result", "generation", "revision", "digest", "files", "published_at", "expires_at", "next_refresh_at",
-    "why_next", "notified_generation", "pinned", "error",
+    "why_next", "notified_generation", "refused", "pinned", "error",
 }  # fmt: skip
 PROBLEM = {"type", "title", "status", "detail"}
 
@@ -36,6 +36,7 @@ def test_a_published_refresh_is_200_with_the_asset_as_it_stands(client: Client, 
         "next_refresh_at": "2026-11-23T00:10:00Z",
         "why_next": "renewal",
         "notified_generation": 7,
+        "refused": None,
         "pinned": False,
         "error": None,
     }

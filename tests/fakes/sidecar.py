@@ -25,6 +25,7 @@ def state(asset: str, **facts: object) -> AssetState:
         next_refresh_at=NOW.replace(day=23, hour=0, minute=10),
         why_next="renewal",
         notified_generation=7,
+        refused=None,
         pinned=False,
         error=None,
         last_attempt_at=NOW,

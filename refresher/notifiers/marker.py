@@ -77,11 +77,20 @@ class MarkerNotifier:
 
 @contextlib.contextmanager
 def _opened(directory: Path) -> Iterator[int]:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    """Open a directory of the volume, no link followed below the mount point: there, links are somebody else's."""
+    mount = next(above for above in (directory, *directory.parents) if above.is_mount())
+    with contextlib.ExitStack() as opened:
+        descriptor = _descend(mount, None, opened)
+        for part in directory.relative_to(mount).parts:
+            descriptor = _descend(part, descriptor, opened)
         yield descriptor
-    finally:
-        os.close(descriptor)
+
+
+def _descend(name: str | Path, above: int | None, opened: contextlib.ExitStack) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if above is None else os.O_NOFOLLOW)
+    descriptor = os.open(name, flags, dir_fd=above)
+    opened.callback(os.close, descriptor)
+    return descriptor
 
 
 def _sweep(directory: int, beginning: str) -> None:

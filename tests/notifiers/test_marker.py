@@ -75,3 +75,12 @@ def test_a_marker_that_cannot_be_written_is_tried_again_and_leaves_nothing(tmp_p
     with pytest.raises(TransientError, match="Is a directory"):
         notifier(tmp_path / "tls.json").notify(change())
     assert os.listdir(tmp_path) == ["tls.json"]
+
+
+def test_a_link_in_place_of_the_markers_directory_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "volume" / "marks").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TransientError, match="can't be written"):
+        MarkerNotifier(MarkerOptions(path=tmp_path / "volume" / "marks" / "web.json")).notify(change())
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -4,12 +4,13 @@ import ssl
 import threading
 from ipaddress import ip_address
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
+from providers.deadline import PacedHttpPool, PacedHttpsPool
 from refresher.errors import PermanentError
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -35,16 +36,65 @@ Facts = tuple[tuple[int, int, int], ...]
 """Inode, bytes and modification time of each certificate file: others mean that it was replaced."""
 
 
+class Certificates(NamedTuple):
+    """Whom to trust (None: the system's authorities), and what to show of oneself."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    def facts(self) -> Facts:
+        """What the files are at this moment. Raises PermanentError if one isn't there."""
+        try:
+            found = [path.stat() for path in self if path]
+        except OSError as error:
+            raise PermanentError(f"the certificate file {error.filename} can't be read: {error.strerror}") from error
+        return tuple((status.st_ino, status.st_size, status.st_mtime_ns) for status in found)
+
+    def context(self) -> ssl.SSLContext:
+        """A new context with the files' content. Raises PermanentError if they can't be used."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            if self.cert_file:
+                context.load_cert_chain(self.cert_file, self.key_file)
+        except (ssl.SSLError, OSError) as error:
+            raise PermanentError(f"the certificate files can't be used: {error.strerror or error}") from error
+        return context
+
+
+class Contexts:
+    """One TLS context for all sources with the same certificates: each costs a megabyte and 30 ms of processor."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._contexts: dict[Certificates, tuple[Facts, ssl.SSLContext]] = {}
+
+    def context(self, certificates: Certificates) -> ssl.SSLContext:
+        """The context with what the files hold now. Raises PermanentError."""
+        with self._lock:
+            facts = certificates.facts()
+            known = self._contexts.get(certificates)
+            if known is None or known[0] != facts:
+                known = self._contexts[certificates] = (facts, certificates.context())
+            return known[1]
+
+
+class _Reach(NamedTuple):
+    """What connections of one pool have in common."""
+
+    proxy: str
+    secure: bool
+    with_certificate: bool
+
+
 class Connections:
     """Asks over pooled connections. The login's certificate is presented only where the caller says so."""
 
-    def __init__(
-        self, *, ca_file: Path | None, cert_file: Path | None, key_file: Path | None, timeout: urllib3.Timeout
-    ) -> None:
-        self._ca_file, self._cert_file, self._key_file, self._timeout = ca_file, cert_file, key_file, timeout
+    def __init__(self, certificates: Certificates, *, contexts: Contexts, timeout: urllib3.Timeout) -> None:
+        self._certificates, self._contexts, self._timeout = certificates, contexts, timeout
         self._lock = threading.Lock()
         self._facts: Facts = ()
-        self._pools: dict[tuple[str, bool], urllib3.PoolManager] = {}
+        self._pools: dict[_Reach, urllib3.PoolManager] = {}
 
     def get(self, url: str, headers: dict[str, str], *, with_certificate: bool) -> urllib3.BaseHTTPResponse:
         """The answer, its body unread, redirects not followed. Raises urllib3's errors, PermanentError for files."""
@@ -60,44 +110,36 @@ class Connections:
             self._pools.clear()
 
     def _pool(self, url: str, *, with_certificate: bool) -> urllib3.PoolManager:
-        facts = self._look()
+        facts = self._certificates.facts()
         if facts != self._facts:
             self.close()
-        key = (_proxy(url), with_certificate)
+        proxy = _proxy(url)
+        reach = _Reach(proxy, any(each.startswith("https:") for each in (url, proxy)), with_certificate)
         with self._lock:
             self._facts = facts
-            if key not in self._pools:
-                self._pools[key] = self._made(*key)
-            return self._pools[key]
+            if reach not in self._pools:
+                self._pools[reach] = self._made(reach)
+            return self._pools[reach]
 
-    def _look(self) -> Facts:
-        files = [path for path in (self._ca_file, self._cert_file, self._key_file) if path]
-        try:
-            found = [path.stat() for path in files]
-        except OSError as error:
-            raise PermanentError(f"the certificate file {error.filename} can't be read: {error.strerror}") from error
-        return tuple((status.st_ino, status.st_size, status.st_mtime_ns) for status in found)
+    def _made(self, reach: _Reach) -> urllib3.PoolManager:
+        context = self._context(with_certificate=reach.with_certificate) if reach.secure else None
+        pool = _manager(reach.proxy, ssl_context=context, timeout=self._timeout, maxsize=CONNECTIONS)
+        pool.pool_classes_by_scheme = {"http": PacedHttpPool, "https": PacedHttpsPool}
+        return pool
 
-    def _made(self, proxy: str, with_certificate: bool) -> urllib3.PoolManager:  # noqa: FBT001 - the pool's key
-        context = self._context(self._cert_file if with_certificate else None)
-        if not proxy:
-            return urllib3.PoolManager(ssl_context=context, timeout=self._timeout, maxsize=CONNECTIONS)
-        parts = urlsplit(proxy)
-        login = None
-        if parts.username is not None:
-            login = urllib3.make_headers(proxy_basic_auth=unquote(f"{parts.username}:{parts.password or ''}"))
-        return urllib3.ProxyManager(
-            proxy, proxy_headers=login, ssl_context=context, timeout=self._timeout, maxsize=CONNECTIONS
-        )
+    def _context(self, *, with_certificate: bool) -> ssl.SSLContext:
+        shown = self._certificates if with_certificate else Certificates(self._certificates.ca_file)
+        return self._contexts.context(shown)
 
-    def _context(self, cert_file: Path | None) -> ssl.SSLContext:
-        try:
-            context = ssl.create_default_context(cafile=self._ca_file)
-            if cert_file:
-                context.load_cert_chain(cert_file, self._key_file)
-        except (ssl.SSLError, OSError) as error:
-            raise PermanentError(f"the certificate files can't be used: {error.strerror or error}") from error
-        return context
+
+def _manager(proxy: str, **shape: Any) -> urllib3.PoolManager:
+    if not proxy:
+        return urllib3.PoolManager(**shape)
+    parts = urlsplit(proxy)
+    login = None
+    if parts.username is not None:
+        login = urllib3.make_headers(proxy_basic_auth=unquote(f"{parts.username}:{parts.password or ''}"))
+    return urllib3.ProxyManager(proxy, proxy_headers=login, **shape)
 
 
 def _proxy(url: str) -> str:

@@ -20,14 +20,14 @@ import urllib3
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from providers.answers import body_length, condition, is_strong, refuse_content, revision_of, shown, status_error
-from providers.connections import Connections, Origin
+from providers.connections import Certificates, Connections, Contexts, Origin
 from providers.streams import BodyStream, content_range, give_back
 from refresher.contract import ByteStream, Fetched, Held, Unchanged
 from refresher.errors import PermanentError, RefresherError, TransientError
 from refresher.options import Secret
 
 TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
-"""Seconds to connect, and between two bytes of an answer."""
+"""Seconds to connect, and for each read of an answer; its headers have twice as long for the whole of them."""
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 OURS = frozenset(
@@ -161,12 +161,14 @@ class HttpProvider:
     """One file behind a URL. A later look sends what is held as a condition, so that nothing is moved twice."""
 
     Options = HttpOptions
+    Shared = Contexts
 
-    def __init__(self, options: HttpOptions, *, timeout: urllib3.Timeout = TIMEOUT) -> None:
+    def __init__(
+        self, options: HttpOptions, *, shared: Contexts | None = None, timeout: urllib3.Timeout = TIMEOUT
+    ) -> None:
         self.options = options
-        self._connections = Connections(
-            ca_file=options.ca_file, cert_file=options.cert_file, key_file=options.key_file, timeout=timeout
-        )
+        certificates = Certificates(options.ca_file, options.cert_file, options.key_file)
+        self._connections = Connections(certificates, contexts=shared or Contexts(), timeout=timeout)
 
     @classmethod
     def from_url(cls, url: str) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from providers.answers import retry_after
+from providers.deadline import PacedHttpPool, PacedHttpsPool
 from providers.streams import BodyStream, content_range
 from refresher.contract import ByteStream, Fetched, Held, Unchanged
 from refresher.errors import PermanentError, RefresherError, TransientError
@@ -90,9 +91,13 @@ class S3Options(BaseModel):
 
 
 class Clients:
-    """One S3 client, with its credentials and connections, for each endpoint that assets use."""
+    """One S3 client, with its credentials and connections, for each endpoint that assets use.
 
-    def __init__(self) -> None:
+    `read_timeout` is in seconds, for each read of an answer; its headers have twice as long for the whole of them.
+    """
+
+    def __init__(self, *, read_timeout: float = 15) -> None:
+        self._read_timeout = read_timeout
         self._lock = threading.Lock()
         self._clients: dict[tuple[str | None, str | None, str], S3Client] = {}
 
@@ -101,7 +106,7 @@ class Clients:
         key = (options.endpoint_url, options.region, options.addressing_style)
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = _connected(options)
+                self._clients[key] = _connected(options, self._read_timeout)
             return self._clients[key]
 
     def forget(self, options: S3Options) -> None:
@@ -119,10 +124,10 @@ class Clients:
             self._clients.clear()
 
 
-def _connected(options: S3Options) -> "S3Client":
+def _connected(options: S3Options, read_timeout: float) -> "S3Client":
     config = Config(
         connect_timeout=5,
-        read_timeout=15,
+        read_timeout=read_timeout,
         max_pool_connections=16,
         retries={"mode": "standard", "total_max_attempts": 1},
         s3={"addressing_style": options.addressing_style},
@@ -131,9 +136,17 @@ def _connected(options: S3Options) -> "S3Client":
         response_checksum_validation="when_required",
     )
     # A session of its own: boto3's default one is shared by the process and not safe between threads.
-    return boto3.session.Session().client(
+    client = boto3.session.Session().client(
         "s3", endpoint_url=options.endpoint_url, region_name=options.region, config=config
     )
+    _pace(client)
+    return client
+
+
+def _pace(client: Any) -> None:
+    """Bound the time for an answer's headers, which botocore has no option for, as it has none for its pools."""
+    pools = client._endpoint.http_session._pool_classes_by_scheme
+    pools.update(http=PacedHttpPool, https=PacedHttpsPool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +172,10 @@ class S3File:
             )
         # Entering gives the raw answer, which hands out bytes as they come; BodyStream counts them.
         raw: Any = answer["Body"].__enter__()
-        stream = BodyStream(raw, length=answer["ContentLength"], name=self.name)
-        found = content_range(answer.get("ContentRange", "")) if offset else (0, answer["ContentLength"])
+        # A chunked answer has no length of its own.
+        length = answer.get("ContentLength", self.size - offset)
+        stream = BodyStream(raw, length=length, name=self.name)
+        found = content_range(answer.get("ContentRange", "")) if offset else (0, length)
         if answer["ETag"] != self.etag or found != (offset, self.size):
             stream.close()
             raise TransientError(f"{self.provider.options.place}: {self.name} changed while it was fetched")

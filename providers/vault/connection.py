@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from providers.vault.deadline import PunctualHttpPool, PunctualHttpsPool
+from providers.deadline import PunctualHttpPool, PunctualHttpsPool
 from refresher.errors import PermanentError, RefresherError, TransientError
 
 BODY_LIMIT = 32 * 1024 * 1024

@@ -1,6 +1,8 @@
+import contextlib
 import gc
 import os
 import shutil
+import socket
 import ssl
 import time
 import uuid
@@ -21,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 
+from providers.connections import Certificates, Contexts
 from providers.http import HttpOptions, HttpProvider
 from refresher.contract import Fetched, Provider, Unchanged
 from refresher.demo.caddy import Caddy
@@ -28,7 +31,9 @@ from refresher.demo.process import free_port
 from refresher.errors import PermanentError, RejectedError, TransientError
 from refresher.options import Secret
 from refresher.testing import ProviderContract
+from tests.fakes.raw_server import raw_server
 from tests.fakes.web import Page, Request, WebServer, web_server
+from tests.providers.dripping import dripping
 from tests.providers.reading import content, fetched, holding, rest
 
 SHORT = urllib3.Timeout(connect=1.0, read=0.3)
@@ -254,6 +259,63 @@ def test_a_server_that_never_answers_is_transient(web: WebServer) -> None:
     provider = HttpProvider(HttpOptions(url=web.url + "/file"), timeout=SHORT)
     with closing(provider), pytest.raises(TransientError, match="in time"):
         fetched(provider)
+
+
+@pytest.mark.parametrize(
+    "begin", [b"", b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 "], ids=repr
+)
+def test_headers_that_drip_for_ever_are_transient(begin: bytes) -> None:
+    with raw_server(dripping(begin, b"x")) as url:
+        provider = HttpProvider(HttpOptions(url=url + "/file"), timeout=SHORT)
+        started = time.monotonic()
+        with closing(provider), pytest.raises(TransientError, match="in time"):
+            fetched(provider)
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("end", [b"", b"3;x=", b"0\r\nX-Trailer: "], ids=["size", "extension", "trailer"])
+def test_chunk_sizes_and_trailers_that_drip_for_ever_are_transient(end: bytes) -> None:
+    head = b'HTTP/1.1 200 OK\r\nETag: "a"\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n'
+    with raw_server(dripping(head + end, b"0")) as url:
+        provider = HttpProvider(HttpOptions(url=url + "/file"), timeout=SHORT)
+        started = time.monotonic()
+        with closing(provider), pytest.raises(TransientError, match="broke off after 3 bytes"):
+            fetched(provider)
+    assert time.monotonic() - started < 3
+
+
+def test_a_dripping_body_has_as_long_as_it_needs() -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+        connection.settimeout(0.1)
+        for _ in range(10):
+            with contextlib.suppress(TimeoutError):
+                connection.recv(1)
+            connection.sendall(b"x")
+
+    with raw_server(answer) as url:
+        provider = HttpProvider(HttpOptions(url=url + "/file"), timeout=SHORT)
+        with closing(provider):
+            assert fetched(provider)[1] == {"file": b"x" * 10}
+
+
+def test_sources_with_the_same_certificates_share_one_context(caddy: Caddy) -> None:
+    contexts = Contexts()
+    ours = Certificates(ca_file=caddy.ca_file)
+    assert contexts.context(ours) is contexts.context(Certificates(ca_file=caddy.ca_file))
+    assert contexts.context(Certificates()) is not contexts.context(ours)
+
+
+def test_many_sources_of_one_process_cost_one_context(caddy: Caddy, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[ssl.SSLContext] = []
+    create = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda **given: made.append(create(**given)) or made[-1])
+    _, path = served(caddy, "x")
+    shared = HttpProvider.Shared()
+    for url, options in [(caddy.https_url + path, {"ca_file": caddy.ca_file}), (caddy.url + path, {})] * 5:
+        with closing(HttpProvider(HttpOptions(url=url, **options), shared=shared)) as provider:
+            assert fetched(provider)[1] == {"file.txt": b"x"}
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 204, 206, 300, 304])

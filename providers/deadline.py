@@ -1,0 +1,134 @@
+"""HTTP connection pools whose time limits are for a whole answer, or a part of it, and not for each read of a socket.
+
+A socket's own timeout starts anew with each byte: a server that sends one now and then would be waited for for ever.
+"""
+
+import io
+import socket
+import time
+from http.client import HTTPResponse
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+HEADERS = 2
+"""A paced answer's status and headers have to be whole within this many times the read timeout."""
+
+
+class _Punctual(io.RawIOBase):
+    """A socket's bytes until a deadline, and never after more than `silence` seconds (None: the deadline's) without."""
+
+    def __init__(self, source: socket.socket, seconds: float, *, silence: float | None = None) -> None:
+        self._stream = source.makefile("rb", buffering=0)
+        self._source, self._silence = source, silence
+        self.allow(seconds)
+
+    def allow(self, seconds: float) -> None:
+        """Set the deadline anew, from now."""
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("the answer took too long")
+        self._source.settimeout(remaining if self._silence is None else min(remaining, self._silence))
+        return self._stream.readinto(buffer)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+class _PunctualSocket:
+    """What `http.client` needs of a socket to read a response."""
+
+    def __init__(self, stream: _Punctual) -> None:
+        self._stream = stream
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self._stream)
+
+
+class _PacedResponse(HTTPResponse):
+    """An answer of any size, each read of which is on time, however slowly chunk sizes and trailers come."""
+
+    def __init__(self, source: socket.socket, silence: float, **arguments: Any) -> None:
+        self._stream, self._silence = _Punctual(source, HEADERS * silence, silence=silence), silence
+        super().__init__(_PunctualSocket(self._stream), **arguments)  # type: ignore[arg-type]
+
+    def read(self, amt: int | None = None) -> bytes:
+        self._stream.allow(self._silence)
+        return super().read(amt)
+
+    def read1(self, n: int = -1) -> bytes:
+        self._stream.allow(self._silence)
+        return super().read1(n)
+
+
+class _PunctualMixin(HTTPConnection):
+    @property
+    def response_class(self) -> Any:  # type: ignore[override]
+        """How `http.client` makes a response of the socket; `timeout` is what urllib3 has left of the total by then."""
+        seconds = float(self.timeout or 0)
+
+        def response(source: socket.socket, **arguments: Any) -> HTTPResponse:
+            stream = _PunctualSocket(_Punctual(source, seconds))
+            return HTTPResponse(stream, **arguments)  # type: ignore[arg-type]
+
+        return response
+
+
+class _PacedMixin(HTTPConnection):
+    @property
+    def response_class(self) -> Any:  # type: ignore[override]
+        """How `http.client` makes a response of the socket; `timeout` is the one for reading by then."""
+        seconds = float(self.timeout or 0)
+
+        def response(source: socket.socket, **arguments: Any) -> HTTPResponse:
+            return _PacedResponse(source, seconds, **arguments)
+
+        return response
+
+
+class _PunctualHttp(_PunctualMixin):
+    pass
+
+
+class _PunctualHttps(_PunctualMixin, HTTPSConnection):
+    pass
+
+
+class _PacedHttp(_PacedMixin):
+    pass
+
+
+class _PacedHttps(_PacedMixin, HTTPSConnection):
+    pass
+
+
+class PunctualHttpPool(urllib3.HTTPConnectionPool):
+    """Plain HTTP, a whole answer within the timeout."""
+
+    ConnectionCls = _PunctualHttp
+
+
+class PunctualHttpsPool(urllib3.HTTPSConnectionPool):
+    """HTTPS, a whole answer within the timeout."""
+
+    ConnectionCls = _PunctualHttps
+
+
+class PacedHttpPool(urllib3.HTTPConnectionPool):
+    """Plain HTTP, headers within `HEADERS` read timeouts, each read of the body within one."""
+
+    ConnectionCls = _PacedHttp
+
+
+class PacedHttpsPool(urllib3.HTTPSConnectionPool):
+    """HTTPS, headers within `HEADERS` read timeouts, each read of the body within one."""
+
+    ConnectionCls = _PacedHttps

@@ -63,7 +63,7 @@ def flip_to_call(directory: Path, *, count: int) -> list[float]:
         web = _asset(directory / "told", (named,))
         for _ in range(count):
             _publish(web)
-            tell(named, [web], clock=_now)
+            list(tell(named, [web], clock=_now))
     return [call - flip for flip, call in zip(flips, calls, strict=True)]
 
 

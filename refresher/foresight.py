@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from refresher.model import Asset, LayoutName
+from refresher.stage import ids_of
 
 
 def foreseen(assets: Iterable[Asset]) -> list[str]:
@@ -44,14 +45,13 @@ def _mounted(asset: Asset) -> Iterator[str]:
 
 
 def _not_ours_to_give(asset: Asset) -> Iterator[str]:
-    owner, _, group = (asset.publish.owner or "").partition(":")
+    owner, group = ids_of(asset.publish)
     if os.geteuid() == 0:
         return
-    if owner and int(owner) != os.geteuid():
+    if owner not in {-1, os.geteuid()}:
         yield f"{asset.name}: publish.owner {owner} needs the right to change owners (CAP_CHOWN)"
-    wanted = asset.publish.group or group
-    if wanted and int(wanted) not in {os.getegid(), *os.getgroups()}:
-        yield f"{asset.name}: publish.group {wanted} is none of this user's groups, and needs CAP_CHOWN"
+    if group not in {-1, os.getegid(), *os.getgroups()}:
+        yield f"{asset.name}: publish.group {group} is none of this user's groups, and needs CAP_CHOWN"
 
 
 def _entries(directory: Path) -> list[Path]:

@@ -8,7 +8,6 @@ from datetime import timedelta
 from threading import Thread
 from time import monotonic
 
-from refresher.attempt import standing_of
 from refresher.cycle import begin, refresh, tell, tidy
 from refresher.due import due
 from refresher.errors import RefresherError
@@ -86,8 +85,7 @@ class Once:
         holding = record.holding
         if holding.current is None or not holding.current.minted:
             return True
-        standing = standing_of(record.asset, holding, started_at=self._clock())
-        planned = due(record.asset.refresh, standing, now=self._clock(), seed=self._seed)
+        planned = due(record.asset.refresh, record.standing, now=self._clock(), seed=self._seed)
         return planned is not None and planned.at <= self._clock()
 
 

@@ -12,7 +12,13 @@ be);
 for
   connections that several assets use; its `close()` is called at the end, if it has one;
 - `implied_verify` (a property): verifiers, as in the configuration, that apply even if the user lists none;
-- `watched` (a property): the local directories whose changes should trigger a refresh at once.
+- `watched` (a property): the local directories whose changes should trigger a refresh at once;
+- `building_on(published) -> Provider`: the provider for one fetch that makes the new out of what readers see (a
+`FileSet`,
+  None: nothing), a private key that is used again, say;
+- `rechecks` (a property, true): what was made anew is looked at on the interval, too, with `Held.due` false, and only
+  replaced where it is no good any more;
+- `revoke(lease)`: end a lease that nobody needs any more, before it ends by itself.
 """
 
 import io
@@ -46,11 +52,17 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What refresher already has, shown to a provider so that it can answer `Unchanged`."""
+    """What refresher already has, shown to a provider so that it can answer `Unchanged`.
+
+    `due`: the time to renew it has come; if not, somebody only looks, and nothing is made anew without another reason.
+    `fresh_for`: an answer will do that the source gave at most so long ago, to another look.
+    """
 
     revision: str
     digests: Mapping[str, str]
     lease: Lease | None = None
+    due: bool = True
+    fresh_for: timedelta = timedelta(0)
 
 
 class ByteStream(Protocol):
@@ -121,19 +133,25 @@ class Fetched:
 
     `revision` is the source's own name for this version (ETag, version id, serial number), compared for equality only.
     `minted` says that the source makes something new at each fetch, so that it is asked only when renewal is due.
+    `as_of` is when the source was asked (None: for this fetch); `changes_at` is when it says that it will have
+    something else (None: it doesn't say).
     """
 
     revision: str
     files: Sequence[RemoteFile]
     lease: Lease | None = None
     minted: bool = False
+    as_of: datetime | None = None
+    changes_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unchanged:
-    """What is held is what the source has; `lease` is set when the lease was renewed."""
+    """What is held is what the source has; `lease` is set when the lease was renewed; the rest as in `Fetched`."""
 
     lease: Lease | None = None
+    as_of: datetime | None = None
+    changes_at: datetime | None = None
 
 
 class Provider(Protocol):

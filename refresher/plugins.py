@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from refresher.contract import FileSet, Lease, Provider
 from refresher.errors import ConfigError
 
 
@@ -60,6 +61,34 @@ class Watched(Protocol):
     @property
     def watched(self) -> Sequence[Path]:
         """The directories to watch."""
+        ...
+
+
+@runtime_checkable
+class Building(Protocol):
+    """A provider that makes the new out of what is published."""
+
+    def building_on(self, published: FileSet | None) -> Provider:
+        """The provider for one fetch, given what readers see now."""
+        ...
+
+
+@runtime_checkable
+class Rechecking(Protocol):
+    """A provider that can look after what it made anew without making it again."""
+
+    @property
+    def rechecks(self) -> bool:
+        """Whether it does so, with these options."""
+        ...
+
+
+@runtime_checkable
+class Revoking(Protocol):
+    """A provider that can end a lease before its time."""
+
+    def revoke(self, lease: Lease) -> None:
+        """End it. Raises TransientError, or PermanentError if it has to run out by itself."""
         ...
 
 

@@ -12,6 +12,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from refresher import __version__
+from refresher.abilities import Watched
 from refresher.clockwork import Clockwork
 from refresher.control.metrics import Metrics
 from refresher.drift import LOOK_EVERY
@@ -20,7 +21,6 @@ from refresher.host import now, seed
 from refresher.keeper import Keeper, Request
 from refresher.model import Asset, AssetState, Outcome
 from refresher.notify import Telling
-from refresher.plugins import Watched
 from refresher.record import Record
 from refresher.report import Log
 from refresher.settings import Settings, SharedParts, assets

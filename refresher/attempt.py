@@ -4,15 +4,16 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import perf_counter
 
+from refresher.abilities import Building, Rechecking
 from refresher.bug import places_of
-from refresher.contract import Fetched, FileSet, Held, Unchanged
+from refresher.contract import Fetched, FileSet, Held, Lease, Provider, Unchanged
 from refresher.due import Standing, emergency_at
 from refresher.errors import PermanentError, RefresherError, RejectedError, TransientError
 from refresher.ledger import Holding, Ledger, Refusal, Seen
-from refresher.model import Asset, Candidate, Clock, Generation, Outcome, Result
+from refresher.model import Asset, Candidate, Clock, Generation, Outcome, Result, Wish
 from refresher.place import Place
 
 log = logging.getLogger("refresher")
@@ -27,13 +28,14 @@ class Attempt:
     """One refresh of one asset."""
 
     asset: Asset
-    asked: bool
+    wish: Wish
     clock: Clock
     started_at: datetime = field(init=False)
     steps: dict[str, float] = field(default_factory=dict)
     before: Holding | None = None
     current: Generation | None = None
     ledger: Ledger = field(default_factory=Ledger)
+    answer: Fetched | Unchanged | None = None
     outcome: Outcome | None = None
 
     def __post_init__(self) -> None:
@@ -57,15 +59,36 @@ class Attempt:
         floor = emergency_at(standing_of(self.asset, holding, started_at=self.started_at))
         return floor is None or self.clock() < floor
 
+    def is_settled(self) -> bool:
+        """Whether a look could see nothing: what was made anew and isn't due, where only making it again would tell."""
+        held = self.held()
+        return held is not None and not held.due and self._is_minted() and not rechecks(self.asset)
+
+    def _is_minted(self) -> bool:
+        return self.current is not None and self.current.minted
+
+    def provider(self, published: FileSet | None) -> Provider:
+        """Whom to ask; one that makes the new out of what readers see is shown that."""
+        provider = self.asset.provider
+        return provider.building_on(published) if isinstance(provider, Building) else provider
+
     def held(self) -> Held | None:
         """What the provider is shown. None: give it all, made anew where you make things anew."""
-        if self.current is None or (self.asked and self.current.minted):
+        if self.current is None or (self.wish is Wish.ANEW and self.current.minted):
             return None
         source, revision = self.ledger.source_and_revision(self.current)
         if source != self.asset.source:
             return None
         digests = {name: file.digest for name, file in self.current.files.items()}
-        return Held(revision=revision, digests=digests, lease=self.ledger.lease)
+        is_look, refresh = self.wish is Wish.LOOK, self.asset.refresh
+        return Held(
+            revision=revision,
+            digests=digests,
+            lease=self.ledger.lease,
+            due=not is_look,
+            # A look's moment is uncertain by the jitter anyway.
+            fresh_for=refresh.every * refresh.jitter if is_look else timedelta(0),
+        )
 
     @contextmanager
     def shown(self, place: Place) -> Iterator[FileSet | None]:
@@ -85,18 +108,22 @@ class Attempt:
     def refuse_known(self, revision: str, *, digest: str | None) -> None:
         """Raise RejectedError for what was refused before under the same checks, unless somebody asked."""
         known = self.ledger.refusal(revision=revision, digest=digest, checks=self.asset.checks)
-        if known and not self.asked:
+        if known and self.wish is not Wish.ANEW:
             raise RejectedError(f"refused before, and it is still the same: {known.reason}")
 
     @contextmanager
     def refusing(self, fetched: Fetched, *, digest: str) -> Iterator[None]:
-        """Remember a refusal, so that the same content isn't fetched and judged again and again."""
+        """Remember a refusal, so that the same content isn't fetched and judged again and again.
+
+        A lease of what goes no further, whatever the reason, is given back.
+        """
         try:
             yield
-        except RejectedError as error:
-            if not fetched.minted:
+        except Exception as error:
+            if isinstance(error, RejectedError) and not fetched.minted:
                 refusal = Refusal(revision=fetched.revision, digest=digest, checks=self.asset.checks, reason=str(error))
                 self.ledger = self.ledger.with_refusal(refusal)
+            self.ledger = self.ledger.retiring(fetched.lease, generation=0)
             raise
 
     @contextmanager
@@ -110,23 +137,35 @@ class Attempt:
 
     def unchanged(self, answer: Unchanged) -> Outcome:
         """The source has what is held; perhaps it renewed the lease."""
-        if answer.lease:
-            self.ledger = replace(self.ledger, lease=answer.lease)
+        self.ledger = replace(self.ledger, lease=answer.lease or self.ledger.lease, changes_at=answer.changes_at)
         return self.ended(Result.UNCHANGED)
 
     def seen_again(self, candidate: Candidate, current: Generation) -> Outcome:
         """Another revision, or another source, with the content that readers see already."""
-        seen = Seen(generation=current.number, revision=candidate.fetched.revision, source=self.asset.source)
-        self.ledger = replace(self.ledger, seen=seen, lease=candidate.fetched.lease)
+        fetched = candidate.fetched
+        seen = Seen(generation=current.number, revision=fetched.revision, source=self.asset.source)
+        self.ledger = replace(self.ledger, seen=seen, lease=fetched.lease, changes_at=fetched.changes_at)
         return self.ended(Result.UNCHANGED, candidate=candidate)
 
     def published(self, generation: Generation, candidate: Candidate) -> Outcome:
         """Readers see the new generation."""
-        pinned, lease = self.ledger.pinned and generation.number, candidate.fetched.lease
+        before, fetched, number = self.current, candidate.fetched, generation.number
         self.current = generation
-        number = generation.number
-        self.ledger = replace(self.ledger, last_generation=number, shown=number, seen=None, pinned=pinned, lease=lease)
+        self.ledger = replace(
+            self.ledger.retiring(self._superseded(fetched.lease), generation=before.number if before else 0),
+            last_generation=number,
+            shown=number,
+            seen=None,
+            pinned=self.ledger.pinned and number,
+            lease=fetched.lease,
+            changes_at=fetched.changes_at,
+        )
         return self.ended(Result.PUBLISHED, candidate=candidate)
+
+    def _superseded(self, lease: Lease | None) -> Lease | None:
+        """The lease so far, unless the new one is the same, renewed."""
+        before = self.ledger.lease
+        return before if before and not (lease and lease.id == before.id) else None
 
     @contextmanager
     def concluded(self) -> Iterator[None]:
@@ -156,6 +195,7 @@ class Attempt:
             retry_after=error.retry_after if isinstance(error, TransientError) else None,
             fetched_bytes=sum(file.size for file in candidate.files.values()) if candidate else 0,
             steps=dict(self.steps),
+            as_of=self.answer.as_of if self.answer and not error else None,
         )
 
     def remember(self, place: Place) -> None:
@@ -181,6 +221,11 @@ class Attempt:
         return PermanentError(f"unexpected {type(error).__name__} (a bug; the log says where)")
 
 
+def rechecks(asset: Asset) -> bool:
+    """Whether the source can look after what it made anew without making it again."""
+    return isinstance(asset.provider, Rechecking) and asset.provider.rechecks
+
+
 def standing_of(asset: Asset, holding: Holding, *, started_at: datetime) -> Standing:
     """What the schedule needs to know, as far as the volume tells it."""
     current, ledger = holding.current, holding.ledger
@@ -197,6 +242,8 @@ def standing_of(asset: Asset, holding: Holding, *, started_at: datetime) -> Stan
         generation=current.number,
         source_changed=ledger.source_and_revision(current)[0] != asset.source,
         minted=current.minted,
+        rechecks=rechecks(asset),
+        changes_at=ledger.changes_at,
         valid_from=current.valid_from,
         fetched_at=current.fetched_at,
         expires_at=current.expires_at,

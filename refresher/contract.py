@@ -4,21 +4,7 @@ A plugin is a class that an entry point names (groups `refresher.providers`, `re
 `refresher.notifiers`). Its `Options` attribute is a pydantic model; the class is called with one validated instance of
 it. Plugins import this module, `refresher.errors` and `refresher.options`, and nothing else of refresher's.
 
-Optional abilities of a provider class, each looked for by name:
-
-- `from_url(url) -> Mapping`: the options that a source URL of the plugin's scheme stands for (ValueError if it can't
-be);
-- `Shared`: a class without parameters, made once per process and passed as `shared=` to every provider of this kind,
-for
-  connections that several assets use; its `close()` is called at the end, if it has one;
-- `implied_verify` (a property): verifiers, as in the configuration, that apply even if the user lists none;
-- `watched` (a property): the local directories whose changes should trigger a refresh at once;
-- `building_on(published) -> Provider`: the provider for one fetch that makes the new out of what readers see (a
-`FileSet`,
-  None: nothing), a private key that is used again, say;
-- `rechecks` (a property, true): what was made anew is looked at on the interval, too, with `Held.due` false, and only
-  replaced where it is no good any more;
-- `revoke(lease)`: end a lease that nobody needs any more, before it ends by itself.
+What a provider can do besides fetching is in `refresher.abilities`.
 """
 
 import io

@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from refresher import leases
 from refresher.attempt import Attempt
 from refresher.contract import Unchanged
 from refresher.errors import PermanentError, RefresherError
 from refresher.ledger import Holding, Refusal
-from refresher.model import Asset, Candidate, Clock, NamedNotifier, OnReject, Outcome, Result
+from refresher.model import Asset, Candidate, Clock, NamedNotifier, OnReject, Outcome, Result, Wish
 from refresher.notify import Telling, change_of, is_owed, left_out
 from refresher.notify import tell as tell_together
 from refresher.place import Place, opened
@@ -38,12 +39,9 @@ class Refreshed:
     holding: Holding | None
 
 
-def refresh(asset: Asset, *, asked: bool, clock: Clock) -> Refreshed:
-    """Bring the asset up to date. Every way in which it can end is an Outcome, and only `published` changes a file.
-
-    `asked`: somebody wants it now, so that things made anew are made anew, and what was refused is tried again.
-    """
-    attempt = Attempt(asset=asset, asked=asked, clock=clock)
+def refresh(asset: Asset, *, wish: Wish, clock: Clock) -> Refreshed:
+    """Bring the asset up to date. Every way in which it can end is an Outcome, and only `published` changes a file."""
+    attempt = Attempt(asset=asset, wish=wish, clock=clock)
     with attempt.concluded(), opened(asset) as place, place.store.locked():
         attempt.look(place)
         with attempt.concluded():
@@ -55,15 +53,16 @@ def refresh(asset: Asset, *, asked: bool, clock: Clock) -> Refreshed:
 
 def _refresh(attempt: Attempt, place: Place) -> Outcome:
     asset = attempt.asset
-    if attempt.is_pinned():
+    if attempt.is_pinned() or attempt.is_settled():
         return attempt.ended(Result.UNCHANGED)
     with ExitStack() as until_published:
-        with attempt.step("fetch"), asset.provider.fetch(attempt.held()) as answer:
+        shown = until_published.enter_context(attempt.shown(place))
+        with attempt.step("fetch"), attempt.provider(shown).fetch(attempt.held()) as answer:
+            attempt.answer = answer
             if isinstance(answer, Unchanged):
                 return attempt.unchanged(answer)
             attempt.refuse_known(answer.revision, digest=None)
             incoming = until_published.enter_context(place.store.incoming())
-            shown = until_published.enter_context(attempt.shown(place))
             with attempt.step("stage"), attempt.refusing(answer, digest=""):
                 candidate = stage(answer, into=incoming.files, asset=asset, published=shown, clock=attempt.clock)
         return _publish(candidate, incoming, attempt, place)
@@ -189,6 +188,19 @@ def tidy(asset: Asset, *, clock: Clock) -> datetime | None:
     """Close and prune what is retired, once its grace is over; when to do so again."""
     with opened(asset) as place, place.store.locked():
         return tidy_place(asset, place, now=clock())
+
+
+def release(asset: Asset, *, clock: Clock) -> datetime | None:
+    """End the leases that nobody needs any more; when to do so again."""
+    with opened(asset) as place, place.store.locked():
+        over, again_at = leases.over(asset, place, now=clock())
+    # Not under the lock: the source may not answer for as long as it likes.
+    ended = [retired for retired in over if leases.end(retired, asset, now=clock())]
+    if not over:
+        return again_at
+    with opened(asset) as place, place.store.locked():
+        leases.forget(ended, asset, place)
+    return again_at if ended == over else clock() + leases.AGAIN
 
 
 def _obey(asset: Asset, place: Place, clock: Clock) -> Outcome | None:

@@ -5,7 +5,8 @@
 What decides, in this order:
 
 1. Nothing is held, or what is held came from another source: now, or when the back-off allows it.
-2. Something is held: the earliest of the interval and the renewal. Things that a source makes anew have no interval.
+2. Something is held: the earliest of the interval, the renewal, and the moment at which the source said that it will
+   have something else. Things that a source makes anew have no interval, unless it can look after them.
 3. The last attempt failed: a retry, which comes before the interval. But what the source makes anew is never made only
    because an attempt failed: there the back-off delays the reason to ask, and is none itself.
 4. Pinned: nothing but the emergency floor of what is held.
@@ -47,6 +48,7 @@ class Why(StrEnum):
     SOURCE_CHANGED = "source-changed"
     INTERVAL = "interval"
     RENEWAL = "renewal"
+    ROTATION = "rotation"
     EMERGENCY = "emergency"
     RETRY = "retry"
 
@@ -69,6 +71,8 @@ class Standing:
     generation: int | None = None
     source_changed: bool = False
     minted: bool = False
+    rechecks: bool = False
+    changes_at: datetime | None = None
     valid_from: datetime | None = None
     fetched_at: datetime | None = None
     expires_at: datetime | None = None
@@ -122,6 +126,11 @@ def emergency_at(standing: Standing) -> datetime | None:
     return content.emergency_at if content else None
 
 
+def is_renewal_due(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -> bool:
+    """Whether the time has come to renew what is held, and not only to look."""
+    return any(at <= now for _, at in _renewals(refresh, standing, now, seed))
+
+
 def backoff(failures: int, draw: float) -> timedelta:
     """The wait after so many failures in a row: 1 s doubling to 5 min, minus up to 25% as `draw` (0 to 1) says."""
     doublings = min(max(failures, 1) - 1, 10)
@@ -151,8 +160,10 @@ def _planned(refresh: Refresh, standing: Standing, now: datetime, seed: str) -> 
         return Due(now, Why.SOURCE_CHANGED)
     renewals = [_unless_just_tried(standing, at, term) for term, at in _renewals(refresh, standing, now, seed)]
     reasons = [Due(at, Why.RENEWAL) for at in renewals]
-    if refresh.every and not standing.minted:
+    if refresh.every and (standing.rechecks or not standing.minted):
         reasons.append(Due(_interval_at(refresh, standing, seed), Why.INTERVAL))
+    if standing.changes_at:
+        reasons.append(Due(_rotation_at(standing, standing.changes_at), Why.ROTATION))
     return min(reasons, key=_at, default=None)
 
 
@@ -169,8 +180,15 @@ def _interval_at(refresh: Refresh, standing: Standing, seed: str) -> datetime:
     attempt = standing.last_attempt_at
     if attempt is None or attempt < standing.started_at:
         return _later(standing.started_at, refresh.every * unit(seed, standing.asset, "start", standing.started_at))
-    swing = refresh.jitter * (2 * unit(seed, standing.asset, "interval", attempt) - 1)
+    # Drawn by the moment alone: assets that one answer served are due together again, and one will serve them again.
+    swing = refresh.jitter * (2 * unit(seed, "interval", attempt) - 1)
     return _later(attempt, max(refresh.every * (1 + swing), min(refresh.every, SHORTEST)))
+
+
+def _rotation_at(standing: Standing, changes_at: datetime) -> datetime:
+    """Right after the source's own moment; if it is late, as long again as it is already."""
+    attempt, at = standing.last_attempt_at, _later(changes_at, SHORTEST)
+    return at if attempt is None or attempt < at else _later(attempt, attempt - changes_at)
 
 
 def _renewals(refresh: Refresh, standing: Standing, now: datetime, seed: str) -> list[tuple[_Term, datetime]]:
@@ -209,8 +227,10 @@ def _unless_just_tried(standing: Standing, at: datetime, term: _Term) -> datetim
     delays the moment, it alone does.
     """
     attempt = standing.last_attempt_at
-    if attempt is None or attempt < at or standing.result is Result.PUBLISHED or _is_delayed(standing):
+    if attempt is None or attempt < at or _is_delayed(standing):
         return at
+    if standing.result is Result.PUBLISHED:  # a source may date a new lease back, too
+        return max(at, _later(attempt, SHORTEST))
     return _later(attempt, _longest_wait(term.ends_at, attempt))
 
 

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from itertools import count
 from threading import Lock
 
-from refresher.cycle import Refreshed, begin, go_back, obey, refresh, tidy, unpin
+from refresher.cycle import Refreshed, begin, go_back, obey, refresh, release, tidy, unpin
 from refresher.drift import Sight, sight
-from refresher.due import Due, due
+from refresher.due import Due, due, is_renewal_due
 from refresher.errors import RefresherError, TransientError
 from refresher.ledger import Holding
-from refresher.model import AssetState, Clock, Generation, Outcome, Result
+from refresher.model import AssetState, Clock, Generation, Outcome, Result, Wish
 from refresher.record import Record
 from refresher.teller import Clockwork, Reporter, Tellers
 
@@ -132,13 +132,14 @@ class Keeper:
         if self._record.holding.current:
             self._tellers.changed(self.asset)
             self._tidy()
+            self._release()
 
     def _refresh(self) -> None:
         with self._lock:
             request, self._waiting, self._wanted = self._waiting, None, False
             self._running = request
         try:
-            outcome = self._refreshed(asked=request is not None)
+            outcome = self._refreshed(Wish.ANEW if request else self._wish())
         except BaseException as error:
             if request:
                 request.visible.set_exception(error)
@@ -148,11 +149,18 @@ class Keeper:
         self._tell(request, outcome)
         if outcome.result is Result.PUBLISHED:
             self._tidy()
+        if self._record.holding.ledger.retired:
+            self._release()
 
-    def _refreshed(self, *, asked: bool) -> Outcome:
+    def _wish(self) -> Wish:
+        standing, now = self._record.standing, self._clock()
+        is_due = is_renewal_due(self.asset.refresh, standing, now=now, seed=self._seed)
+        return Wish.RENEW if is_due else Wish.LOOK
+
+    def _refreshed(self, wish: Wish) -> Outcome:
         with self._at_work:
             try:
-                refreshed = refresh(self.asset, asked=asked, clock=self._clock)
+                refreshed = refresh(self.asset, wish=wish, clock=self._clock)
                 self._record.ended(refreshed.outcome, refreshed.holding)
                 # Not after an unchanged look: what somebody broke meanwhile would pass for what was published.
                 if refreshed.outcome.result is Result.PUBLISHED:
@@ -238,3 +246,16 @@ class Keeper:
             log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
         if again_at:
             self._clockwork.at(f"tidy {self.asset.name}", again_at, self._tidy)
+
+    def _release(self) -> None:
+        """In an action of its own: a source that doesn't answer must not hold up the refresh."""
+        self._clockwork.at(f"release {self.asset.name}", self._clock(), self._released)
+
+    def _released(self) -> None:
+        again_at: datetime | None = self._clock() + AGAIN
+        try:
+            again_at = release(self.asset, clock=self._clock)
+        except RefresherError as error:
+            log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
+        if again_at:
+            self._clockwork.at(f"release {self.asset.name}", again_at, self._released)

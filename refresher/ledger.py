@@ -58,10 +58,19 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retired:
+    """A lease that isn't renewed any more; `generation` is what was published with it, 0 if nothing was."""
+
+    generation: int
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """What is remembered about one asset.
 
-    `last_generation` is the highest number ever given, `shown` the one that readers were led to last.
+    `last_generation` is the highest number ever given, `shown` the one that readers were led to last, `lease` the
+    visible one's. `changes_at` is when the source said that it will have something else.
     """
 
     last_generation: int = 0
@@ -70,6 +79,8 @@ class Ledger:
     refused: tuple[Refusal, ...] = ()
     seen: Seen | None = None
     lease: Lease | None = None
+    retired: tuple[Retired, ...] = ()
+    changes_at: datetime | None = None
     pinned: int | None = None
     outcome: Outcome | None = None
 
@@ -88,6 +99,15 @@ class Ledger:
     def with_told(self, key: str, told: Told) -> Self:
         """The ledger after the notifier `key` has told."""
         return replace(self, told={**self.told, key: told})
+
+    def retiring(self, lease: Lease | None, *, generation: int) -> Self:
+        """The ledger with that lease among the retired ones."""
+        retired = () if lease is None else (Retired(generation=generation, lease=lease),)
+        return replace(self, retired=(*self.retired, *retired))
+
+    def lease_of(self, generation: int) -> Lease | None:
+        """The lease, retired since, with which that generation was published."""
+        return next((retired.lease for retired in self.retired if retired.generation == generation), None)
 
     def source_and_revision(self, generation: Generation) -> tuple[str, str]:
         """Where `generation`'s content was last seen, and under which revision."""
@@ -133,8 +153,10 @@ def load_ledger(content: bytes) -> Ledger | None:
     try:
         ledger = _LEDGER.validate_json(content)
         moments = [told.at for told in ledger.told.values()]
-        if ledger.lease:
-            moments += [ledger.lease.granted_at, ledger.lease.expires_at]
+        for lease in filter(None, (ledger.lease, *(retired.lease for retired in ledger.retired))):
+            moments += [lease.granted_at, lease.expires_at]
+        if ledger.changes_at:
+            moments.append(ledger.changes_at)
         if ledger.outcome:
             moments += [ledger.outcome.started_at, ledger.outcome.finished_at]
     except (ValidationError, OverflowError):

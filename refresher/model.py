@@ -29,6 +29,18 @@ MiB = 1024 * 1024
 GiB = 1024 * MiB
 
 
+class Wish(StrEnum):
+    """What somebody wants of a refresh.
+
+    A look makes nothing anew; a renewal makes anew what is made anew; `anew` is a person's wish, who also wants tried
+    again what was refused.
+    """
+
+    LOOK = "look"
+    RENEW = "renew"
+    ANEW = "anew"
+
+
 class LayoutName(StrEnum):
     """How a generation becomes visible."""
 
@@ -237,7 +249,7 @@ class Outcome:
     """How one refresh ended: the record that status, logs, metrics and the schedule are made from.
 
     `error` is a sentence without secrets, `error_class` the error's class name; `steps` the seconds that each step
-    took.
+    took; `as_of` is when the source was asked, where its answer to another look did.
     """
 
     asset: str
@@ -251,6 +263,12 @@ class Outcome:
     retry_after: timedelta | None = None
     fetched_bytes: int = 0
     steps: Mapping[str, float] = field(default_factory=dict)
+    as_of: datetime | None = None
+
+    @property
+    def looked_at(self) -> datetime:
+        """When the source was looked at: what the next look is counted from."""
+        return self.as_of or self.finished_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

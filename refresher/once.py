@@ -12,7 +12,7 @@ from refresher.cycle import begin, refresh, tell, tidy
 from refresher.due import due
 from refresher.errors import RefresherError
 from refresher.host import now, seed
-from refresher.model import Asset, Clock, Outcome
+from refresher.model import Asset, Clock, Outcome, Wish
 from refresher.notify import Telling
 from refresher.record import GOOD, Record
 from refresher.report import Log
@@ -72,7 +72,7 @@ class Once:
         if not self._is_wanted(record):
             return
         self._asked.add(asset.name)
-        refreshed = refresh(asset, asked=False, clock=self._clock)
+        refreshed = refresh(asset, wish=Wish.RENEW, clock=self._clock)
         record.ended(refreshed.outcome, refreshed.holding)
         self._outcomes[asset.name] = refreshed.outcome
         for named in asset.notifiers if self._notify else ():

@@ -1,13 +1,11 @@
 """Plugins by name: each kind has an entry-point group, and only what is named gets imported."""
 
-from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from refresher.contract import FileSet, Lease, Provider
+from refresher.abilities import FromUrl, Sharing
 from refresher.errors import ConfigError
 
 
@@ -22,74 +20,6 @@ class Kind(StrEnum):
     def noun(self) -> str:
         """One of the kind, for messages."""
         return self.value.removesuffix("s")
-
-
-@runtime_checkable
-class FromUrl(Protocol):
-    """A provider class whose sources can be written as a URL."""
-
-    @staticmethod
-    def from_url(url: str) -> Mapping[str, Any]:
-        """The options that the URL stands for; ValueError if it can't be one of this provider's."""
-        ...
-
-
-@runtime_checkable
-class Sharing(Protocol):
-    """A provider class whose instances share something, made once per process."""
-
-    @property
-    def Shared(self) -> type[object]:  # noqa: N802 - a class inside the plugin's class
-        """Called without arguments; what it makes is passed as `shared=`."""
-        ...
-
-
-@runtime_checkable
-class ImplyingVerifiers(Protocol):
-    """A provider with verifiers that apply even if the user lists none."""
-
-    @property
-    def implied_verify(self) -> Sequence[object]:
-        """Entries as in the configuration: a name, or `{name: options}`."""
-        ...
-
-
-@runtime_checkable
-class Watched(Protocol):
-    """A provider whose source is local, so that its changes can trigger a refresh at once."""
-
-    @property
-    def watched(self) -> Sequence[Path]:
-        """The directories to watch."""
-        ...
-
-
-@runtime_checkable
-class Building(Protocol):
-    """A provider that makes the new out of what is published."""
-
-    def building_on(self, published: FileSet | None) -> Provider:
-        """The provider for one fetch, given what readers see now."""
-        ...
-
-
-@runtime_checkable
-class Rechecking(Protocol):
-    """A provider that can look after what it made anew without making it again."""
-
-    @property
-    def rechecks(self) -> bool:
-        """Whether it does so, with these options."""
-        ...
-
-
-@runtime_checkable
-class Revoking(Protocol):
-    """A provider that can end a lease before its time."""
-
-    def revoke(self, lease: Lease) -> None:
-        """End it. Raises TransientError, or PermanentError if it has to run out by itself."""
-        ...
 
 
 def as_from_url(provider: object) -> FromUrl | None:

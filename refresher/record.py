@@ -76,7 +76,7 @@ class Record:
             self._holding = holding or self._holding
             self._standing = replace(
                 standing_of(self.asset, self._holding, started_at=self._started_at),
-                last_attempt_at=outcome.finished_at,
+                last_attempt_at=outcome.looked_at,
                 result=outcome.result,
                 permanent=outcome.error_class == "PermanentError",
                 retry_after=outcome.retry_after,

@@ -19,7 +19,8 @@ def roll_back(asset: Asset, place: Place, *, to: int | None, pin: bool, now: dat
     """
     ledger = place.store.ledger()
     generation = _earlier(asset, place, ledger) if to is None else _kept(place, to)
-    if generation.expired(now):
+    lease = ledger.lease_of(generation.number)
+    if (replace(generation, leased_until=lease.expires_at) if lease else generation).expired(now):
         raise PermanentError(f"generation {generation.number} of {asset.name} has expired")
     with explained(asset.directory):
         if not is_whole(generation, place):
@@ -49,13 +50,15 @@ def _earlier(asset: Asset, place: Place, ledger: Ledger) -> Generation:
 
 def _forget_newer(asset: Asset, place: Place, ledger: Ledger, *, shown: int, pin: bool) -> None:
     """Before the flip: a telling of the newer generation may be under way, so everybody is told again afterwards."""
+    visible, lease = place.layout.visible() or 0, ledger.lease_of(shown)
+    retired = tuple(each for each in ledger.retired if each.generation != shown)
     ledger = replace(
-        ledger,
+        replace(ledger, retired=retired).retiring(ledger.lease, generation=visible),
         # The keys stay: to a notifier without one, this would be a first generation, which may be left out.
         told={key: replace(told, generation=0, refused=None) for key, told in ledger.told.items()},
         shown=shown,
-        lease=None,
+        lease=lease,
         pinned=shown if pin or ledger.pinned is not None else None,
-        last_generation=max(ledger.last_generation, place.layout.visible() or 0),
+        last_generation=max(ledger.last_generation, visible),
     )
     place.store.remember(ledger, fsync=asset.publish.fsync)

@@ -8,7 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refresher.contract import Lease
-from refresher.due import LONGEST, OVERDUE, SHORTEST, Due, Standing, Why, backoff, due, emergency_at, unit
+from refresher.due import (
+    LONGEST,
+    OVERDUE,
+    SHORTEST,
+    Due,
+    Standing,
+    Why,
+    backoff,
+    due,
+    emergency_at,
+    is_renewal_due,
+    unit,
+)
 from refresher.model import Refresh, Result
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -411,3 +423,54 @@ def test_a_year_with_a_hostile_server_mints_no_faster_than_allowed_and_lets_noth
         now += min(took, life / 10)
         standing = replace(standing, last_attempt_at=now, **facts)
     assert all(later - earlier >= REFRESH.min_interval for earlier, later in pairwise(minted))
+
+
+# Looking after what was made anew
+
+
+def test_what_a_source_can_look_after_is_looked_at_on_the_interval() -> None:
+    looked_at = ended(replace(CERTIFICATE, rechecks=True), Result.UNCHANGED)
+    assert ask(looked_at).why is Why.INTERVAL
+    assert ask(ended(CERTIFICATE, Result.UNCHANGED)).why is Why.RENEWAL
+
+
+@given(spans(DAY))
+def test_a_renewal_is_due_exactly_from_its_planned_moment_on(elapsed: timedelta) -> None:
+    now = NOW + elapsed
+    planned = ask(CERTIFICATE, now=NOW)
+    assert is_renewal_due(REFRESH, CERTIFICATE, now=now, seed="pod-1") == (now >= planned.at)
+
+
+def test_a_failed_look_puts_off_the_next_look_and_never_the_renewal_beyond_the_back_off() -> None:
+    failed = ended(replace(RENEWABLE, rechecks=True), Result.FAILED)
+    assert ask(failed).at <= NOW + 2 * SECOND
+
+
+# Rotation at the source
+
+
+def test_a_source_that_says_when_it_changes_is_looked_at_a_second_later() -> None:
+    standing = ended(replace(PLAIN, changes_at=NOW + MINUTE), Result.UNCHANGED)
+    assert ask(standing) == Due(NOW + MINUTE + SECOND, Why.ROTATION)
+
+
+def test_a_source_that_is_late_is_looked_at_ever_more_slowly_and_at_last_on_the_interval() -> None:
+    changes_at, at = NOW, NOW + SECOND
+    waits = []
+    for _ in range(20):
+        again = ask(ended(replace(PLAIN, changes_at=changes_at), Result.UNCHANGED, last_attempt_at=at), now=at)
+        waits.append(again.at - at)
+        at = again.at
+    assert waits[:4] == [1 * SECOND, 2 * SECOND, 4 * SECOND, 8 * SECOND]
+    assert again.why is Why.INTERVAL
+
+
+def test_assets_that_one_answer_served_are_due_together_again() -> None:
+    one, other = (ended(replace(PLAIN, asset=name), Result.UNCHANGED) for name in ("one", "other"))
+    assert ask(one) == ask(other)
+
+
+def test_a_source_that_dates_each_new_lease_back_is_asked_once_a_second_at_most() -> None:
+    lease = Lease(id="l", granted_at=NOW - DAY, duration=HOUR, renewable=False)
+    standing = ended(replace(PLAIN, minted=True, lease=lease), Result.PUBLISHED)
+    assert ask(standing).at >= NOW + SECOND

@@ -14,12 +14,12 @@ from refresher.due import Due
 from refresher.errors import TransientError
 from refresher.keeper import Keeper
 from refresher.ledger import Told
-from refresher.model import Asset, NamedNotifier, OnReject, Outcome, Publish, Refresh, Result
+from refresher.model import Asset, NamedNotifier, OnReject, Outcome, Publish, Refresh, Result, Wish
 from refresher.notify import Telling
 from refresher.place import opened
 from refresher.record import Record
 from refresher.teller import Tellers
-from tests.fakes.source import NOON, App, Judge, Source, Time, asset, read
+from tests.fakes.source import NOON, App, Certificates, Judge, Logins, Source, Time, asset, read
 
 
 class Turned:
@@ -336,7 +336,7 @@ def test_one_asset_whose_place_is_broken_silences_no_other_at_a_shared_destinati
 
 def test_a_volume_that_cannot_be_used_at_the_start_is_tried_again(tmp_path: Path) -> None:
     clock, app, source = Time(), App(), Source()
-    refresh(asset(tmp_path, source), asked=False, clock=clock)
+    refresh(asset(tmp_path, source), wish=Wish.RENEW, clock=clock)
     (tmp_path / "web").rename(tmp_path / "elsewhere")
     (tmp_path / "web").write_text("in the way")
     _keeper, clockwork, _ = kept(asset(tmp_path, source, app=app, refresh=Refresh(every=timedelta(0))), clock)
@@ -353,7 +353,7 @@ def test_a_telling_that_was_missed_is_made_up_for_at_the_next_look(tmp_path: Pat
     keeper, clockwork, _ = kept(web, clock)
     clockwork.turn(seconds=0)
     source.put("r2", app_conf=b"two")
-    refresh(web, asked=False, clock=clock)
+    refresh(web, wish=Wish.RENEW, clock=clock)
     keeper.look_now()
     clockwork.turn(seconds=1)
     assert [change.generation for change in app.heard] == [1, 2]
@@ -381,7 +381,7 @@ def test_a_refusal_that_was_heard_before_a_kill_is_obeyed_after_the_restart(tmp_
     _, clockwork, _ = kept(web, clock)
     clockwork.turn(seconds=0)
     source.put("r2", app_conf=b"two")
-    refresh(web, asked=False, clock=clock)
+    refresh(web, wish=Wish.RENEW, clock=clock)
     with opened(web) as place:
         told = Told(generation=2, at=clock(), refused="422 no such directive")
         place.store.remember(place.store.ledger().with_told("app:1", told), fsync=False)
@@ -412,3 +412,43 @@ def test_a_start_knows_of_a_recent_look_where_max_stale_counts(tmp_path: Path) -
     assert keeper.state().ready
     again.turn(minutes=10)
     assert not keeper.state().ready
+
+
+def test_a_watched_change_makes_nothing_anew_that_is_not_due(tmp_path: Path) -> None:
+    source, clock = Source(minted=True), Time()
+    keeper, clockwork, noted = kept(asset(tmp_path, source), clock)
+    clockwork.turn(seconds=1)
+    keeper.look_now()
+    clockwork.turn(seconds=1)
+    assert [outcome.result for outcome in noted.outcomes] == [Result.PUBLISHED, Result.UNCHANGED]
+    assert len(source.shown) == 1
+
+
+def test_a_revoked_certificate_is_replaced_at_the_next_look(tmp_path: Path) -> None:
+    source, clock = Certificates(), Time()
+    _, clockwork, _ = kept(asset(tmp_path, source), clock)
+    clockwork.turn(minutes=20)
+    assert source.made == 1
+    source.revoked = True
+    clockwork.turn(minutes=6)
+    assert source.made >= 2
+
+
+def test_a_replaced_login_is_ended_after_the_app_has_heard_without_anybody_asking(tmp_path: Path) -> None:
+    clock, app = Time(), App()
+    source = Logins(clock=clock)
+    _, clockwork, _ = kept(asset(tmp_path, source, app=app), clock)
+    clockwork.turn(minutes=50)
+    assert [change.generation for change in app.heard] == [1, 2]
+    assert source.ended == ["login1"]
+
+
+def test_a_login_that_was_replaced_before_a_restart_is_ended_after_it(tmp_path: Path) -> None:
+    clock, app = Time(), App()
+    source = Logins(clock=clock)
+    web = asset(tmp_path, source, app=app)
+    for _ in range(2):
+        refresh(web, wish=Wish.RENEW, clock=clock)
+    _, clockwork, _ = kept(web, clock)
+    clockwork.turn(minutes=2)
+    assert source.ended == ["login1"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from refresher import cycle
-from refresher.model import Asset, LayoutName, Outcome, Publish, Result
+from refresher.model import Asset, LayoutName, Outcome, Publish, Result, Wish
 from tests.crash.scenes import published, seen
 from tests.fakes.source import Source, Time, asset
 
@@ -25,7 +25,7 @@ def inodes(directory: Path) -> dict[str, tuple[int, int]]:
 
 def outcome(asset: Asset, files: dict[str, bytes]) -> Outcome:
     source = Source(files=files, revision="other")
-    return cycle.refresh(replace(asset, provider=source), asked=False, clock=Time()).outcome
+    return cycle.refresh(replace(asset, provider=source), wish=Wish.RENEW, clock=Time()).outcome
 
 
 @pytest.fixture(params=list(LayoutName))

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from refresher.abilities import ImplyingVerifiers, Watched
 from refresher.errors import ConfigError
-from refresher.plugins import ImplyingVerifiers, Kind, Watched, as_from_url, as_sharing, installed, plugin
+from refresher.plugins import Kind, as_from_url, as_sharing, installed, plugin
 from tests.fakes import acme
 
 

@@ -12,7 +12,7 @@ import pytest
 from refresher import cycle
 from refresher.errors import RejectedError, TransientError
 from refresher.layouts import KubernetesLayout
-from refresher.model import Asset, Generation, LayoutName, Outcome, Publish, Result, StoreName
+from refresher.model import Asset, Generation, LayoutName, Outcome, Publish, Result, StoreName, Wish
 from refresher.place import Place, opened
 from refresher.publish import show
 from tests.crash.kills import leftovers
@@ -24,7 +24,7 @@ ONE, TWO = {"app.conf": b"one"}, {"app.conf": b"two"}
 
 def publish(web: Asset, files: dict[str, bytes]) -> Outcome:
     source = Source(files=files, revision=str(sorted(files)) + str(sorted(files.values())))
-    return cycle.refresh(replace(web, provider=source), asked=True, clock=Time()).outcome
+    return cycle.refresh(replace(web, provider=source), wish=Wish.ANEW, clock=Time()).outcome
 
 
 def published(web: Asset, files: dict[str, bytes]) -> None:
@@ -194,7 +194,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path, layout: LayoutName) -> None:
         assert publish(web, {"app.conf": b"bad %d" % number}).result is Result.REJECTED
         judge.reason = None
         trouble = replace(web, provider=Source(trouble=broken[number % 4]))
-        assert cycle.refresh(trouble, asked=True, clock=Time()).outcome.result in {Result.FAILED, Result.REJECTED}
+        assert cycle.refresh(trouble, wish=Wish.ANEW, clock=Time()).outcome.result in {Result.FAILED, Result.REJECTED}
         assert publish(web, {"../x": b"x"}).result is Result.REJECTED
         cycle.begin(web)
         cycle.tidy(web, clock=Time())

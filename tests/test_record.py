@@ -7,7 +7,7 @@ from pathlib import Path
 from refresher.contract import Finding, Lease
 from refresher.cycle import begin, refresh, tell
 from refresher.errors import PermanentError, TransientError
-from refresher.model import Result
+from refresher.model import Result, Wish
 from refresher.record import Record
 from tests.fakes.source import NOON, App, Judge, Source, Time, asset
 
@@ -22,7 +22,7 @@ def test_an_expired_generation_is_not_ready(tmp_path: Path) -> None:
     judge = Judge(finding=Finding(expires_at=NOON + timedelta(hours=1)))
     web = asset(tmp_path, Source(), judge=judge)
     record = Record(web, started_at=NOON)
-    refreshed = refresh(web, asked=False, clock=Time())
+    refreshed = refresh(web, wish=Wish.RENEW, clock=Time())
     record.ended(refreshed.outcome, refreshed.holding)
     assert record.is_ready(NOON + timedelta(minutes=59))
     assert not record.is_ready(NOON + timedelta(hours=1))
@@ -35,7 +35,7 @@ def test_a_renewed_lease_moves_the_expiry(tmp_path: Path) -> None:
     record = Record(web, started_at=NOON)
     for granted_at in (NOON, NOON + timedelta(minutes=40)):
         source.lease = replace(lease, granted_at=granted_at)
-        refreshed = refresh(web, asked=False, clock=clock)
+        refreshed = refresh(web, wish=Wish.RENEW, clock=clock)
         record.ended(refreshed.outcome, refreshed.holding)
     assert record.state(NOON).expires_at == NOON + timedelta(minutes=100)
     assert record.is_ready(NOON + timedelta(minutes=90))
@@ -47,7 +47,7 @@ def test_a_source_that_was_not_reached_for_max_stale_makes_the_asset_unready(tmp
     record = Record(web, started_at=NOON)
     for trouble in (None, TransientError("away")):
         source.trouble = trouble
-        refreshed = refresh(web, asked=False, clock=clock)
+        refreshed = refresh(web, wish=Wish.RENEW, clock=clock)
         record.ended(refreshed.outcome, refreshed.holding)
         clock.passes(minutes=8)
     assert record.is_ready(NOON + timedelta(minutes=10))
@@ -60,7 +60,7 @@ def test_failures_are_counted_until_the_next_success_and_the_kind_of_trouble_is_
     record = Record(web, started_at=NOON)
 
     def look() -> None:
-        refreshed = refresh(web, asked=False, clock=clock)
+        refreshed = refresh(web, wish=Wish.RENEW, clock=clock)
         record.ended(refreshed.outcome, refreshed.holding)
 
     look()
@@ -79,20 +79,20 @@ def test_only_what_every_notifier_has_told_counts_as_notified(tmp_path: Path) ->
     source, app = Source(), App()
     web = asset(tmp_path, source, app=app)
     record = Record(web, started_at=NOON)
-    refreshed = refresh(web, asked=False, clock=Time())
+    refreshed = refresh(web, wish=Wish.RENEW, clock=Time())
     record.ended(refreshed.outcome, refreshed.holding)
     assert record.state(NOON).notified_generation is None
     record.holds(next(tell(web.notifiers[0], [web], clock=Time())).holding)
     assert record.state(NOON).notified_generation == 1
     source.put("r2", app_conf=b"two")
-    refreshed = refresh(web, asked=False, clock=Time())
+    refreshed = refresh(web, wish=Wish.RENEW, clock=Time())
     record.ended(refreshed.outcome, refreshed.holding)
     assert record.state(NOON).notified_generation == 1
 
 
 def test_a_start_remembers_the_last_outcome(tmp_path: Path) -> None:
     web = asset(tmp_path, Source())
-    refresh(web, asked=False, clock=Time())
+    refresh(web, wish=Wish.RENEW, clock=Time())
     record = Record(web, started_at=NOON + timedelta(hours=1))
     record.found(begin(web))
     state = record.state(NOON)

@@ -14,7 +14,7 @@ import pytest
 from refresher import cycle
 from refresher.contract import Fetched, Held, Unchanged
 from refresher.ledger import Holding
-from refresher.model import Asset, LayoutName, Publish, Result
+from refresher.model import Asset, LayoutName, Publish, Result, Wish
 from refresher.place import opened
 from refresher.recovery import is_whole
 from tests.crash.kills import leftovers
@@ -78,13 +78,13 @@ def test_a_link_to_somewhere_else_leads_to_the_generation_again(tmp_path: Path) 
 @pytest.mark.parametrize("damage", ["changed", "removed", "shorter"])
 def test_a_damaged_generation_is_not_held_and_is_fetched_again(tmp_path: Path, layout: LayoutName, damage: str) -> None:
     web = asset(tmp_path, Source(files=ONE), publish=Publish(layout=layout))
-    cycle.refresh(web, asked=False, clock=Time())
+    cycle.refresh(web, wish=Wish.RENEW, clock=Time())
     with opened(web) as place:
         with place.layout.files(1) as files:
             file = files.path / "app.conf"
         file.unlink() if damage == "removed" else file.write_bytes(b"evil" if damage == "changed" else b"o")
     assert cycle.begin(web).current is None
-    outcome = cycle.refresh(web, asked=False, clock=Time()).outcome
+    outcome = cycle.refresh(web, wish=Wish.RENEW, clock=Time()).outcome
     assert (outcome.result, outcome.generation) == (Result.PUBLISHED, 2)
     assert seen(web) == ONE
 
@@ -129,7 +129,9 @@ def test_retired_generations_are_closed_after_their_grace_and_pruned_beyond_keep
 
     def publish(files: dict[str, bytes]) -> None:
         source = Source(files=files, revision=str(files))
-        assert cycle.refresh(replace(web, provider=source), asked=False, clock=now).outcome.result is Result.PUBLISHED
+        assert (
+            cycle.refresh(replace(web, provider=source), wish=Wish.RENEW, clock=now).outcome.result is Result.PUBLISHED
+        )
 
     for files in (ONE, TWO, THREE):
         publish(files)
@@ -207,7 +209,7 @@ def test_a_second_refresher_waits_for_the_first_and_sweeps_nothing_of_its_work(t
             assert second.is_alive()
 
     web = replace(web, provider=Interrupted(files=ONE))
-    outcome = cycle.refresh(web, asked=False, clock=Time()).outcome
+    outcome = cycle.refresh(web, wish=Wish.RENEW, clock=Time()).outcome
     second.join()
     assert outcome.result is Result.PUBLISHED
     assert [holding.current and holding.current.number for holding in found] == [1]

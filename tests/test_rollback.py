@@ -9,7 +9,7 @@ import pytest
 from refresher import cycle
 from refresher.contract import Finding, Lease
 from refresher.errors import PermanentError, RejectedError
-from refresher.model import LayoutName, OnReject, Publish, Result
+from refresher.model import LayoutName, OnReject, Publish, Result, Wish
 from refresher.place import opened
 from tests.crash.scenes import published, seen, told
 from tests.fakes.source import NOON, App, Judge, Source, Time, asset
@@ -28,9 +28,9 @@ def test_an_earlier_generation_is_put_back_pinned_and_told(tmp_path: Path, layou
     told(web)
     assert [(change.generation, change.cause) for change in app.heard[-2:]] == [(3, "published"), (1, "rolled-back")]
     held = replace(web, provider=Source(files=THREE, revision="r9"))
-    assert cycle.refresh(held, asked=True, clock=Time()).outcome.result is Result.UNCHANGED
+    assert cycle.refresh(held, wish=Wish.ANEW, clock=Time()).outcome.result is Result.UNCHANGED
     cycle.unpin(web)
-    assert cycle.refresh(held, asked=True, clock=Time()).outcome.generation == 4
+    assert cycle.refresh(held, wish=Wish.ANEW, clock=Time()).outcome.generation == 4
 
 
 @pytest.mark.parametrize("to", [None, 1, 3, 99, -1])
@@ -48,7 +48,7 @@ def test_what_has_expired_is_refused_and_the_visible_one_stays(tmp_path: Path, e
     judge = Judge(finding=Finding(expires_at=NOON + timedelta(hours=1) if expires == "content" else None))
     source = Source(files=ONE, lease=lease if expires == "lease" else None)
     web = asset(tmp_path, source, judge=judge)
-    cycle.refresh(web, asked=False, clock=Time())
+    cycle.refresh(web, wish=Wish.RENEW, clock=Time())
     published(web, TWO)
     later = Time(now=NOON + timedelta(hours=2))
     with pytest.raises(PermanentError, match="generation 1 of web has expired"):
@@ -128,7 +128,7 @@ def test_the_newer_generations_lease_is_forgotten(tmp_path: Path) -> None:
     lease = Lease(id="l", granted_at=NOON, duration=timedelta(hours=1), renewable=True)
     web = asset(tmp_path, Source())
     published(web, ONE)
-    cycle.refresh(replace(web, provider=Source(files=TWO, revision="r2", lease=lease)), asked=False, clock=Time())
+    cycle.refresh(replace(web, provider=Source(files=TWO, revision="r2", lease=lease)), wish=Wish.RENEW, clock=Time())
     holding = cycle.go_back(web, to=None, clock=Time()).holding
     assert holding is not None
     assert (holding.ledger.lease, holding.expires_at) == (None, None)

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from refresher.abilities import ImplyingVerifiers
 from refresher.errors import ConfigError, RefresherError
 from refresher.model import Asset, NamedNotifier, NamedVerifier
-from refresher.plugins import ImplyingVerifiers, Kind, as_sharing
+from refresher.plugins import Kind, as_sharing
 from refresher.settings.choices import Choices
 from refresher.settings.models import AssetSettings, Choice, Settings
 from refresher.settings.paths import Place, written

@@ -16,7 +16,7 @@ import pytest
 from refresher import cycle
 from refresher.contract import Fetched, Held
 from refresher.errors import PermanentError
-from refresher.model import Asset, LayoutName, Outcome, Publish, Result
+from refresher.model import Asset, LayoutName, Outcome, Publish, Result, Wish
 from tests.crash.kills import leftovers
 from tests.crash.scenes import seen
 from tests.fakes.source import App, Source, Time, asset
@@ -35,7 +35,7 @@ def tmpfs(directory: Path, options: str) -> None:
 
 def look(web: Asset, files: Mapping[str, bytes]) -> Outcome:
     source = Source(files=files, revision=str(sorted(files.items())))
-    return cycle.refresh(replace(web, provider=source), asked=True, clock=Time()).outcome
+    return cycle.refresh(replace(web, provider=source), wish=Wish.ANEW, clock=Time()).outcome
 
 
 def publish(web: Asset, files: Mapping[str, bytes]) -> None:
@@ -83,7 +83,7 @@ def full_in_mid_write(volume: Path) -> None:
     web = asset(volume, Source())
     publish(web, ONE)
     free = os.statvfs(volume).f_bavail
-    outcome = cycle.refresh(replace(web, provider=EndlessSource()), asked=False, clock=Time()).outcome
+    outcome = cycle.refresh(replace(web, provider=EndlessSource()), wish=Wish.RENEW, clock=Time()).outcome
     assert outcome.error_class == "TransientError", outcome
     assert "the volume is full" in str(outcome.error), outcome
     expect_old_or_new(web, volume)
@@ -94,7 +94,7 @@ def full_in_mid_write(volume: Path) -> None:
 def no_room_for_what_is_promised(volume: Path) -> None:
     tmpfs(volume, "size=1m")
     source = Source(files={"a": bytes(2_000_000)})
-    outcome = cycle.refresh(asset(volume, source), asked=False, clock=Time()).outcome
+    outcome = cycle.refresh(asset(volume, source), wish=Wish.RENEW, clock=Time()).outcome
     assert "no room" in str(outcome.error), outcome
     assert source.opened == []
 

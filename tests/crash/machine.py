@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 
 from refresher import cycle
 from refresher.errors import PermanentError, RefresherError, TransientError
-from refresher.model import Asset, LayoutName, Publish, Result
+from refresher.model import Asset, LayoutName, Publish, Result, Wish
 from refresher.place import opened
 from tests.crash.disks import fill, tmpfs
 from tests.crash.kills import leftovers
@@ -72,7 +72,7 @@ class Volume(RuleBasedStateMachine):
     @rule(names=names)
     def publishes(self, names: set[str]) -> None:
         files = self.fresh(names)
-        outcome = cycle.refresh(self.offering(files), asked=False, clock=self.clock).outcome
+        outcome = cycle.refresh(self.offering(files), wish=Wish.RENEW, clock=self.clock).outcome
         if outcome.result is Result.PUBLISHED:
             assert not self.pinned
             self.visible = files
@@ -83,14 +83,14 @@ class Volume(RuleBasedStateMachine):
     @rule(names=names)
     def rejects(self, names: set[str]) -> None:
         self.judge.reason = "bad"
-        outcome = cycle.refresh(self.offering(self.fresh(names)), asked=True, clock=self.clock).outcome
+        outcome = cycle.refresh(self.offering(self.fresh(names)), wish=Wish.ANEW, clock=self.clock).outcome
         self.judge.reason = None
         assert outcome.result is not Result.PUBLISHED, outcome
 
     @rule(names=names)
     def breaks_off(self, names: set[str]) -> None:
         web = self.offering(self.fresh(names), changed_midway=True)
-        assert cycle.refresh(web, asked=True, clock=self.clock).outcome.result is not Result.PUBLISHED
+        assert cycle.refresh(web, wish=Wish.ANEW, clock=self.clock).outcome.result is not Result.PUBLISHED
 
     @rule()
     def goes_back(self) -> None:
@@ -134,7 +134,7 @@ class Volume(RuleBasedStateMachine):
     def is_killed_in_a_publish(self, names: set[str], at: int) -> None:
         files = self.fresh(names)
         web = self.offering(files)
-        self.killed(lambda: cycle.refresh(web, asked=False, clock=self.clock), at, files)
+        self.killed(lambda: cycle.refresh(web, wish=Wish.RENEW, clock=self.clock), at, files)
 
     @rule(at=st.integers(1, 40))
     def is_killed_in_a_rollback(self, at: int) -> None:

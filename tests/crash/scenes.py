@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from refresher import cycle
-from refresher.model import Asset, LayoutName, Publish, Result
+from refresher.model import Asset, LayoutName, Publish, Result, Wish
 from refresher.place import opened
 from refresher.rollback import roll_back
 from tests.fakes.source import App, Source, Time, asset
@@ -42,7 +42,7 @@ class Scene:
 
 def published(web: Asset, files: Files) -> None:
     web = replace(web, provider=Source(files=files, revision=str(sorted(files.items()))))
-    outcome = cycle.refresh(web, asked=False, clock=Time()).outcome
+    outcome = cycle.refresh(web, wish=Wish.RENEW, clock=Time()).outcome
     assert outcome.result is Result.PUBLISHED, outcome
     told(web)
 

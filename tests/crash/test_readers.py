@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from refresher import cycle
-from refresher.model import LayoutName, Publish, Result
+from refresher.model import LayoutName, Publish, Result, Wish
 from tests.crash.readers import content
 from tests.fakes.source import Source, asset
 
@@ -48,7 +48,9 @@ def test_readers_see_nothing_torn_nothing_missing_and_one_generation(
 
     def publish(number: int) -> None:
         source = Source(files=dict.fromkeys(names, content(number)), revision=str(number))
-        assert cycle.refresh(replace(web, provider=source), asked=False, clock=now).outcome.result is Result.PUBLISHED
+        assert (
+            cycle.refresh(replace(web, provider=source), wish=Wish.RENEW, clock=now).outcome.result is Result.PUBLISHED
+        )
         cycle.tidy(web, clock=now)
 
     publish(0)

@@ -1,7 +1,7 @@
 """A source in memory that speaks the provider protocol, and an asset around it."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,8 @@ class Source:
     sensitive: bool = False
     trouble: Exception | None = None
     changed_midway: bool = False
+    as_of: datetime | None = None
+    changes_at: datetime | None = None
     shown: list[Held | None] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
 
@@ -41,16 +43,62 @@ class Source:
         if self.trouble:
             raise self.trouble
         if held and held.revision == self.revision and not self.minted:
-            yield Unchanged(lease=self.lease)
+            yield Unchanged(lease=self.lease, as_of=self.as_of, changes_at=self.changes_at)
             return
         yield Fetched(
             revision=self.revision,
             files=[Noted(name, content, self.sensitive, opened=self.opened) for name, content in self.files.items()],
             lease=self.lease,
             minted=self.minted,
+            as_of=self.as_of,
+            changes_at=self.changes_at,
         )
         if self.changed_midway:
             raise TransientError("it changed while it was read")
+
+
+@dataclass
+class Logins(Source):
+    """Makes a login at each fetch, with a lease of an hour that is never renewed; `ended` are those ended since."""
+
+    minted: bool = True
+    clock: Callable[[], datetime] = field(default=lambda: NOON)
+    ended: list[str] = field(default_factory=list)
+    revoking: Exception | None = None
+
+    @contextmanager
+    def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
+        name = f"login{len(self.shown) + 1}"
+        self.put(name, login=name.encode())
+        self.lease = Lease(id=name, granted_at=self.clock(), duration=timedelta(hours=1), renewable=False)
+        with super().fetch(held) as answer:
+            yield answer
+
+    def revoke(self, lease: Lease) -> None:
+        if self.revoking:
+            raise self.revoking
+        self.ended.append(lease.id)
+
+
+@dataclass
+class Certificates(Source):
+    """Makes a certificate at each fetch that is due; a look gives one only if what is held is `revoked`."""
+
+    minted: bool = True
+    rechecks: bool = True
+    revoked: bool = False
+    made: int = 0
+
+    @contextmanager
+    def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
+        if held and not held.due and not self.revoked:
+            self.shown.append(held)
+            yield Unchanged()
+            return
+        self.made += 1
+        self.put(f"serial{self.made}", tls_crt=f"certificate {self.made}".encode())
+        with super().fetch(held) as answer:
+            yield answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +117,14 @@ class Judge:
     """A verifier that accepts until it is told a reason not to."""
 
     reason: str | None = None
+    trouble: Exception | None = None
     finding: Finding = field(default_factory=Finding)
     seen: list[str] = field(default_factory=list)
 
     def verify(self, candidate: Candidate) -> Finding:
         self.seen.extend(sorted(candidate.files))
+        if self.trouble:
+            raise self.trouble
         if self.reason:
             raise RejectedError(self.reason)
         return self.finding

@@ -1,0 +1,83 @@
+"""What a provider class can do besides fetching, each looked for by name. Public; standard library only."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from refresher.contract import FileSet, Lease, Provider
+
+
+@runtime_checkable
+class FromUrl(Protocol):
+    """A provider class whose sources can be written as a URL of the plugin's scheme."""
+
+    @staticmethod
+    def from_url(url: str) -> Mapping[str, Any]:
+        """The options that the URL stands for; ValueError if it can't be one of this provider's."""
+        ...
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """A provider class whose instances share something: connections that several assets use, say."""
+
+    @property
+    def Shared(self) -> type[object]:  # noqa: N802 - a class inside the plugin's class
+        """Called once per process, without arguments.
+
+        What it makes is passed to every provider of this kind as `shared=`; its `close()`, if it has one, is called at
+        the end.
+        """
+        ...
+
+
+@runtime_checkable
+class ImplyingVerifiers(Protocol):
+    """A provider with verifiers that apply even if the user lists none."""
+
+    @property
+    def implied_verify(self) -> Sequence[object]:
+        """Entries as in the configuration: a name, or `{name: options}`."""
+        ...
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A provider whose source, or key to it, is local, so that a change of it can trigger a look at once."""
+
+    @property
+    def watched(self) -> Sequence[Path]:
+        """The directories to watch; none if nothing is local with these options."""
+        ...
+
+
+@runtime_checkable
+class Building(Protocol):
+    """A provider that makes the new out of what is published: it uses a private key again, say."""
+
+    def building_on(self, published: FileSet | None) -> Provider:
+        """The provider for one fetch, given what readers see now (None: nothing)."""
+        ...
+
+
+@runtime_checkable
+class Rechecking(Protocol):
+    """A provider that can look after what was made anew without making it again.
+
+    Such assets are looked at on the interval, too, with `Held.due` false; the answer is `Unchanged`, unless what is
+    held is no good any more.
+    """
+
+    @property
+    def rechecks(self) -> bool:
+        """Whether it does so with these options."""
+        ...
+
+
+@runtime_checkable
+class Revoking(Protocol):
+    """A provider that can end a lease before its time."""
+
+    def revoke(self, lease: Lease) -> None:
+        """End it; safe to repeat. Raises TransientError, or PermanentError if it has to run out by itself."""
+        ...

@@ -1,0 +1,80 @@
+"""Leases that nobody needs any more: ended at the source, once the app has heard of what came after them.
+
+A retired lease is over when the app has heard of what is visible, and the grace after that is over too. Until then its
+generation can be put back; then the generation is dropped first, so that nobody can go back to credentials that don't
+work any more, and the lease is ended after that. Killed in between, the ledger still names the lease.
+"""
+
+import logging
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from refresher.abilities import Revoking
+from refresher.bug import places_of
+from refresher.errors import RefresherError, TransientError
+from refresher.ledger import Holding, Retired
+from refresher.model import Asset
+from refresher.place import Place
+from refresher.volume import explained
+
+AGAIN = timedelta(seconds=30)
+"""Before a source is asked again to end a lease, and before an app that hasn't heard is looked at again."""
+
+log = logging.getLogger("refresher")
+
+
+def over(asset: Asset, place: Place, *, now: datetime) -> tuple[list[Retired], datetime | None]:
+    """The leases to end now, their generations dropped; and when there may be more. Under the lock."""
+    holding = place.holding()
+    if not holding.ledger.retired or holding.current is None:
+        return [], None
+    heard_at = _heard_at(asset, holding)
+    if heard_at is None:
+        return [], now + AGAIN
+    over_at = heard_at + asset.publish.grace
+    if now < over_at:
+        return [], over_at
+    ended = [retired for retired in holding.ledger.retired if retired.generation != holding.current.number]
+    with explained(asset.directory):
+        for number in {retired.generation for retired in ended} & set(place.store.numbers()):
+            place.layout.withdraw(number)
+            place.store.drop(number)
+    return ended, None
+
+
+def end(retired: Retired, asset: Asset, *, now: datetime) -> bool:
+    """Ask the source to end the lease; whether it can be forgotten."""
+    provider = asset.provider
+    if not isinstance(provider, Revoking) or retired.lease.expires_at <= now:
+        return True
+    try:
+        provider.revoke(retired.lease)
+    except RefresherError as error:
+        log.warning("%s: a lease was not ended: %s", asset.name, error, extra={"asset": asset.name, "step": "release"})
+        return not isinstance(error, TransientError)
+    except Exception as error:  # noqa: BLE001 - a plugin's bug must not stop the schedule
+        log.error("%s: a bug, %s", asset.name, places_of(error), extra={"asset": asset.name})  # noqa: TRY400
+    return True
+
+
+def forget(ended: Collection[Retired], asset: Asset, place: Place) -> None:
+    """Write down that these leases are no more; under the lock."""
+    ledger = place.store.ledger()
+    left = tuple(retired for retired in ledger.retired if retired not in ended)
+    with explained(asset.directory):
+        place.store.remember(replace(ledger, retired=left), fsync=asset.publish.fsync)
+
+
+def _heard_at(asset: Asset, holding: Holding) -> datetime | None:
+    """Since when the app knows what is visible, and uses it; None if it doesn't yet."""
+    current = holding.current
+    if current is None or holding.refused is not None:
+        return None
+    moments = [current.published_at]
+    for named in asset.notifiers:
+        told = holding.ledger.told.get(named.key)
+        if told is None or told.generation != current.number:
+            return None
+        moments.append(told.at)
+    return max(moments)

@@ -1,0 +1,222 @@
+"""What becomes of the leases of generations that were replaced."""
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from refresher import cycle
+from refresher.contract import Lease
+from refresher.errors import PermanentError, RejectedError, TransientError
+from refresher.leases import AGAIN
+from refresher.ledger import Ledger
+from refresher.model import Asset, OnReject, Publish, Result, Wish
+from refresher.place import opened
+from tests.fakes.source import NOON, App, Judge, Logins, Source, Time, asset, read
+
+GRACE = Publish().grace
+
+
+def refreshed(web: Asset, clock: Time) -> Result:
+    return cycle.refresh(web, wish=Wish.RENEW, clock=clock).outcome.result
+
+
+def told(web: Asset, clock: Time) -> None:
+    for named in web.notifiers:
+        list(cycle.tell(named, [web], clock=clock))
+
+
+def ledger(web: Asset) -> Ledger:
+    with opened(web) as place:
+        return place.store.ledger()
+
+
+def kept(web: Asset) -> list[int]:
+    with opened(web) as place:
+        return place.store.numbers()
+
+
+@pytest.fixture
+def logins() -> Logins:
+    return Logins()
+
+
+@pytest.fixture
+def app() -> App:
+    return App()
+
+
+@pytest.fixture
+def web(tmp_path: Path, logins: Logins, app: App) -> Asset:
+    return asset(tmp_path, logins, app=app, publish=Publish(keep=5))
+
+
+@pytest.fixture
+def clock() -> Time:
+    return Time()
+
+
+def test_a_replaced_lease_is_ended_when_the_app_has_heard_and_the_grace_is_over(
+    web: Asset, logins: Logins, clock: Time
+) -> None:
+    refreshed(web, clock)
+    refreshed(web, clock)
+    clock.passes(minutes=5)
+    told(web, clock)
+    assert cycle.release(web, clock=clock) == clock.now + GRACE
+    assert logins.ended == []
+    clock.passes(seconds=GRACE.total_seconds())
+    assert cycle.release(web, clock=clock) is None
+    assert logins.ended == ["login1"]
+    assert ledger(web).retired == ()
+    assert read(web.directory) == {"login": b"login2"}
+
+
+def test_nothing_leads_back_to_a_login_whose_lease_was_ended(web: Asset, logins: Logins, clock: Time) -> None:
+    refreshed(web, clock)
+    refreshed(web, clock)
+    told(web, clock)
+    clock.passes(minutes=5)
+    cycle.release(web, clock=clock)
+    assert kept(web) == [2]
+    with pytest.raises(PermanentError, match="generation 1 is not kept"):
+        cycle.go_back(web, to=1, clock=clock)
+
+
+def test_an_app_that_has_not_heard_keeps_its_old_login(web: Asset, logins: Logins, app: App, clock: Time) -> None:
+    app.trouble = TransientError("it is down")
+    refreshed(web, clock)
+    refreshed(web, clock)
+    told(web, clock)
+    clock.passes(minutes=30)
+    assert cycle.release(web, clock=clock) == clock.now + AGAIN
+    assert logins.ended == []
+    assert kept(web) == [1, 2]
+
+
+def test_an_app_that_refused_the_new_login_keeps_its_old_one(web: Asset, logins: Logins, app: App, clock: Time) -> None:
+    refreshed(web, clock)
+    told(web, clock)
+    app.refuses = frozenset({2})
+    refreshed(web, clock)
+    told(web, clock)
+    clock.passes(minutes=30)
+    cycle.release(web, clock=clock)
+    assert logins.ended == []
+
+
+def test_where_nobody_is_told_the_grace_counts_from_the_publishing(tmp_path: Path, logins: Logins, clock: Time) -> None:
+    web = asset(tmp_path, logins)
+    refreshed(web, clock)
+    refreshed(web, clock)
+    clock.passes(seconds=GRACE.total_seconds())
+    cycle.release(web, clock=clock)
+    assert logins.ended == ["login1"]
+
+
+def test_a_rollback_takes_up_the_old_lease_again_and_lets_the_new_one_go(
+    web: Asset, logins: Logins, clock: Time
+) -> None:
+    refreshed(web, clock)
+    refreshed(web, clock)
+    told(web, clock)
+    holding = cycle.go_back(web, to=1, clock=clock).holding
+    assert holding is not None
+    assert holding.ledger.lease is not None
+    assert holding.ledger.lease.id == "login1"
+    told(web, clock)
+    clock.passes(minutes=5)
+    cycle.release(web, clock=clock)
+    assert logins.ended == ["login2"]
+    assert read(web.directory) == {"login": b"login1"}
+
+
+def test_a_generation_whose_lease_was_renewed_since_can_be_put_back(web: Asset, logins: Logins, clock: Time) -> None:
+    refreshed(web, clock)
+    with opened(web) as place, place.store.locked():
+        known = place.store.ledger()
+        assert known.lease is not None
+        longer = replace(known.lease, duration=timedelta(hours=9))
+        place.store.remember(replace(known, lease=longer), fsync=False)
+    refreshed(web, clock)
+    clock.passes(hours=2)
+    assert cycle.go_back(web, to=1, clock=clock).outcome.generation == 1
+
+
+def test_a_refused_login_that_is_rolled_back_is_ended(tmp_path: Path, logins: Logins, app: App, clock: Time) -> None:
+    web = asset(tmp_path, logins, app=app, on_reject=OnReject.ROLLBACK)
+    refreshed(web, clock)
+    told(web, clock)
+    app.refuses = frozenset({2})
+    refreshed(web, clock)
+    told(web, clock)
+    told(web, clock)
+    assert app.heard[-1].cause == "rolled-back"
+    clock.passes(minutes=5)
+    cycle.release(web, clock=clock)
+    assert logins.ended == ["login2"]
+
+
+@pytest.mark.parametrize("trouble", [RejectedError("no"), PermanentError("can't check")])
+def test_a_login_that_could_not_be_published_is_ended(
+    tmp_path: Path, logins: Logins, clock: Time, trouble: Exception
+) -> None:
+    judge = Judge()
+    web = asset(tmp_path, logins, judge=judge)
+    refreshed(web, clock)
+    judge.trouble = trouble
+    assert refreshed(web, clock) is not Result.PUBLISHED
+    clock.passes(minutes=5)
+    cycle.release(web, clock=clock)
+    assert logins.ended == ["login2"]
+    assert read(web.directory) == {"login": b"login1"}
+
+
+def test_a_source_that_does_not_answer_is_asked_again(web: Asset, logins: Logins, clock: Time) -> None:
+    refreshed(web, clock)
+    refreshed(web, clock)
+    told(web, clock)
+    clock.passes(minutes=5)
+    logins.revoking = TransientError("no answer")
+    assert cycle.release(web, clock=clock) == clock.now + AGAIN
+    logins.revoking = None
+    assert cycle.release(web, clock=clock) is None
+    assert logins.ended == ["login1"]
+
+
+def test_a_lease_that_ended_by_itself_is_not_asked_about(web: Asset, logins: Logins, clock: Time) -> None:
+    refreshed(web, clock)
+    refreshed(web, clock)
+    told(web, clock)
+    clock.passes(hours=2)
+    logins.revoking = TransientError("no answer")
+    assert cycle.release(web, clock=clock) is None
+    assert ledger(web).retired == ()
+
+
+@pytest.mark.parametrize("trouble", [PermanentError("no right"), ZeroDivisionError("hunter2")])
+def test_a_source_that_says_no_is_asked_once(
+    web: Asset, logins: Logins, clock: Time, caplog: pytest.LogCaptureFixture, trouble: Exception
+) -> None:
+    refreshed(web, clock)
+    refreshed(web, clock)
+    told(web, clock)
+    clock.passes(minutes=5)
+    logins.revoking = trouble
+    with caplog.at_level(logging.WARNING):
+        assert cycle.release(web, clock=clock) is None
+    assert ledger(web).retired == ()
+    assert "web: " in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_a_lease_that_goes_on_under_new_content_is_not_ended(tmp_path: Path, clock: Time) -> None:
+    lease = Lease(id="same", granted_at=NOON, duration=timedelta(hours=1), renewable=True)
+    source = Source(lease=lease)
+    web = asset(tmp_path, source)
+    refreshed(web, clock)
+    source.put("r2", app_conf=b"two")
+    assert refreshed(web, clock) is Result.PUBLISHED
+    assert ledger(web).retired == ()

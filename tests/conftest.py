@@ -7,6 +7,7 @@ import pytest
 from refresher.demo.caddy import Caddy
 from refresher.demo.openbao import OpenBao
 from refresher.demo.seaweed import SeaweedFS
+from tests.servers.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
@@ -24,4 +25,10 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
 @pytest.fixture(scope="session")
 def caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caddy]:
     with Caddy.started(tmp_path_factory.mktemp("caddy")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with Postgres.started() as server:
         yield server

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError
@@ -89,6 +89,7 @@ class Connection:
         *,
         token: str | None = None,
         data: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
         redact: Collection[str] = (),
     ) -> Answer:
         """One request to `/v1/PATH`; `redact` are the strings that no message may repeat, the token among them anyway.
@@ -100,7 +101,7 @@ class Connection:
         try:
             response = self._pool.urlopen(
                 method,
-                self._prefix + quote(path),
+                self._prefix + quote(path) + (f"?{urlencode(query)}" if query else ""),
                 body=None if data is None else json.dumps(data, default=str).encode(),
                 headers=headers,
                 timeout=urllib3.Timeout(total=self._timeout),

@@ -1,31 +1,37 @@
 """Where a path is read: which engine serves it, and what key-value engines wrap around the fields."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from providers.vault.connection import Answer, section
+from providers.vault.reads import Place, Reading
 from providers.vault.session import Session
 from refresher.errors import PermanentError
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The API path to read, and whether a KV version 2 engine answers there."""
-
-    path: str
-    versioned: bool
+def read(session: Session, path: str, place: Place | None, version: int | None) -> Reading:
+    """Read `path`, whose place is found out if it isn't known, and never twice: a second read makes a second login."""
+    place = place or _located(session, path)
+    return _read(session, place, version) if place else _tried(session, path, version)
 
 
-def locate(session: Session, path: str) -> Place:
-    """Ask the server which engine serves `path`, once for all paths of a mount; else find out by reading."""
+def _read(session: Session, place: Place, version: int | None) -> Reading:
+    asked_at = session.clock()
+    query = {} if version is None else {"version": str(version)}
+    answer, login = session.send("GET", place.path, query=query)
+    return Reading(place, answer, login, asked_at)
+
+
+def _located(session: Session, path: str) -> Place | None:
+    """Ask the server which engine serves `path`, once for all paths of a mount; None if it doesn't say."""
     # No mount lies inside another one, so what begins with a mount's path is in it.
     for known, engine in tuple(session.mounts.items()):
         if path.startswith(known):
             return _inside(known, engine, path)
     answer, _ = session.send("GET", f"sys/internal/ui/mounts/{path}")
     if answer.status in (403, 404):
-        return _tried(session, path)
+        return None
     mount = answer.required().data.get("path")
     if not isinstance(mount, str) or not mount.endswith("/"):
         return Place(path, versioned=False)
@@ -38,15 +44,18 @@ def _inside(mount: str, engine: Mapping[str, Any], path: str) -> Place:
     return Place(_with_data(path, mount) if versioned else path, versioned)
 
 
-def _tried(session: Session, path: str) -> Place:
-    """The path as it's written, or else with the `/data/` of version 2 after its first part."""
+def _tried(session: Session, path: str, version: int | None) -> Reading:
+    """The path as it's written, or else with the `/data/` of version 2 after its first part: whichever says more."""
+    readings = []
     for each in dict.fromkeys((path, _with_data(path, path.partition("/")[0] + "/"))):
-        answer, _ = session.send("GET", each)
-        if answer.status == 200:
-            return Place(each, versioned=_version(answer.data) is not None)
-        if answer.status not in (403, 404, 405):
-            answer.required()
-    return Place(path, versioned=False)
+        reading = _read(session, Place(each, versioned=False), version)
+        reading = replace(reading, place=Place(each, versioned=_version(reading.answer.data) is not None))
+        if reading.answer.status == 200 or reading.place.versioned:
+            return reading
+        if reading.answer.status not in (403, 404, 405):
+            reading.answer.required()
+        readings.append(reading)
+    return min(readings, key=lambda each: each.answer.status != 404)
 
 
 def _with_data(path: str, mount: str) -> str:
@@ -55,14 +64,17 @@ def _with_data(path: str, mount: str) -> str:
     return path if inside.startswith("data/") else f"{mount}data/{inside}"
 
 
-def contents(answer: Answer, place: Place) -> tuple[Mapping[str, Any], str | None]:
+def contents(reading: Reading, version: int | None) -> tuple[Mapping[str, Any], str | None]:
     """The fields, and the version's name if the engine keeps versions. Raises PermanentError if there is nothing.
 
     A version's number begins again when all versions are deleted, so its time belongs to its name.
     """
+    answer, place = reading.answer, reading.place
     if answer.status == 404:
         raise PermanentError(_why_missing(answer, place))
     data = answer.required().data
+    if version is not None and not place.versioned:
+        raise PermanentError(f"{answer.request}: no version {version}, the engine there keeps none: leave version out")
     fields = section(data, "data") if place.versioned else data
     if not fields:
         raise PermanentError(f"{answer.request} found no fields")

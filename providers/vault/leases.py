@@ -9,7 +9,7 @@ from providers.vault.connection import period
 from providers.vault.login import Login
 from providers.vault.session import Session
 from refresher.contract import Lease
-from refresher.errors import PermanentError
+from refresher.errors import PermanentError, TransientError
 
 
 def lease_of(body: Mapping[str, Any], login: Login, asked_at: datetime) -> Lease | None:
@@ -45,6 +45,22 @@ def renewed(session: Session, lease: Lease) -> Lease | None:
         return None
     # What the server grants counts here, not what the token's end leaves of it: that grows again with a new token.
     return granted if (period(answer.body, "lease_duration") or timedelta(0)) >= lease.duration / 2 else None
+
+
+def revoke(session: Session, lease: Lease) -> None:
+    """End the lease before its time; one that has ended already is fine.
+
+    Raises TransientError, and PermanentError where the right is missing: Vault's default policy gives none.
+    """
+    id_ = lease.id.rpartition("#")[0]
+    # Without sync the server only promises to do it, and keeps for itself that the database can't be reached.
+    answer, _ = session.send("POST", "sys/leases/revoke", {"lease_id": id_, "sync": True})
+    if answer.status == 403:
+        line = 'path "sys/leases/revoke" { capabilities = ["update"] }'
+        raise PermanentError(f"{answer.request} is not allowed, so it will run out by itself; the policy needs {line}")
+    if answer.status == 400:
+        raise TransientError(f"{answer.request} failed: {answer.complaint}")
+    answer.required()
 
 
 def lease_revision(lease: Lease) -> str:

@@ -149,6 +149,7 @@ class VaultOptions(_Section):
 
     path: ApiPath
     data: dict[str, Any] | None = None
+    version: Annotated[int, Field(ge=1)] | None = None
     fields: tuple[str, ...] | dict[str, str] | None = None
     file: str | None = None
     format: Format | None = None
@@ -164,6 +165,8 @@ class VaultOptions(_Section):
     def _consistent(self) -> Self:
         if self.fields is not None and not self.fields:
             raise ValueError("fields must name at least one field")
+        if self.version is not None and self.data is not None:
+            raise ValueError("version chooses what is read, and data are written: give one of them")
         if self.format is not None and self.file is None:
             raise ValueError("format needs file, the document's name")
         if self.file is not None and self.document_format is None:

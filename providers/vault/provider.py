@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from providers.vault import files, kv, leases, pki
+from providers.vault import rotation as rotations
 from providers.vault.connection import Answer
 from providers.vault.login import Login
 from providers.vault.options import VaultOptions, options_from_url, reach
+from providers.vault.reads import Place, Reading
 from providers.vault.session import Sessions
-from refresher.contract import Fetched, Held, InlineFile, Unchanged
+from refresher.contract import Fetched, Held, InlineFile, Lease, Unchanged
 from refresher.errors import PermanentError
 
 
@@ -37,7 +39,10 @@ class VaultProvider:
     def __init__(self, options: VaultOptions, shared: Sessions) -> None:
         self._options = options
         self._session = shared.of(reach(options))
-        self._place: kv.Place | None = None
+        self._place: Place | None = None
+        self._read_as = (options.path, options.version)
+        if options.data is None:
+            self._session.reads.register(self._read_as)
 
     @staticmethod
     def from_url(url: str) -> Mapping[str, Any]:
@@ -53,6 +58,10 @@ class VaultProvider:
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
         """Ask Vault. Raises TransientError or PermanentError."""
         yield self._look(held)
+
+    def revoke(self, lease: Lease) -> None:
+        """End the lease at the server. Raises TransientError, or PermanentError if it has to run out by itself."""
+        leases.revoke(self._session, lease)
 
     def _look(self, held: Held | None) -> Fetched | Unchanged:
         if held is not None and held.lease is not None:
@@ -81,20 +90,28 @@ class VaultProvider:
         return Fetched(revision=revision, files=made, lease=lease, minted=True)
 
     def _read(self, held: Held | None) -> Fetched | Unchanged:
-        self._place = place = self._place or kv.locate(self._session, self._options.path)
-        asked_at = self._session.clock()
-        answer, login = self._session.send("GET", place.path)
-        if answer.status >= 400:
+        fresh_for = timedelta(0) if held is None else held.fresh_for
+        reading = self._session.reads.read(self._read_as, self._ask, fresh_for)
+        fields, version = kv.contents(reading, self._options.version)
+        if held is not None and version == held.revision:
+            return Unchanged(as_of=reading.asked_at)
+        if reading.is_leased:
+            found = files.files_of(fields, self._options)
+            return self._minted(reading.answer, found, reading.login, reading.asked_at)
+        rotation = rotations.of(fields, self._options, reading.asked_at)
+        found = files.files_of(rotation.fields, self._options)
+        revision = version or files.content_revision(found)
+        if held is not None and revision == held.revision:
+            return Unchanged(as_of=reading.asked_at, changes_at=rotation.changes_at)
+        return Fetched(revision=revision, files=found, as_of=reading.asked_at, changes_at=rotation.changes_at)
+
+    def _ask(self) -> Reading:
+        reading = kv.read(self._session, self._options.path, self._place, self._options.version)
+        self._place = reading.place
+        if reading.answer.status >= 400:
             # The engine may have been replaced by one of another version: ask again next time.
             self._place = None
             self._session.mounts.clear()
-        fields, version = kv.contents(answer, place)
-        if held is not None and version == held.revision:
-            return Unchanged()
-        found = files.files_of(fields, self._options)
-        if answer.body.get("lease_id"):
-            return self._minted(answer, found, login, asked_at)
-        revision = version or files.content_revision(found)
-        if held is not None and revision == held.revision:
-            return Unchanged()
-        return Fetched(revision=revision, files=found)
+        if reading.answer.status != 404:
+            reading.answer.required()
+        return reading

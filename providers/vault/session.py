@@ -11,6 +11,7 @@ from typing import Any
 from providers.vault.connection import Answer, period
 from providers.vault.login import Login, connect, granted, log_in
 from providers.vault.options import Reach
+from providers.vault.reads import Reads
 from refresher.errors import PermanentError, RefresherError
 from refresher.options import Secret
 
@@ -33,17 +34,26 @@ class Session:
         self._failure: RefresherError | None = None
         self.mounts: dict[str, Mapping[str, Any]] = {}
         """What the server said of the mounts that were asked for, by their paths, each with a slash at its end."""
+        self.reads = Reads()
+        """What several sources read there."""
 
-    def send(self, method: str, path: str, data: Mapping[str, Any] | None = None) -> tuple[Answer, Login]:
+    def send(
+        self,
+        method: str,
+        path: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+    ) -> tuple[Answer, Login]:
         """One request, and the login it was made with. A token found dead is replaced once, a missing right is not.
 
         Raises TransientError or PermanentError if no answer arrives or nobody can log in.
         """
         login = self._alive()
-        answer = self._connection.send(method, path, token=login.token, data=data)
+        answer = self._connection.send(method, path, token=login.token, data=data, query=query)
         if answer.status == 403 and self._is_dead(login):
             login = self._alive(dead=login.token)
-            answer = self._connection.send(method, path, token=login.token, data=data)
+            answer = self._connection.send(method, path, token=login.token, data=data, query=query)
         return answer, login
 
     def close(self) -> None:

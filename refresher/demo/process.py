@@ -29,14 +29,23 @@ def program(name: str) -> str:
 
 @contextlib.contextmanager
 def running(
-    argv: Sequence[str], *, log: Path, answers: Callable[[], bool], env: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    log: Path,
+    answers: Callable[[], bool],
+    env: Mapping[str, str] | None = None,
+    user: str | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `argv` until the context ends, its output in `log`; entered once `answers()` is true.
+
+    `user` is the account to run it as, for root only; None: our own.
 
     Raises RuntimeError with the end of the log if it exits or doesn't answer in time.
     """
     with log.open("ab") as output:
-        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=log.parent)
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=log.parent, user=user
+        )
     try:
         _wait(child, answers, log)
         yield child

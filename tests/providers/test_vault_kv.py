@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import urllib3
 import yaml
 
 from providers.vault import VaultProvider
@@ -13,7 +12,7 @@ from refresher.contract import Unchanged
 from refresher.demo.openbao import OpenBao
 from refresher.errors import PermanentError, TransientError
 from tests.fakes.serving import Asked, Reply, serving
-from tests.providers.vault_sources import Source, Sources, contents, held, unique
+from tests.providers.vault_sources import Source, Sources, contents, held, passed_on, unique
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def test_what_is_held_is_unchanged_until_it_is_written_again(bao: OpenBao, sourc
     bao.write(path, wrap({"user": "ann"}))
     app = source(path=f"{mount}/app")
     first = app.fetched()
-    assert app.look(held(first)) == Unchanged()
+    assert isinstance(app.look(held(first)), Unchanged)
     bao.write(path, wrap({"user": "bob"}))
     second = app.fetched(held(first))
     assert second.revision != first.revision
@@ -128,9 +127,7 @@ def gateway(bao: OpenBao) -> Iterator[str]:
     def answer(asked: Asked) -> Reply:
         if asked.path.startswith("/v1/sys/internal/"):
             return Reply(403, b'{"errors": ["not through here"]}')
-        headers = {"X-Vault-Token": asked.headers["X-Vault-Token"]}
-        passed_on = urllib3.request(asked.method, bao.address + asked.path, headers=headers, retries=False)
-        return Reply(passed_on.status, passed_on.data)
+        return passed_on(bao, asked)
 
     with serving(answer) as address:
         yield address
@@ -146,7 +143,7 @@ def test_where_asking_for_the_mount_is_forbidden_reading_tells(
     app = source(path=f"{mount}/{written}", address=gateway)
     first = app.fetched()
     assert contents(first) == ({"user": b"ann"} if version == 2 else {"data": b'{"user": "ann"}'})
-    assert app.look(held(first)) == Unchanged()
+    assert isinstance(app.look(held(first)), Unchanged)
 
 
 def test_where_nothing_can_be_found_out_the_reason_of_the_read_is_given(
@@ -192,6 +189,60 @@ def test_a_destroyed_version_is_permanent(bao: OpenBao, source: Sources, version
         source(path=f"{versioned}/app").look()
 
 
+@pytest.mark.parametrize("how", ["deleted", "destroyed"])
+def test_where_asking_for_the_mount_is_forbidden_a_version_that_is_gone_still_says_why(
+    bao: OpenBao, source: Sources, gateway: str, versioned: str, how: str
+) -> None:
+    bao.write(f"{versioned}/data/app", {"data": {"user": "ann"}})
+    bao.write(f"{versioned}/{'delete' if how == 'deleted' else 'destroy'}/app", {"versions": [1]})
+    with pytest.raises(PermanentError, match=f"version 1 was {how}"):
+        source(path=f"{versioned}/app", address=gateway).look()
+
+
+def test_a_version_that_will_be_deleted_is_read_until_then(bao: OpenBao, source: Sources, versioned: str) -> None:
+    bao.write(f"{versioned}/metadata/app", {"delete_version_after": "1h"})
+    bao.write(f"{versioned}/data/app", {"data": {"user": "ann"}})
+    assert bao.read(f"{versioned}/data/app")["data"]["metadata"]["deletion_time"]
+    assert contents(source(path=f"{versioned}/app").fetched()) == {"user": b"ann"}
+
+
+def test_a_chosen_version_is_read(bao: OpenBao, source: Sources, gateway: str, versioned: str) -> None:
+    for user in ("ann", "bob"):
+        bao.write(f"{versioned}/data/app", {"data": {"user": user}})
+    assert contents(source(path=f"{versioned}/app", version=1).fetched()) == {"user": b"ann"}
+    assert contents(source(path=f"{versioned}/app", version=1, address=gateway).fetched()) == {"user": b"ann"}
+    with pytest.raises(PermanentError, match="nothing is there"):
+        source(path=f"{versioned}/app", version=3).look()
+
+
+def test_a_version_of_an_engine_that_keeps_none_is_permanent(bao: OpenBao, source: Sources, plain: str) -> None:
+    bao.write(f"{plain}/app", {"user": "ann"})
+    with pytest.raises(PermanentError, match="no version 2, the engine there keeps none: leave version out"):
+        source(path=f"{plain}/app", version=2).look()
+
+
+def with_right(bao: OpenBao, directory: Path, path: str, capability: str) -> dict[str, object]:
+    """The login of somebody who may do this one thing."""
+    name = unique("policy")
+    bao.policy(name, f'path "{path}" {{ capabilities = ["{capability}"] }}')
+    token = directory / name
+    token.write_text(bao.new_token([name]))
+    return {"token": {"file": token}}
+
+
+def test_the_right_to_read_the_data_is_enough(bao: OpenBao, source: Sources, tmp_path: Path, versioned: str) -> None:
+    bao.write(f"{versioned}/data/app", {"data": {"user": "ann"}})
+    auth = with_right(bao, tmp_path, f"{versioned}/data/app", "read")
+    assert contents(source(path=f"{versioned}/app", auth=auth).fetched()) == {"user": b"ann"}
+
+
+def test_the_right_to_list_is_not_enough(bao: OpenBao, source: Sources, tmp_path: Path, versioned: str) -> None:
+    bao.write(f"{versioned}/data/app", {"data": {"user": "ann"}})
+    auth = with_right(bao, tmp_path, f"{versioned}/metadata/app", "list")
+    with pytest.raises(PermanentError, match=r"data/app.*403.*permission denied"):
+        source(path=f"{versioned}/app", auth=auth).look()
+
+
 def test_a_secret_without_fields_is_permanent(bao: OpenBao, source: Sources, versioned: str) -> None:
     bao.write(f"{versioned}/data/app", {"data": {}})
     with pytest.raises(PermanentError, match="no fields"):
@@ -217,7 +268,7 @@ def test_fields_that_are_not_chosen_change_nothing(bao: OpenBao, source: Sources
     app = source(path=f"{plain}/app", fields=["user"])
     first = app.fetched()
     bao.write(f"{plain}/app", {"user": "ann", "ttl": 9})
-    assert app.look(held(first)) == Unchanged()
+    assert isinstance(app.look(held(first)), Unchanged)
 
 
 FIELDS = {"USER": "ann", "PASSWORD": 'a"b\\c$HOME`id`\n second', "PORT": 5432}

@@ -5,30 +5,24 @@ from pathlib import Path
 import pytest
 
 from providers.vault.session import Sessions
-from refresher.contract import Held, Unchanged
+from refresher.contract import Fetched, Held, Unchanged
 from refresher.demo.openbao import OpenBao
-from tests.fakes.rabbitmq import rabbitmq
-from tests.providers.vault_sources import Clock, Source, Sources, contents, held, unique
+from refresher.errors import PermanentError, TransientError
+from tests.fakes.serving import Asked, Reply, serving
+from tests.providers.databases import database, lets_in, role
+from tests.providers.vault_sources import Clock, Source, Sources, contents, held, passed_on
+from tests.servers.postgres import Postgres
 from tests.waiting import until
 
-
-@pytest.fixture
-def users() -> set[str]:
-    return set()
+NOWHERE = "postgresql://{{username}}:{{password}}@127.0.0.1:1/postgres"
 
 
 @pytest.fixture
-def mount(bao: OpenBao, users: set[str]) -> Iterator[str]:
-    """An engine of dynamic credentials: its role `app` makes a user for a minute, and for 100 s at most."""
-    name = unique("rabbitmq")
-    with rabbitmq(users) as address:
-        bao.enable(name, "rabbitmq")
-        connection = {"connection_uri": address, "username": "u", "password": "p", "verify_connection": False}
-        bao.write(f"{name}/config/connection", connection)
-        bao.write(f"{name}/config/lease", {"ttl": "60s", "max_ttl": "100s"})
-        bao.write(f"{name}/roles/app", {"vhosts": '{"/": {"read": ".*"}}'})
+def mount(bao: OpenBao, postgres: Postgres) -> Iterator[str]:
+    """A database engine: its role `app` makes a login for a minute, and for 100 s at most."""
+    with database(bao, postgres) as name:
+        role(bao, name, default_ttl="60s", max_ttl="100s")
         yield name
-        bao.delete(f"sys/mounts/{name}")
 
 
 @pytest.fixture
@@ -36,17 +30,33 @@ def source(bao: OpenBao, tmp_path: Path) -> Sources:
     return lambda **options: Source(bao, tmp_path, **options)
 
 
-def test_dynamic_credentials_are_made_and_come_with_their_lease(source: Sources, mount: str, users: set[str]) -> None:
+@pytest.fixture
+def confined(bao: OpenBao, mount: str) -> str:
+    """A policy with the right to make a login, and no other."""
+    bao.policy(mount, f'path "{mount}/creds/app" {{ capabilities = ["read"] }}')
+    return mount
+
+
+def made(bao: OpenBao, mount: str) -> int:
+    """How many logins were asked for."""
+    return len(bao.requests(f"{mount}/creds/app"))
+
+
+def username(found: Fetched) -> str:
+    return contents(found)["username"].decode()
+
+
+def test_dynamic_credentials_log_in_and_come_with_their_lease(source: Sources, mount: str, postgres: Postgres) -> None:
     found = source(path=f"{mount}/creds/app").fetched()
-    assert contents(found)["username"].decode() in users
     assert sorted(contents(found)) == ["password", "username"]
+    assert lets_in(postgres, found)
     assert found.minted
     assert found.lease is not None
     assert found.lease.renewable
     assert found.lease.duration == timedelta(seconds=60)
 
 
-def test_a_renewable_lease_is_renewed_rather_than_replaced(source: Sources, mount: str, users: set[str]) -> None:
+def test_a_renewable_lease_is_renewed_rather_than_replaced(bao: OpenBao, source: Sources, mount: str) -> None:
     app = source(path=f"{mount}/creds/app")
     first = app.fetched()
     again = app.look(held(first))
@@ -54,47 +64,119 @@ def test_a_renewable_lease_is_renewed_rather_than_replaced(source: Sources, moun
     assert again.lease is not None
     assert first.lease is not None
     assert again.lease.expires_at > first.lease.expires_at
-    assert len(users) == 1
     assert isinstance(app.look(Held(revision=first.revision, digests={}, lease=again.lease)), Unchanged)
+    assert made(bao, mount) == 1
 
 
-def test_a_lease_near_its_longest_life_is_replaced(bao: OpenBao, source: Sources, mount: str, users: set[str]) -> None:
+def test_a_lease_near_its_longest_life_is_replaced(
+    bao: OpenBao, source: Sources, mount: str, postgres: Postgres
+) -> None:
     app = source(path=f"{mount}/creds/app")
-    bao.write(f"{mount}/config/lease", {"ttl": "300s", "max_ttl": "300s"})
+    role(bao, mount, default_ttl="300s", max_ttl="300s")
     first = app.fetched()
-    bao.write(f"{mount}/config/lease", {"ttl": "60s", "max_ttl": "100s"})
+    role(bao, mount, default_ttl="300s", max_ttl="100s")
     second = app.fetched(held(first))
-    assert second.revision != first.revision
-    assert len(users) == 2
+    assert username(second) != username(first)
+    assert lets_in(postgres, second)
 
 
-def test_a_revoked_lease_is_replaced(bao: OpenBao, source: Sources, mount: str, users: set[str]) -> None:
+def test_a_lease_renewed_for_less_than_half_of_what_it_had_is_replaced(
+    bao: OpenBao, source: Sources, mount: str
+) -> None:
+    app = source(path=f"{mount}/creds/app")
+    first = app.fetched()
+    role(bao, mount, default_ttl="29s", max_ttl="100s")
+    assert username(app.fetched(held(first))) != username(first)
+
+
+def test_a_lease_that_cannot_be_renewed_is_replaced(bao: OpenBao, source: Sources, mount: str) -> None:
+    app = source(path=f"{mount}/creds/app")
+    bao.write(f"sys/mounts/{mount}/tune", {"max_lease_ttl": "60s"})
+    first = app.fetched()
+    bao.write(f"sys/mounts/{mount}/tune", {"max_lease_ttl": "20s"})
+    assert username(app.fetched(held(first))) != username(first)
+    assert made(bao, mount) == 2
+
+
+def test_a_revoked_lease_is_replaced(bao: OpenBao, source: Sources, mount: str, postgres: Postgres) -> None:
     app = source(path=f"{mount}/creds/app")
     first = app.fetched()
     bao.write(f"sys/leases/revoke-prefix/{mount}/creds/app")
-    until(lambda: not users)
-    assert app.fetched(held(first)).revision != first.revision
+    until(lambda: not postgres.has_role(username(first)))
+    second = app.fetched(held(first))
+    assert username(second) != username(first)
+    assert lets_in(postgres, second)
+
+
+def test_a_renewal_that_fails_makes_no_login(bao: OpenBao, source: Sources, mount: str) -> None:
+    def answer(asked: Asked) -> Reply:
+        return Reply(503) if asked.path == "/v1/sys/leases/renew" else passed_on(bao, asked)
+
+    with serving(answer) as address:
+        app = source(path=f"{mount}/creds/app", address=address)
+        first = app.fetched()
+        for _ in range(3):
+            with pytest.raises(TransientError, match="503"):
+                app.look(held(first))
+    assert made(bao, mount) == 1
+
+
+def test_one_look_asks_for_one_login_even_where_asking_for_the_mount_is_forbidden(
+    bao: OpenBao, source: Sources, mount: str, postgres: Postgres
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        return Reply(403) if asked.path.startswith("/v1/sys/internal/") else passed_on(bao, asked)
+
+    with serving(answer) as address:
+        app = source(path=f"{mount}/creds/app", address=address)
+        assert lets_in(postgres, app.fetched())
+        assert made(bao, mount) == 1
+        app.fetched()
+    assert made(bao, mount) == 2
+
+
+def test_a_database_that_is_away_is_asked_once_a_look(bao: OpenBao, source: Sources, mount: str) -> None:
+    bao.write(f"{mount}/config/db", {"connection_url": NOWHERE, "verify_connection": False})
+    with pytest.raises(TransientError, match=f"{mount}/creds/app.*500"):
+        source(path=f"{mount}/creds/app").look()
+    assert made(bao, mount) == 1
 
 
 def test_a_lease_is_not_believed_to_outlive_the_token_behind_it(
-    bao: OpenBao, source: Sources, tmp_path: Path, mount: str
+    bao: OpenBao, source: Sources, tmp_path: Path, confined: str
 ) -> None:
-    bao.policy(mount, f'path "{mount}/creds/app" {{ capabilities = ["read"] }}')
     token = tmp_path / "token"
-    token.write_text(bao.new_token([mount], ttl="20s", renewable=False))
-    found = source(path=f"{mount}/creds/app", auth={"token": {"file": token}}).fetched()
+    token.write_text(bao.new_token([confined], ttl="20s", renewable=False))
+    found = source(path=f"{confined}/creds/app", auth={"token": {"file": token}}).fetched()
     assert found.lease is not None
     assert timedelta(seconds=15) < found.lease.duration <= timedelta(seconds=20)
 
 
-def test_a_lease_got_with_another_token_is_replaced(bao: OpenBao, source: Sources, tmp_path: Path, mount: str) -> None:
-    bao.policy(mount, f'path "{mount}/creds/app" {{ capabilities = ["read"] }}')
+def test_a_lease_got_with_another_token_is_replaced(
+    bao: OpenBao, source: Sources, tmp_path: Path, confined: str
+) -> None:
     token = tmp_path / "token"
-    token.write_text(bao.new_token([mount]))
-    app = source(path=f"{mount}/creds/app", auth={"token": {"file": token}})
+    token.write_text(bao.new_token([confined]))
+    app = source(path=f"{confined}/creds/app", auth={"token": {"file": token}})
     first = app.fetched()
-    token.write_text(bao.new_token([mount]))
+    token.write_text(bao.new_token([confined]))
     assert app.fetched(held(first)).revision != first.revision
+
+
+def test_a_lease_that_died_with_its_token_is_replaced_with_one_new_login(
+    bao: OpenBao, source: Sources, tmp_path: Path, confined: str, postgres: Postgres
+) -> None:
+    role_id, secret_id = bao.approle(confined, [confined])
+    (tmp_path / "role").write_text(role_id)
+    (tmp_path / "secret").write_text(secret_id)
+    approle = {"role_id": {"file": tmp_path / "role"}, "secret_id": {"file": tmp_path / "secret"}}
+    app = source(path=f"{confined}/creds/app", auth={"approle": approle})
+    first = app.fetched()
+    bao.write("sys/leases/revoke-prefix/auth/approle/login")
+    until(lambda: not postgres.has_role(username(first)))
+    second = app.fetched(held(first))
+    assert lets_in(postgres, second)
+    assert made(bao, confined) == 2
 
 
 def test_an_expired_lease_is_not_even_tried(bao: OpenBao, source: Sources, mount: str) -> None:
@@ -110,3 +192,42 @@ def test_an_expired_lease_is_not_even_tried(bao: OpenBao, source: Sources, mount
 def test_the_password_is_in_no_representation(source: Sources, mount: str) -> None:
     found = source(path=f"{mount}/creds/app").fetched()
     assert contents(found)["password"].decode() not in repr(found)
+
+
+def test_a_lease_that_nobody_needs_any_more_is_ended(source: Sources, mount: str, postgres: Postgres) -> None:
+    app = source(path=f"{mount}/creds/app")
+    found, kept = app.fetched(), app.fetched()
+    assert found.lease is not None
+    app.provider.revoke(found.lease)
+    assert not lets_in(postgres, found)
+    assert not postgres.has_role(username(found))
+    assert lets_in(postgres, kept)
+    app.provider.revoke(found.lease)
+
+
+def test_a_lease_that_the_policy_lets_nobody_end_runs_out_by_itself(
+    bao: OpenBao, source: Sources, tmp_path: Path, confined: str, postgres: Postgres
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(bao.new_token([confined]))
+    app = source(path=f"{confined}/creds/app", auth={"token": {"file": token}})
+    found = app.fetched()
+    assert found.lease is not None
+    line = r'path "sys/leases/revoke" \{ capabilities = \["update"\] \}'
+    with pytest.raises(PermanentError, match=f"run out by itself.*{line}"):
+        app.provider.revoke(found.lease)
+    assert lets_in(postgres, found)
+
+
+def test_a_lease_whose_database_is_away_is_ended_later(
+    bao: OpenBao, source: Sources, mount: str, postgres: Postgres
+) -> None:
+    app = source(path=f"{mount}/creds/app")
+    found = app.fetched()
+    assert found.lease is not None
+    bao.write(f"{mount}/config/db", {"connection_url": NOWHERE, "verify_connection": False})
+    with pytest.raises(TransientError, match="connection refused"):
+        app.provider.revoke(found.lease)
+    bao.write(f"{mount}/config/db", {"connection_url": postgres.connection_url})
+    app.provider.revoke(found.lease)
+    assert not lets_in(postgres, found)

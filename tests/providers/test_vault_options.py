@@ -115,3 +115,8 @@ def test_sources_that_reach_a_server_in_the_same_way_share_a_session() -> None:
 def test_the_schema_describes_every_option() -> None:
     schema = VaultProvider.Options.model_json_schema()
     assert {"address", "auth", "path", "data", "fields", "file", "format", "timeout"} <= schema["properties"].keys()
+
+
+def test_a_version_is_of_what_is_read() -> None:
+    with pytest.raises(ValueError, match="version chooses what is read"):
+        VaultOptions(path="secret/app", version=1, data={"a": 1})

@@ -6,10 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import urllib3
+
 from providers.vault import VaultProvider
 from providers.vault.session import Sessions
 from refresher.contract import Fetched, Held, Unchanged
 from refresher.demo.openbao import OpenBao
+from tests.fakes.serving import Asked, Reply
 
 
 class Clock:
@@ -64,3 +67,10 @@ def contents(found: Fetched) -> dict[str, bytes]:
         result[file.name] = bytes(buffer[: stream.readinto(buffer)])
         stream.close()
     return result
+
+
+def passed_on(bao: OpenBao, asked: Asked) -> Reply:
+    """What a gateway in front of the server answers."""
+    headers = {"X-Vault-Token": asked.headers["X-Vault-Token"]} if "X-Vault-Token" in asked.headers else {}
+    answer = urllib3.request(asked.method, bao.address + asked.path, headers=headers, body=asked.body, retries=False)
+    return Reply(answer.status, answer.data)

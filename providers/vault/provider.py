@@ -1,17 +1,22 @@
 """The `vault` provider: one look at one path of Vault or OpenBao."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from providers.vault import files, kv, leases, pki
+from providers.vault import files, kv, leases
 from providers.vault.connection import Answer
 from providers.vault.login import Login
 from providers.vault.options import VaultOptions, options_from_url, reach
+from providers.vault.pki.paths import asks_for_certificate, refuse_unfit
 from providers.vault.session import Sessions
-from refresher.contract import Fetched, Held, InlineFile, Unchanged
+from refresher.contract import Fetched, FileSet, Held, InlineFile, Unchanged
 from refresher.errors import PermanentError
+
+if TYPE_CHECKING:
+    from providers.vault.pki.source import CertificateSource
 
 
 def _now() -> datetime:
@@ -28,7 +33,7 @@ class Shared(Sessions):
 class VaultProvider:
     """Reads a path (key-value, dynamic credentials, any other), or writes to it if there are `data` (PKI, SSH, …).
 
-    Raises ConfigError if it isn't told where the server is.
+    Raises ConfigError if it isn't told where the server is, or if a certificate can't be asked for in that way.
     """
 
     Options: ClassVar[type[VaultOptions]] = VaultOptions
@@ -38,6 +43,8 @@ class VaultProvider:
         self._options = options
         self._session = shared.of(reach(options))
         self._place: kv.Place | None = None
+        self._certificates = self._certificate_source()
+        self._published: FileSet | None = None
 
     @staticmethod
     def from_url(url: str) -> Mapping[str, Any]:
@@ -47,14 +54,37 @@ class VaultProvider:
     @property
     def implied_verify(self) -> Sequence[Mapping[str, Any]]:
         """A certificate is checked even if nobody asks for it."""
-        return [{"certificate": {}}] if pki.asks_for_certificate(self._options) else []
+        return self._certificates.implied_verify if self._certificates else []
+
+    @property
+    def rechecks(self) -> bool:
+        """Certificates are looked after: they may have been revoked."""
+        return self._certificates is not None
+
+    def building_on(self, published: FileSet | None) -> "VaultProvider":
+        """The provider for one fetch; of what is published it takes the key and the authorities, if it's asked to."""
+        if self._certificates is None:
+            return self
+        building = copy.copy(self)
+        building._published = published
+        return building
 
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
         """Ask Vault. Raises TransientError or PermanentError."""
         yield self._look(held)
 
+    def _certificate_source(self) -> "CertificateSource | None":
+        refuse_unfit(self._options)
+        if not asks_for_certificate(self._options):
+            return None
+        from providers.vault.pki.source import CertificateSource  # loads cryptography
+
+        return CertificateSource(self._options, self._session)
+
     def _look(self, held: Held | None) -> Fetched | Unchanged:
+        if self._certificates is not None:
+            return self._certificates.look(held, self._published)
         if held is not None and held.lease is not None:
             renewed = leases.renewed(self._session, held.lease)
             if renewed is not None:
@@ -62,18 +92,13 @@ class VaultProvider:
         return self._read(held) if self._options.data is None else self._made(self._options.data)
 
     def _made(self, data: Mapping[str, Any]) -> Fetched:
-        """Something new: a certificate, or whatever else the path makes of what is sent."""
+        """Something new: whatever the path makes of what is sent."""
         asked_at = self._session.clock()
         answer, login = self._session.send("POST", self._options.path, data)
         fields = answer.required().data
         if not fields:
             raise PermanentError(f"{answer.request} answered no fields")
-        if not pki.asks_for_certificate(self._options):
-            return self._minted(answer, files.files_of(fields, self._options), login, asked_at)
-        made = pki.files_of(fields, self._options.path)
-        revision = str(fields.get("serial_number") or files.content_revision(made))
-        lease = leases.lease_of(answer.body, login, asked_at)
-        return Fetched(revision=revision, files=made, lease=lease, minted=True)
+        return self._minted(answer, files.files_of(fields, self._options), login, asked_at)
 
     def _minted(self, answer: Answer, made: list[InlineFile], login: Login, asked_at: datetime) -> Fetched:
         lease = leases.lease_of(answer.body, login, asked_at)

@@ -71,12 +71,19 @@ class Authority(Issued):
         ca: bool = True,
         may_sign: bool = True,
         usage: Sequence[x509.ObjectIdentifier] = (),
+        key: PrivateKey | None = None,
+        path_length: int | None = None,
+        extension: x509.ExtensionType | None = None,
     ) -> "Authority":
-        key = new_key()
-        builder = _as_issuer(_builder(_name(name), key, since, until), ca=ca, may_sign=may_sign)
+        own = key or new_key()
+        builder = _as_issuer(
+            _builder(_name(name), own, since, until), ca=ca, may_sign=may_sign, path_length=path_length
+        )
+        if extension is not None:
+            builder = builder.add_extension(extension, critical=True)
         if usage:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usage), critical=False)
-        return Authority(_signed(builder.issuer_name(self.certificate.subject), self.key), key)
+        return Authority(_signed(builder.issuer_name(self.certificate.subject), self.key), own)
 
     def issue(
         self,
@@ -118,7 +125,9 @@ def _builder(subject: x509.Name, key: PrivateKey, since: datetime, until: dateti
     return builder.serial_number(x509.random_serial_number()).not_valid_before(since).not_valid_after(until)
 
 
-def _as_issuer(builder: x509.CertificateBuilder, *, ca: bool = True, may_sign: bool = True) -> x509.CertificateBuilder:
+def _as_issuer(
+    builder: x509.CertificateBuilder, *, ca: bool = True, may_sign: bool = True, path_length: int | None = None
+) -> x509.CertificateBuilder:
     allowed = dict.fromkeys(
         (
             "content_commitment",
@@ -131,7 +140,7 @@ def _as_issuer(builder: x509.CertificateBuilder, *, ca: bool = True, may_sign: b
         False,
     )
     usage = x509.KeyUsage(digital_signature=True, key_cert_sign=may_sign, crl_sign=True, **allowed)
-    builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
     return builder.add_extension(usage, critical=True)
 
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from providers.vault.pki.options import PkiOptions
 from refresher.errors import ConfigError
 from refresher.options import Duration, Secret
 
@@ -136,12 +137,13 @@ class Format(StrEnum):
     RAW = "raw"
 
 
-class VaultOptions(_Section):
+class VaultOptions(PkiOptions):
     """A `vault` source: where the server is, how to log in, what to read there, and which files it becomes.
 
     `address`, `namespace`, `ca_file`, `cert_file` and `key_file` default to `VAULT_ADDR`, `VAULT_NAMESPACE`,
     `VAULT_CACERT`, `VAULT_CLIENT_CERT` and `VAULT_CLIENT_KEY`; without `auth` the token is in `VAULT_TOKEN`.
-    With `data` the path is written to (issue or sign a certificate), else it's read.
+    With `data` the path is written to (issue or sign a certificate), else it's read. What is for certificates only is
+    in `PkiOptions`.
     """
 
     connection: ClassVar[frozenset[str]] = frozenset({"auth", "timeout", "ca_file", "cert_file", "key_file"})

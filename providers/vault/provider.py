@@ -1,19 +1,24 @@
 """The `vault` provider: one look at one path of Vault or OpenBao."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from providers.vault import files, kv, leases, pki
+from providers.vault import files, kv, leases
 from providers.vault import rotation as rotations
 from providers.vault.connection import Answer
 from providers.vault.login import Login
 from providers.vault.options import VaultOptions, options_from_url, reach
+from providers.vault.pki.paths import asks_for_certificate, refuse_unfit
 from providers.vault.reads import Place, Reading
 from providers.vault.session import Sessions
-from refresher.contract import Fetched, Held, InlineFile, Lease, Unchanged
+from refresher.contract import Fetched, FileSet, Held, InlineFile, Lease, Unchanged
 from refresher.errors import PermanentError
+
+if TYPE_CHECKING:
+    from providers.vault.pki.source import CertificateSource
 
 
 def _now() -> datetime:
@@ -30,7 +35,7 @@ class Shared(Sessions):
 class VaultProvider:
     """Reads a path (key-value, dynamic credentials, any other), or writes to it if there are `data` (PKI, SSH, …).
 
-    Raises ConfigError if it isn't told where the server is.
+    Raises ConfigError if it isn't told where the server is, or if a certificate can't be asked for in that way.
     """
 
     Options: ClassVar[type[VaultOptions]] = VaultOptions
@@ -43,6 +48,8 @@ class VaultProvider:
         self._read_as = (options.path, options.version)
         if options.data is None:
             self._session.reads.register(self._read_as)
+        self._certificates = self._certificate_source()
+        self._published: FileSet | None = None
 
     @staticmethod
     def from_url(url: str) -> Mapping[str, Any]:
@@ -52,7 +59,20 @@ class VaultProvider:
     @property
     def implied_verify(self) -> Sequence[Mapping[str, Any]]:
         """A certificate is checked even if nobody asks for it."""
-        return [{"certificate": {}}] if pki.asks_for_certificate(self._options) else []
+        return self._certificates.implied_verify if self._certificates else []
+
+    @property
+    def rechecks(self) -> bool:
+        """Certificates are looked after: they may have been revoked."""
+        return self._certificates is not None
+
+    def building_on(self, published: FileSet | None) -> "VaultProvider":
+        """The provider for one fetch; of what is published it takes the key and the authorities, if it's asked to."""
+        if self._certificates is None:
+            return self
+        building = copy.copy(self)
+        building._published = published
+        return building
 
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
@@ -63,7 +83,17 @@ class VaultProvider:
         """End the lease at the server. Raises TransientError, or PermanentError if it has to run out by itself."""
         leases.revoke(self._session, lease)
 
+    def _certificate_source(self) -> "CertificateSource | None":
+        refuse_unfit(self._options)
+        if not asks_for_certificate(self._options):
+            return None
+        from providers.vault.pki.source import CertificateSource  # loads cryptography
+
+        return CertificateSource(self._options, self._session)
+
     def _look(self, held: Held | None) -> Fetched | Unchanged:
+        if self._certificates is not None:
+            return self._certificates.look(held, self._published)
         if held is not None and held.lease is not None:
             renewed = leases.renewed(self._session, held.lease)
             if renewed is not None:
@@ -71,18 +101,13 @@ class VaultProvider:
         return self._read(held) if self._options.data is None else self._made(self._options.data)
 
     def _made(self, data: Mapping[str, Any]) -> Fetched:
-        """Something new: a certificate, or whatever else the path makes of what is sent."""
+        """Something new: whatever the path makes of what is sent."""
         asked_at = self._session.clock()
         answer, login = self._session.send("POST", self._options.path, data)
         fields = answer.required().data
         if not fields:
             raise PermanentError(f"{answer.request} answered no fields")
-        if not pki.asks_for_certificate(self._options):
-            return self._minted(answer, files.files_of(fields, self._options), login, asked_at)
-        made = pki.files_of(fields, self._options.path)
-        revision = str(fields.get("serial_number") or files.content_revision(made))
-        lease = leases.lease_of(answer.body, login, asked_at)
-        return Fetched(revision=revision, files=made, lease=lease, minted=True)
+        return self._minted(answer, files.files_of(fields, self._options), login, asked_at)
 
     def _minted(self, answer: Answer, made: list[InlineFile], login: Login, asked_at: datetime) -> Fetched:
         lease = leases.lease_of(answer.body, login, asked_at)

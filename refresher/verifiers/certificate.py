@@ -16,7 +16,7 @@ from refresher.options import Duration, LocalFile
 from refresher.verifiers.chain import SKEW, Anchors, chain, permits
 from refresher.verifiers.content import content, listed
 from refresher.verifiers.names import missing, names_of
-from refresher.verifiers.pem import PEM_LIMIT, certificates, key_half
+from refresher.verifiers.pem import PEM_LIMIT, certificates, in_use, key_half
 
 Usage = Literal["any", "server", "client", "both"]
 KeyKind = Literal["rsa-2048", "rsa-3072", "rsa-4096", "ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "ed448"]
@@ -124,13 +124,22 @@ class CertificateVerifier:
             raise RejectedError(f"{self._options.certificate}: {error}") from error
 
     def _anchors(self, candidate: Candidate, presented: Sequence[x509.Certificate]) -> Anchors:
-        ca, trust = self._options.ca, self._options.trust
-        issuers = certificates(content(candidate, ca, limit=PEM_LIMIT), ca) if ca in candidate.files else []
+        trust = self._options.trust
+        issuers = self._issuers(candidate)
         if trust is not None:
             return Anchors(certificates=trusted(trust), origin=f"the trusted roots in {trust}")
         if issuers:
-            return Anchors(certificates=issuers, origin=ca)
+            return Anchors(certificates=issuers, origin=self._options.ca)
         return Anchors(certificates=presented[1:], origin="an intermediate that came with it")
+
+    def _issuers(self, candidate: Candidate) -> list[x509.Certificate]:
+        """Those that came with it; what a rotation superseded is only kept for peers, and may not have issued this."""
+        name = self._options.ca
+        if name not in candidate.files:
+            return []
+        found = content(candidate, name, limit=PEM_LIMIT)
+        certificates(found, name)  # all of them have to be readable
+        return certificates(in_use(found), name)
 
     def _refuse_short(self, expires_at: datetime, now: datetime) -> None:
         if expires_at - now < self._options.min_remaining:

@@ -3,7 +3,8 @@
 The library's default policies refuse certificates that have only a common name, and its server verifier those that have
 only a URI. Names are checked elsewhere, so here a leaf may have any, and the client verifier serves both sides: with
 these policies it asks for no purpose of its own. What stays the library's: signatures, validity, basicConstraints, path
-lengths, name constraints, critical extensions that nobody knows. It knows no Ed25519 issuers, and refuses their chains.
+lengths, name constraints, critical extensions that nobody knows. It refuses the chains of Ed25519 issuers: `eddsa` has
+those.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from cryptography.x509.verification import (
 )
 
 from refresher.errors import RejectedError
+from refresher.verifiers import eddsa
 
 SKEW = timedelta(minutes=5)
 """How far ahead of ours an issuer's clock may be (the allowance that RFC 4120 suggests)."""
@@ -47,15 +49,21 @@ def chain(
     """The certificates from `presented[0]` to an anchor, over the others. Raises RejectedError if there is no way."""
     leaf, *others = presented
     builder = PolicyBuilder().store(Store(list(anchors.certificates)))
-    builder = builder.time(_moment([*presented, *anchors.certificates], now))
+    moment = _moment([*presented, *anchors.certificates], now)
+    builder = builder.time(moment)
     builder = builder.extension_policies(ca_policy=_issuers(purposes), ee_policy=ExtensionPolicy.permit_all())
     try:
         return builder.build_client_verifier().verify(leaf, others).chain
     except VerificationError as error:
-        issuer = leaf.issuer.rfc4514_string()
-        raise RejectedError(
-            f"there is no chain from the leaf (issued by {issuer}) to {anchors.origin}: {_reason(error)}"
-        ) from error
+        reason = _reason(error)
+    for path, fault in eddsa.paths(
+        presented, anchors.certificates, moment=moment, may_issue=lambda usage: permits(usage, purposes)
+    ):
+        if fault is None:
+            return path
+        reason = fault
+    issuer = leaf.issuer.rfc4514_string()
+    raise RejectedError(f"there is no chain from the leaf (issued by {issuer}) to {anchors.origin}: {reason}")
 
 
 def permits(usage: x509.ExtendedKeyUsage | None, purposes: frozenset[x509.ObjectIdentifier]) -> bool:

@@ -1,5 +1,6 @@
 """Certificates and private keys out of PEM text (RFC 7468): any order, any line ends, anything between the blocks."""
 
+import re
 from collections.abc import Iterator
 
 from cryptography import x509
@@ -13,6 +14,7 @@ PEM_LIMIT = 1024 * 1024
 """Bytes; the certificate bundle of a whole operating system has a quarter of that."""
 
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
+_SUPERSEDED = re.compile(rb"^# superseded [^\r\n]*\r?\n-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----", re.M)
 _UNREADABLE = (
     ValueError,
     UnsupportedAlgorithm,
@@ -30,6 +32,11 @@ def certificates(content: bytes, name: str) -> list[x509.Certificate]:
     if not found:
         raise RejectedError(f"{name} holds no certificate in PEM form")
     return found
+
+
+def in_use(content: bytes) -> bytes:
+    """The content without the certificates below a line `# superseded …`: kept for others, and no longer an issuer."""
+    return _SUPERSEDED.sub(b"", content)
 
 
 def key_half(content: bytes, name: str) -> PublicKeyTypes:

@@ -34,6 +34,9 @@ class Request(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
+    def do_POST(self) -> None:
+        self.do_GET()
+
     def reply(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
         """A well-formed answer, unless `headers` say otherwise."""
         sent = {"Content-Length": str(len(body)), **(headers or {})}

@@ -4,11 +4,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import ValidationError
 
 from providers.vault import VaultProvider
 from refresher.demo.openbao import OpenBao
-from refresher.errors import PermanentError
-from tests.providers.vault_sources import Source, Sources, contents, held, unique
+from refresher.errors import ConfigError, PermanentError
+from refresher.verifiers.certificate import CertificateOptions, CertificateVerifier
+from tests.fakes.candidate import FakeCandidate
+from tests.providers.vault_sources import Source, Sources, contents, held, intermediate_of, unique
 
 
 @pytest.fixture
@@ -25,15 +28,7 @@ def root(bao: OpenBao) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def intermediate(bao: OpenBao, root: tuple[str, str]) -> str:
-    """A mount whose authority another one has signed."""
-    mount = unique("pki-int")
-    bao.enable(mount, "pki")
-    request = bao.write(f"{mount}/intermediate/generate/internal", {"common_name": "middle", "key_type": "ec"})
-    signed = bao.write(f"{root[0]}/root/sign-intermediate", {"csr": request["data"]["csr"], "common_name": "middle"})
-    chain = signed["data"]["certificate"] + "\n" + root[1]
-    bao.write(f"{mount}/intermediate/set-signed", {"certificate": chain})
-    bao.write(f"{mount}/roles/web", {"allow_any_name": True, "key_type": "ec", "key_bits": 256, "max_ttl": "1h"})
-    return mount
+    return intermediate_of(bao, *root)
 
 
 def names(pem: bytes) -> list[str]:
@@ -77,6 +72,19 @@ def test_a_signed_request_gives_no_key(source: Sources, root: tuple[str, str]) -
         data = {"csr": csr, "common_name": "signed.example.com"}
         found = source(path=f"{root[0]}/{sign}", data=data).fetched()
         assert sorted(contents(found)) == ["ca.crt", "tls.crt"]
+
+
+def test_an_authority_with_an_ed25519_key_is_served_and_its_chain_accepted(bao: OpenBao, source: Sources) -> None:
+    mount = unique("pki")
+    bao.enable(mount, "pki")
+    root = {"common_name": "edwards", "key_type": "ed25519", "ttl": "8760h"}
+    root_pem = bao.write(f"{mount}/root/generate/internal", root)["data"]["certificate"]
+    bao.write(f"{mount}/roles/web", {"allow_any_name": True, "key_type": "ed25519"})
+    for issuing in (mount, intermediate_of(bao, mount, root_pem)):
+        files = contents(source(path=f"{issuing}/issue/web", data={"common_name": "web", "ttl": "9m"}).fetched())
+        candidate = FakeCandidate(files, now=x509.load_pem_x509_certificate(files["tls.crt"]).not_valid_before_utc)
+        assert names(files["ca.crt"]) == ["CN=edwards"]
+        CertificateVerifier(CertificateOptions(names=("web",))).verify(candidate)
 
 
 def test_certificates_can_be_as_short_as_seconds(bao: OpenBao, source: Sources) -> None:
@@ -132,20 +140,71 @@ def test_an_ssh_key_is_not_taken_for_a_certificate(bao: OpenBao, source: Sources
     assert ssh.provider.implied_verify == []
 
 
+CERTIFICATE = {"path": "pki/issue/web", "data": {"common_name": "web"}}
+
+
+def configured(**options: object) -> VaultProvider:
+    parsed = VaultProvider.Options.model_validate({"address": "http://127.0.0.1:1", **options})
+    return VaultProvider(parsed, VaultProvider.Shared())
+
+
 @pytest.mark.parametrize(
-    ("options", "checked"),
+    ("options", "checks"),
     [
-        ({"path": "pki/issue/web", "data": {"common_name": "web"}}, True),
-        ({"path": "a/b/issuer/default/issue/web", "data": {}}, True),
-        ({"path": "pki/sign/web", "data": {"csr": "…"}}, True),
-        ({"path": "pki/sign-verbatim", "data": {"csr": "…"}}, True),
-        ({"path": "pki/issue/web", "data": {}, "fields": ["certificate"]}, False),
-        ({"path": "pki/issue/web", "data": {}, "file": "all.json"}, False),
-        ({"path": "ssh/sign/ops", "data": {"public_key": "…"}}, False),
-        ({"path": "secret/issue/web"}, False),
+        (CERTIFICATE, {}),
+        ({"path": "a/b/issuer/default/issue/web", "data": {}}, {}),
+        ({"path": "pki/sign/web", "data": {"csr": "…"}}, {"key": None}),
+        ({"path": "pki/sign-verbatim", "data": {"csr": "…"}}, {"key": None}),
+        ({"path": "pki/sign/web", "data": {"common_name": "web"}, "key": "local"}, {}),
+        (
+            CERTIFICATE | {"files": {"certificate": "a.pem", "key": "b", "bundle": "c"}},
+            {"certificate": "a.pem", "key": "b"},
+        ),
+        (CERTIFICATE | {"fields": ["certificate"]}, None),
+        (CERTIFICATE | {"file": "all.json"}, None),
+        ({"path": "pki/sign/web", "data": {"common_name": "web"}}, None),
+        ({"path": "ssh/sign/ops", "data": {"public_key": "…"}}, None),
+        ({"path": "secret/issue/web"}, None),
     ],
 )
-def test_certificates_are_checked_though_nobody_asks(options: dict[str, object], checked: bool) -> None:
-    parsed = VaultProvider.Options.model_validate({"address": "http://127.0.0.1:1", **options})
-    provider = VaultProvider(parsed, VaultProvider.Shared())
-    assert provider.implied_verify == ([{"certificate": {}}] if checked else [])
+def test_certificates_are_checked_though_nobody_asks(
+    options: dict[str, object], checks: dict[str, object] | None
+) -> None:
+    provider = configured(**options)
+    assert provider.implied_verify == ([] if checks is None else [{"certificate": checks}])
+    assert provider.rechecks == (checks is not None)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"path": "secret/app", "key": "local"}, "key: only for certificates"),
+        ({"path": "pki/issue/web", "ca_overlap": "1h"}, "with data"),
+        (CERTIFICATE | {"fields": ["certificate"], "files": {"ca": "roots.pem"}}, "files: only for certificates"),
+        ({"path": "pki/sign/web", "data": {"csr": "…"}, "key": "local"}, "csr"),
+        ({"path": "pki/sign/web", "data": {"csr": "…"}, "files": {"bundle": "all.pem"}}, "private key"),
+    ],
+)
+def test_options_for_certificates_that_would_do_nothing_are_configuration_errors(
+    options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        configured(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"reuse_key": True}, "reuse_key must stand with key: local"),
+        ({"key_type": "rsa-2048"}, "key_type must stand with key: local"),
+        ({"key": "local", "key_type": "rsa-1024"}, "key_type"),
+        ({"files": {"certificate": "tls.key"}}, "different names"),
+        ({"files": {"bundle": "../all.pem"}}, "relative file name"),
+        ({"files": {"pkcs12": {"file": "a.p12"}}}, "password"),
+        ({"files": {"truststore": {"file": "a.p12", "password": "changeit"}}}, "password"),
+    ],
+)
+def test_options_for_certificates_that_can_not_work_are_refused(options: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said) as caught:
+        configured(**CERTIFICATE, **options)
+    assert "changeit" not in str(caught.value)

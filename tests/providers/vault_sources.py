@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import urllib3
 
 from providers.vault import VaultProvider
 from providers.vault.session import Sessions
-from refresher.contract import Fetched, Held, Unchanged
+from refresher.contract import Fetched, FileSet, Held, Unchanged
 from refresher.demo.openbao import OpenBao
+from tests.fakes.candidate import FakeFiles
 from tests.fakes.serving import Asked, Reply
 
 
@@ -35,12 +37,12 @@ class Source:
         self.shared = shared or VaultProvider.Shared()
         self.provider = VaultProvider(VaultProvider.Options.model_validate(given), self.shared)
 
-    def look(self, held: Held | None = None) -> Fetched | Unchanged:
-        with self.provider.fetch(held) as found:
+    def look(self, held: Held | None = None, *, published: FileSet | None = None) -> Fetched | Unchanged:
+        with self.provider.building_on(published).fetch(held) as found:
             return found
 
-    def fetched(self, held: Held | None = None) -> Fetched:
-        found = self.look(held)
+    def fetched(self, held: Held | None = None, *, published: FileSet | None = None) -> Fetched:
+        found = self.look(held, published=published)
         assert isinstance(found, Fetched)
         return found
 
@@ -56,6 +58,27 @@ def unique(name: str) -> str:
 def held(found: Fetched) -> Held:
     """What refresher would show next time."""
     return Held(revision=found.revision, digests={}, lease=found.lease)
+
+
+def looked_at(found: Fetched) -> Held:
+    """What refresher would show at a look in between."""
+    return replace(held(found), due=False)
+
+
+def published(found: Fetched) -> FakeFiles:
+    """What readers would see."""
+    return FakeFiles(contents(found))
+
+
+def intermediate_of(bao: OpenBao, mount: str, root: str) -> str:
+    """A mount whose authority the one at `mount` has signed; its role `web` issues for any name."""
+    below = unique("pki-int")
+    bao.enable(below, "pki")
+    request = bao.write(f"{below}/intermediate/generate/internal", {"common_name": "middle", "key_type": "ec"})
+    signed = bao.write(f"{mount}/root/sign-intermediate", {"csr": request["data"]["csr"], "common_name": "middle"})
+    bao.write(f"{below}/intermediate/set-signed", {"certificate": signed["data"]["certificate"] + "\n" + root})
+    bao.write(f"{below}/roles/web", {"allow_any_name": True, "key_type": "ec", "key_bits": 256, "max_ttl": "1h"})
+    return below
 
 
 def contents(found: Fetched) -> dict[str, bytes]:

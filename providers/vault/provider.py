@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from providers.deadline import together_within
 from providers.vault import files, kv, leases, pki
 from providers.vault.connection import Answer
 from providers.vault.login import Login
@@ -52,7 +53,9 @@ class VaultProvider:
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
         """Ask Vault. Raises TransientError or PermanentError."""
-        yield self._look(held)
+        with together_within(self._options.timeout.total_seconds()):
+            found = self._look(held)
+        yield found
 
     def _look(self, held: Held | None) -> Fetched | Unchanged:
         if held is not None and held.lease is not None:

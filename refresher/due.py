@@ -29,6 +29,8 @@ LONGEST = timedelta(minutes=5)
 """Where the retry's wait stops doubling (OpenBao's agent: 1 s doubling to 5 min minus 0-25%)."""
 OVERDUE = timedelta(seconds=10)
 """The longest wait once what is held has expired."""
+PUNCTUAL = 0.9
+"""Of the bounds that an expiry sets: what a retry plans, so that waking up, asking and publishing keep to them, too."""
 OBEYED = timedelta(hours=1)
 """The longest `Retry-After` that is obeyed; an expiry bounds it further."""
 EMERGENCY_SHARE = 0.05
@@ -265,7 +267,7 @@ def _is_retried(refresh: Refresh, standing: Standing, now: datetime, seed: str) 
 
 def _retry_wait(refresh: Refresh, standing: Standing, attempt: datetime, seed: str) -> timedelta:
     draw = unit(seed, standing.asset, "retry", standing.failures, attempt)
-    bound = _longest_wait(_ends_at(standing), attempt)
+    bound = max(_longest_wait(_ends_at(standing), attempt) * PUNCTUAL, SHORTEST)
     wait = min(backoff(standing.failures, draw), bound)
     if standing.retry_after:
         wait = max(wait, min(standing.retry_after, bound, OBEYED))

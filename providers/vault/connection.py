@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from providers.deadline import PunctualHttpPool, PunctualHttpsPool
+from providers.deadline import PunctualHttpPool, PunctualHttpsPool, remaining
 from refresher.errors import PermanentError, RefresherError, TransientError
 
 BODY_LIMIT = 32 * 1024 * 1024
@@ -54,7 +54,8 @@ class Answer:
 class Connection:
     """Connections to one server, kept open between requests; any number of threads may use it.
 
-    `timeout` is in seconds and covers each request from connecting to the last byte. Name resolution is outside it.
+    `timeout` is in seconds and covers each request from connecting to the last byte, or less where several have to be
+    over `together_within` a time. Name resolution is outside it.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Connection:
                 self._prefix + quote(path) + (f"?{urlencode(query)}" if query else ""),
                 body=None if data is None else json.dumps(data, default=str).encode(),
                 headers=headers,
-                timeout=urllib3.Timeout(total=self._timeout),
+                timeout=urllib3.Timeout(total=remaining(self._timeout)),
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
@@ -189,7 +190,8 @@ def _answer(request: str, response: urllib3.BaseHTTPResponse, content: bytes, re
         raise TransientError(f"{request} was redirected to {there}, where no token is sent: name that address instead")
     if len(content) > BODY_LIMIT:
         raise PermanentError(f"{request} was answered with more than {BODY_LIMIT} bytes")
-    body = _object(content)
+    # An answer that breaks off among its headers looks like one without a body: it must not pass for an empty one.
+    body = {} if response.status == 204 else _object(content)
     if body is None and response.status < 300:
         raise TransientError(f"{request} was answered {response.status} with something that is not a JSON object")
     retry_after = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
@@ -204,8 +206,6 @@ def _host(location: str) -> str:
 
 
 def _object(content: bytes) -> dict[str, Any] | None:
-    if not content:
-        return {}
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):

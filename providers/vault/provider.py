@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from providers.deadline import together_within
 from providers.vault import files, kv, leases
 from providers.vault import rotation as rotations
 from providers.vault.connection import Answer
@@ -77,7 +78,9 @@ class VaultProvider:
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
         """Ask Vault. Raises TransientError or PermanentError."""
-        yield self._look(held)
+        with together_within(self._options.timeout.total_seconds()):
+            found = self._look(held)
+        yield found
 
     def revoke(self, lease: Lease) -> None:
         """End the lease at the server. Raises TransientError, or PermanentError if it has to run out by itself."""

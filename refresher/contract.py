@@ -12,7 +12,7 @@ be);
 for
   connections that several assets use; its `close()` is called at the end, if it has one;
 - `implied_verify` (a property): verifiers, as in the configuration, that apply even if the user lists none;
-- `watched` (a property): the local directories whose changes should trigger a refresh at once;
+- `watched` (a property): the local directories whose changes should trigger a look at once, perhaps none;
 - `building_on(published) -> Provider`: the provider for one fetch that makes the new out of what readers see (a
 `FileSet`,
   None: nothing), a private key that is used again, say;

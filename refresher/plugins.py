@@ -56,11 +56,11 @@ class ImplyingVerifiers(Protocol):
 
 @runtime_checkable
 class Watched(Protocol):
-    """A provider whose source is local, so that its changes can trigger a refresh at once."""
+    """A provider whose source, or a credential for it, is local, so that changes there can trigger a look at once."""
 
     @property
     def watched(self) -> Sequence[Path]:
-        """The directories to watch."""
+        """The directories to watch, perhaps none."""
         ...
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
 from providers.vault import files, kv, leases, pki
 from providers.vault.connection import Answer
 from providers.vault.login import Login
-from providers.vault.options import VaultOptions, options_from_url, reach
+from providers.vault.options import VaultOptions, options_from_url
+from providers.vault.reach import reach
 from providers.vault.session import Sessions
 from refresher.contract import Fetched, Held, InlineFile, Unchanged
 from refresher.errors import PermanentError
@@ -48,6 +50,12 @@ class VaultProvider:
     def implied_verify(self) -> Sequence[Mapping[str, Any]]:
         """A certificate is checked even if nobody asks for it."""
         return [{"certificate": {}}] if pki.asks_for_certificate(self._options) else []
+
+    @property
+    def watched(self) -> Sequence[Path]:
+        """Where the user keeps a token fresh: with a new one there, what failed for want of it succeeds at once."""
+        file = self._options.token_file
+        return [file.parent] if file else []
 
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:

@@ -119,7 +119,8 @@ def test_a_connection_is_kept_for_the_next_request(source: Sources) -> None:
             connection.sendall(reply)
 
     with raw_server(counted) as address:
-        app = source(address=address, path="a/b")
+        # Without a body, which could arrive after its headers, and would be answered, too.
+        app = source(address=address, path="a/b", data=None)
         assert [len(app.fetched().files) for _ in range(5)] == [1] * 5
     assert len(connections) == 1
 
@@ -299,7 +300,7 @@ def test_a_certificate_file_that_can_not_be_used_is_permanent(
     if content is not None:
         file.write_text(content)
     options = {"ca_file": bao.ca_file} | {option: file}
-    with pytest.raises(PermanentError, match="ca_file, cert_file or key_file"):
+    with pytest.raises(PermanentError, match="certificate file"):
         Source(bao, tmp_path, path=secret, address=bao.tls_address, **options).look()
 
 

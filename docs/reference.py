@@ -27,6 +27,7 @@ Secrets are given by reference, `{file: /path}` or `{env: NAME}`, and read again
 """
 SPECIAL = {
     "Secret": "secret",
+    "Credential": "secret",
     "LocalFile": "`{file: /path}`",
     "Source": "mapping or URL",
     "Verifier": "verifier",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -74,8 +75,7 @@ class Sidecar:
         self._running.callback(self._clockwork.stop)
         for keeper in self._keepers.values():
             keeper.start()
-        for keeper in self._keepers.values():
-            self._watch(keeper)
+        self._watch_sources()
         self._look_over()
         server = _server(self, self._metrics, self._settings)
         if server:
@@ -128,14 +128,29 @@ class Sidecar:
         finally:
             self._clockwork.at("look over", now() + LOOK_EVERY, self._look_over)
 
-    def _watch(self, keeper: Keeper) -> None:
-        provider: Any = keeper.asset.provider
-        if isinstance(provider, Watched):
-            from refresher.watch import Watch
+    def _watch_sources(self) -> None:
+        """One watch for all assets with the same directories: the system has few to give (128 a user)."""
+        together: dict[tuple[Path, ...], list[Keeper]] = {}
+        for keeper in self._keepers.values():
+            together.setdefault(_watched(keeper.asset.provider), []).append(keeper)
+        together.pop((), None)
+        for directories, keepers in together.items():
+            self._watch(directories, keepers)
 
-            watch = Watch(provider.watched, keeper.look_now)
-            watch.start()
-            self._running.callback(watch.stop)
+    def _watch(self, directories: Sequence[Path], keepers: Sequence[Keeper]) -> None:
+        from refresher.watch import Watch
+
+        def look() -> None:
+            for keeper in keepers:
+                keeper.look_now()
+
+        watch = Watch(directories, look)
+        watch.start()
+        self._running.callback(watch.stop)
+
+
+def _watched(provider: object) -> tuple[Path, ...]:
+    return tuple(provider.watched) if isinstance(provider, Watched) else ()
 
 
 def _server(sidecar: Sidecar, metrics: Metrics, settings: Settings) -> "ControlServer | None":

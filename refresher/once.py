@@ -2,7 +2,7 @@
 
 import logging
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Thread
@@ -93,8 +93,9 @@ def once(settings: Settings, *, timeout: timedelta, strict: bool, notify: bool) 
     """Ask every source once; whether all required assets are ready now (`strict`: and no source failed)."""
     os.umask(0o022)  # as in a running sidecar
     log = Log()
-    asking = Once(assets(settings, SharedParts()), clock=now, seed=seed(), notify=notify)
-    visits = asking.visit(timeout=timeout)
+    with closing(SharedParts()) as shared:
+        asking = Once(assets(settings, shared), clock=now, seed=seed(), notify=notify)
+        visits = asking.visit(timeout=timeout)
     for visit in visits:
         if visit.outcome:
             log.refreshed(visit.outcome, None)

@@ -6,14 +6,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from providers.deadline import PunctualHttpPool, PunctualHttpsPool, remaining
+from providers.connections import Certificates, Contexts
+from providers.deadline import remaining
+from providers.vault.pools import PlainPool, TlsPool
 from refresher.errors import PermanentError, RefresherError, TransientError
 
 BODY_LIMIT = 32 * 1024 * 1024
@@ -55,7 +56,8 @@ class Connection:
     """Connections to one server, kept open between requests; any number of threads may use it.
 
     `timeout` is in seconds and covers each request from connecting to the last byte, or less where several have to be
-    over `together_within` a time. Name resolution is outside it.
+    over `together_within` a time. Name resolution is outside it. `certificates`, `server_name` and `contexts` are for
+    https; see `TlsPool`.
     """
 
     def __init__(
@@ -63,25 +65,23 @@ class Connection:
         address: str,
         *,
         timeout: float,
-        namespace: str | None = None,
-        ca_file: Path | None = None,
-        cert_file: Path | None = None,
-        key_file: Path | None = None,
+        namespace: str | None,
+        certificates: Certificates,
+        server_name: str | None,
+        contexts: Contexts,
     ) -> None:
-        parts = urlsplit(address)
-        self._host = parts.netloc
-        self._prefix = parts.path.rstrip("/") + "/v1/"
+        server = urlsplit(address)
+        self._host = server.netloc
+        self._prefix = server.path.rstrip("/") + "/v1/"
         self._timeout = timeout
         self._headers = {"X-Vault-Request": "true", "Accept": "application/json", "User-Agent": "refresher"}
         if namespace:
             self._headers["X-Vault-Namespace"] = namespace
-        shape: dict[str, Any] = {"port": parts.port, "maxsize": 8, "retries": False}
-        if parts.scheme == "https":
-            files = {"ca_certs": ca_file, "cert_file": cert_file, "key_file": key_file}
-            shape |= {name: str(path) for name, path in files.items() if path}
-            self._pool: urllib3.HTTPConnectionPool = PunctualHttpsPool(parts.hostname or "", **shape)
-        else:
-            self._pool = PunctualHttpPool(parts.hostname or "", **shape)
+        self._pool = (
+            TlsPool(server, certificates, server_name=server_name, contexts=contexts)
+            if server.scheme == "https"
+            else PlainPool(server)
+        )
 
     def send(
         self,
@@ -99,8 +99,9 @@ class Connection:
         """
         request = f"{method} {path} at {self._host}"
         headers = self._headers | _sendable(token)
+        pool = self._pool.current()
         try:
-            response = self._pool.urlopen(
+            response = pool.urlopen(
                 method,
                 self._prefix + quote(path) + (f"?{urlencode(query)}" if query else ""),
                 body=None if data is None else json.dumps(data, default=str).encode(),
@@ -152,15 +153,9 @@ def _translated(error: Exception, request: str) -> RefresherError:
         return TransientError(f"{request} failed: {_reason(root)}")
     if isinstance(root, ssl.SSLCertVerificationError):
         return PermanentError(f"{request}: the server's certificate is not trusted: {root.verify_message}")
-    if isinstance(root, FileNotFoundError | PermissionError) or _is_about_pem(root):
-        return PermanentError(f"{request}: ca_file, cert_file or key_file can't be used: {_reason(root)}")
     if isinstance(root, ValueError):
         return PermanentError(f"{request} can't be sent: the namespace or the path holds what HTTP doesn't allow")
     return TransientError(f"{request} failed: {_reason(root)}")
-
-
-def _is_about_pem(error: BaseException) -> bool:
-    return isinstance(error, ssl.SSLError) and (error.library in ("PEM", "X509") or "PEM lib" in str(error))
 
 
 def _root(error: BaseException) -> BaseException:

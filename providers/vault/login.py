@@ -8,16 +8,21 @@ from typing import Any
 from urllib.parse import unquote
 
 from providers.vault.connection import Answer, Connection, period, section
-from providers.vault.options import AppRole, Auth, Aws, Jwt, Kubernetes, Reach, Userpass
+from providers.vault.options import AppRole, Auth, Aws, Credential, Jwt, Kubernetes, Userpass
+from providers.vault.wrapping import Wrappings, secret_id
 from refresher.errors import PermanentError, TransientError
 from refresher.options import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """A token and how long it lives; `ttl` None: without end, or nobody says."""
+    """A token and how long it lives; `ttl` None: without end, or nobody says.
+
+    `given` is what the user gave instead of a login, the token itself or the wrapping token that it came in.
+    """
 
     token: str = field(repr=False)
+    given: str | None = field(default=None, repr=False)
     granted_at: datetime
     ttl: timedelta | None
     renewable: bool
@@ -39,30 +44,22 @@ class Login:
         return self if remaining is None else replace(self, postponed_to=now + remaining / 3)
 
 
-def connect(reach: Reach) -> Connection:
-    """Connections as the options say; a login by certificate needs that certificate on them."""
-    certificate = reach.auth.cert
-    return Connection(
-        reach.address,
-        timeout=reach.timeout,
-        namespace=reach.namespace,
-        ca_file=reach.ca_file,
-        cert_file=certificate.cert_file if certificate else reach.cert_file,
-        key_file=certificate.key_file if certificate else reach.key_file,
-    )
+def log_in(auth: Auth, connection: Connection, wrappings: Wrappings) -> Answer:
+    """The answer to a login by the method that is configured, for all but `token`.
 
-
-def log_in(reach: Reach, now: datetime) -> Login:
-    """A new token by the method that is configured, for all but `token`. Raises TransientError or PermanentError.
-
-    On a connection of its own: a certificate that was rotated is read anew, and none of the open ones knows it.
+    Raises TransientError or PermanentError.
     """
-    connection = connect(reach)
-    try:
-        answer = _answer(reach.auth, connection)
-    finally:
-        connection.close()
-    return granted(answer, now)
+    if auth.cert:
+        name = {"name": auth.cert.name} if auth.cert.name else {}
+        return connection.send("POST", f"auth/{auth.cert.mount}/login", data=name)
+    methods: tuple[tuple[Any, Callable[..., Answer]], ...] = (
+        (auth.approle, _approle),
+        (auth.kubernetes, _kubernetes),
+        (auth.jwt, _jwt),
+        (auth.userpass, _userpass),
+        (auth.aws, _aws),
+    )
+    return next(method(chosen, _Wire(connection, wrappings)) for chosen, method in methods if chosen)
 
 
 def granted(answer: Answer, now: datetime) -> Login:
@@ -76,28 +73,17 @@ def granted(answer: Answer, now: datetime) -> Login:
     return Login(token=token, granted_at=now, ttl=ttl, renewable=auth.get("renewable") is True)
 
 
-def _answer(auth: Auth, connection: Connection) -> Answer:
-    if auth.cert:
-        name = {"name": auth.cert.name} if auth.cert.name else {}
-        return connection.send("POST", f"auth/{auth.cert.mount}/login", data=name)
-    methods: tuple[tuple[Any, Callable[..., Answer]], ...] = (
-        (auth.approle, _approle),
-        (auth.kubernetes, _kubernetes),
-        (auth.jwt, _jwt),
-        (auth.userpass, _userpass),
-        (auth.aws, _aws),
-    )
-    return next(method(chosen, _Wire(connection)) for chosen, method in methods if chosen)
-
-
 class _Wire:
     """What hvac's login methods need of an adapter: they know the API, the requests go through the one thin place.
 
     hvac is imported inside the functions that use it: it takes 200 ms and more memory than everything else here.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, wrappings: Wrappings) -> None:
+        self._connection, self._wrappings = connection, wrappings
+
+    def secret_id(self, credential: Credential, mount: str) -> str:
+        return self._wrappings.secret(credential, credential.read(), secret_id(mount), self._connection)
 
     def login(self, *, url: str, json: Mapping[str, Any], use_token: bool) -> Answer:
         sent = {name: value for name, value in json.items() if value is not None}
@@ -109,8 +95,8 @@ class _Wire:
 def _approle(method: AppRole, wire: _Wire) -> Answer:
     from hvac.api.auth_methods import AppRole as Api
 
-    secret_id = method.secret_id.read() if method.secret_id else None
-    answer: Answer = Api(wire).login(method.role_id.read(), secret_id, mount_point=method.mount, use_token=False)
+    given = wire.secret_id(method.secret_id, method.mount) if method.secret_id else None
+    answer: Answer = Api(wire).login(method.role_id.read(), given, mount_point=method.mount, use_token=False)
     return answer
 
 

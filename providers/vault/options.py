@@ -1,6 +1,5 @@
-"""What a `vault` source can say, the URL form of it, and the one place that reads the `VAULT_…` environment."""
+"""What a `vault` source can say, and the URL form of it."""
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from providers.vault.pki.options import PkiOptions
-from refresher.errors import ConfigError
 from refresher.options import Duration, Secret
 
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -39,8 +37,8 @@ def _mount(value: str) -> str:
     return mount
 
 
-def _address(value: str) -> str:
-    """`https://vault:8200`, perhaps with a path before the API's own."""
+def valid_address(value: str) -> str:
+    """`https://vault:8200`, perhaps with a path before the API's own. Raises ValueError."""
     try:
         parts = urlsplit(value)
         valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.username
@@ -53,7 +51,23 @@ def _address(value: str) -> str:
 
 ApiPath = Annotated[str, AfterValidator(_path)]
 Mount = Annotated[str, AfterValidator(_mount)]
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(valid_address)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential(Secret):
+    """A secret by reference that may be response-wrapped: then a wrapping token is in its place.
+
+    `creation_path` is where it has to have been made, `*` for any one part of the path; None: where such are made.
+    """
+
+    wrapped: bool = False
+    creation_path: ApiPath | None = None
+
+    def __post_init__(self) -> None:
+        Secret.__post_init__(self)  # `super()` doesn't know a class that `slots` made anew
+        if self.creation_path is not None and not self.wrapped:
+            raise ValueError("creation_path needs wrapped: true")
 
 
 class _Section(BaseModel):
@@ -64,7 +78,7 @@ class AppRole(_Section):
     """Log in as a machine; the secret id may be left out if the role doesn't ask for one."""
 
     role_id: Secret
-    secret_id: Secret | None = None
+    secret_id: Credential | None = None
     mount: Mount = "approle"
 
 
@@ -102,7 +116,10 @@ class Userpass(_Section):
 
 
 class Aws(_Section):
-    """Log in as the AWS identity that this machine has; `server_id` is the value the method demands, if it does."""
+    """Log in as the AWS identity that this machine has; `server_id` is the value the method demands, if it does.
+
+    Tested against requests and answers of the recorded shape only, neither against AWS nor against a real server.
+    """
 
     role: str
     mount: Mount = "aws"
@@ -113,7 +130,7 @@ class Aws(_Section):
 class Auth(_Section):
     """How to log in: exactly one of these."""
 
-    token: Secret | None = None
+    token: Credential | None = None
     approle: AppRole | None = None
     kubernetes: Kubernetes | None = None
     jwt: Jwt | None = None
@@ -140,13 +157,14 @@ class Format(StrEnum):
 class VaultOptions(PkiOptions):
     """A `vault` source: where the server is, how to log in, what to read there, and which files it becomes.
 
-    `address`, `namespace`, `ca_file`, `cert_file` and `key_file` default to `VAULT_ADDR`, `VAULT_NAMESPACE`,
-    `VAULT_CACERT`, `VAULT_CLIENT_CERT` and `VAULT_CLIENT_KEY`; without `auth` the token is in `VAULT_TOKEN`.
+    What isn't said of the server and of the login may be said in the environment: see `reach`.
     With `data` the path is written to (issue or sign a certificate), else it's read. What is for certificates only is
     in `PkiOptions`.
     """
 
-    connection: ClassVar[frozenset[str]] = frozenset({"auth", "timeout", "ca_file", "cert_file", "key_file"})
+    connection: ClassVar[frozenset[str]] = frozenset(
+        {"auth", "timeout", "ca_file", "cert_file", "key_file", "tls_server_name", "revoke_on_exit"}
+    )
     """The options that say how to get there rather than what is there."""
 
     path: ApiPath
@@ -160,8 +178,10 @@ class VaultOptions(PkiOptions):
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    tls_server_name: str | None = None
     auth: Auth | None = None
     timeout: Annotated[Duration, Field(json_schema_extra={"default": "30s"})] = timedelta(seconds=30)
+    revoke_on_exit: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -179,6 +199,17 @@ class VaultOptions(PkiOptions):
             raise ValueError("timeout must be longer than 0")
         return self
 
+    @model_validator(mode="after")
+    def _revokes_its_own(self) -> Self:
+        if self.revoke_on_exit and (self.auth is None or self.auth.token is not None):
+            raise ValueError("revoke_on_exit needs a login in auth: a token that was given to refresher isn't its own")
+        return self
+
+    @property
+    def token_file(self) -> Path | None:
+        """The file in which the user keeps a token fresh, None if there is none."""
+        return self.auth.token.file if self.auth and self.auth.token else None
+
     @property
     def document_format(self) -> Format | None:
         """How `file` is written, told by its ending if `format` isn't there."""
@@ -193,44 +224,6 @@ class VaultOptions(PkiOptions):
         if self.fields is None or isinstance(self.fields, dict):
             return self.fields
         return {field: field for field in self.fields}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """Which server is spoken to and as whom: sources for which this is equal share connections and logins."""
-
-    address: str
-    namespace: str | None
-    ca_file: Path | None
-    cert_file: Path | None
-    key_file: Path | None
-    auth: Auth
-    timeout: float
-
-
-def reach(options: VaultOptions, environment: Mapping[str, str] = os.environ) -> Reach:
-    """The options completed from the `VAULT_…` variables. Raises ConfigError if no address is known."""
-    address = options.address or environment.get("VAULT_ADDR")
-    if not address:
-        raise ConfigError("address is missing, and so is VAULT_ADDR: it must be an address such as https://vault:8200")
-    try:
-        address = _address(address)
-    except ValueError as error:
-        raise ConfigError(f"VAULT_ADDR {error}") from error
-    certificate = options.cert_file or _file(environment, "VAULT_CLIENT_CERT")
-    return Reach(
-        address=address,
-        namespace=(options.namespace or environment.get("VAULT_NAMESPACE") or "").strip("/") or None,
-        ca_file=options.ca_file or _file(environment, "VAULT_CACERT"),
-        cert_file=certificate,
-        key_file=options.key_file or (None if options.cert_file else _file(environment, "VAULT_CLIENT_KEY")),
-        auth=options.auth or Auth(token=Secret(env="VAULT_TOKEN")),
-        timeout=options.timeout.total_seconds(),
-    )
-
-
-def _file(environment: Mapping[str, str], name: str) -> Path | None:
-    return Path(environment[name]) if environment.get(name) else None
 
 
 def options_from_url(url: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from providers.deadline import together_within
@@ -11,8 +12,9 @@ from providers.vault import files, kv, leases
 from providers.vault import rotation as rotations
 from providers.vault.connection import Answer
 from providers.vault.login import Login
-from providers.vault.options import VaultOptions, options_from_url, reach
+from providers.vault.options import VaultOptions, options_from_url
 from providers.vault.pki.paths import asks_for_certificate, refuse_unfit
+from providers.vault.reach import reach
 from providers.vault.reads import Place, Reading
 from providers.vault.session import Sessions
 from refresher.contract import Fetched, FileSet, Held, InlineFile, Lease, Unchanged
@@ -74,6 +76,12 @@ class VaultProvider:
         building = copy.copy(self)
         building._published = published
         return building
+
+    @property
+    def watched(self) -> Sequence[Path]:
+        """Where the user keeps a token fresh: with a new one there, what failed for want of it succeeds at once."""
+        file = self._options.token_file
+        return [file.parent] if file else []
 
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:

@@ -3,20 +3,26 @@
 import copy
 import logging
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from providers.vault.connection import Answer, period
-from providers.vault.login import Login, connect, granted, log_in
-from providers.vault.options import Reach
+from providers.connections import Certificates, Contexts
+from providers.vault.connection import Answer, Connection, period
+from providers.vault.login import Login, granted, log_in
+from providers.vault.options import Credential
+from providers.vault.reach import Reach
 from providers.vault.reads import Reads
-from refresher.errors import PermanentError, RefresherError
-from refresher.options import Secret
+from providers.vault.wrapping import TOKEN, Wrappings
+from refresher.errors import PermanentError, RefresherError, TransientError
 
 Clock = Callable[[], datetime]
 """Answers the present moment, aware and in UTC."""
+
+PARTING = timedelta(seconds=1.5)
+"""So long the revocation of tokens may hold up a stop."""
 
 _log = logging.getLogger(__name__)
 
@@ -24,10 +30,11 @@ _log = logging.getLogger(__name__)
 class Session:
     """Requests with a token that is alive. Any number of threads may use it; there is one login for all of them."""
 
-    def __init__(self, reach: Reach, *, clock: Clock) -> None:
-        self._reach, self.clock = reach, clock
+    def __init__(self, reach: Reach, *, clock: Clock, contexts: Contexts, wrappings: Wrappings) -> None:
+        self._reach, self.clock, self._wrappings = reach, clock, wrappings
         self._given = reach.auth.token
-        self._connection = connect(reach)
+        self._connection = _connection(reach, contexts)
+        self._ended = False
         self._lock = threading.Lock()
         self._login: Login | None = None
         self._attempts = 0
@@ -55,6 +62,18 @@ class Session:
             login = self._alive(dead=login.token)
             answer = self._connection.send(method, path, token=login.token, data=data, query=query)
         return answer, login
+
+    def end(self) -> None:
+        """Revoke the token that was logged in for, and log in no more. Meant for `revoke_on_exit`; raises nothing."""
+        self._ended = True
+        with self._lock:
+            login, self._login = self._login, None
+        if login is None:
+            return
+        try:
+            self._connection.send("POST", "auth/token/revoke-self", token=login.token, data={}).required()
+        except RefresherError as error:
+            _log.warning("the token of %s lives on until it expires: %s", self._reach.address, error)
 
     def close(self) -> None:
         """Close the connections."""
@@ -85,10 +104,12 @@ class Session:
     def _serves(self, login: Login) -> bool:
         if self._given is not None:
             renewal_due = login.renewable and login.is_ageing(self.clock())
-            return not renewal_due and self._given.read() == login.token
+            return not renewal_due and self._given.read() == login.given
         return not login.is_ageing(self.clock())
 
     def _attempt(self, login: Login | None, dead: str | None) -> Login:
+        if self._ended:
+            raise TransientError(f"nobody logs in at {self._reach.address} any more: refresher stops")
         self._attempts, self._failure = self._attempts + 1, None
         try:
             return self._followed(self._given, login, dead) if self._given else self._successor(login)
@@ -102,17 +123,18 @@ class Session:
     def _lives(self, login: Login) -> bool:
         """Whether it could be used a while longer: it ages, but it has neither ended nor been replaced by the user."""
         remaining = login.remaining(self.clock())
-        replaced = self._given is not None and self._given.read() != login.token
+        replaced = self._given is not None and self._given.read() != login.given
         return remaining is not None and remaining > timedelta(0) and not replaced
 
-    def _followed(self, given: Secret, login: Login | None, dead: str | None) -> Login:
+    def _followed(self, given: Credential, login: Login | None, dead: str | None) -> Login:
         """The login with the token that the user gives, renewed if it is the same one as before."""
-        token = given.read()
+        content = given.read()
+        token = self._wrappings.secret(given, content, TOKEN, self._connection)
         if token == dead:
             raise PermanentError(f"the token in {given} is refused by {self._reach.address}: it may have expired")
         if login is None or token != login.token:
-            return self._looked_up(token)
-        return self._renewed(login) or replace(login, renewable=False)
+            return replace(self._looked_up(token), given=content)
+        return replace(self._renewed(login) or replace(login, renewable=False), given=content)
 
     def _looked_up(self, token: str) -> Login:
         answer = self._connection.send("GET", "auth/token/lookup-self", token=token)
@@ -124,7 +146,7 @@ class Session:
     def _successor(self, login: Login | None) -> Login:
         """The login renewed, which keeps the leases made with it alive, else a new one."""
         renewed = None if login is None else self._renewed(login)
-        return renewed or log_in(self._reach, self.clock())
+        return renewed or granted(log_in(self._reach.auth, self._connection, self._wrappings), self.clock())
 
     def _renewed(self, login: Login) -> Login | None:
         """The login with a new life; None if the server won't, or (at its end) grants less than half of what it had."""
@@ -132,10 +154,25 @@ class Session:
             return None
         try:
             answer = self._connection.send("POST", "auth/token/renew-self", token=login.token, data={})
+            if answer.status == 500 and self._reach.auth.cert:
+                return None  # so OpenBao answers who shows another certificate than the token was given to: rotated
             renewed = granted(answer, self.clock())
         except PermanentError:
             return None
         return renewed if renewed.ttl is None or renewed.ttl >= login.ttl / 2 else None
+
+
+def _connection(reach: Reach, contexts: Contexts) -> Connection:
+    """Connections as the options say; a login by certificate needs that certificate on them."""
+    shown = reach.auth.cert or reach
+    return Connection(
+        reach.address,
+        timeout=reach.timeout,
+        namespace=reach.namespace,
+        certificates=Certificates(reach.ca_file, shown.cert_file, shown.key_file),
+        server_name=reach.tls_server_name,
+        contexts=contexts,
+    )
 
 
 class Sessions:
@@ -145,17 +182,33 @@ class Sessions:
         self._clock = clock
         self._lock = threading.Lock()
         self._sessions: dict[Reach, Session] = {}
+        self._contexts, self._wrappings = Contexts(), Wrappings()
 
     def of(self, reach: Reach) -> Session:
         """The one session for that reach."""
         with self._lock:
             if reach not in self._sessions:
-                self._sessions[reach] = Session(reach, clock=self._clock)
+                self._sessions[reach] = Session(
+                    reach, clock=self._clock, contexts=self._contexts, wrappings=self._wrappings
+                )
             return self._sessions[reach]
 
     def close(self) -> None:
-        """Close all connections."""
+        """Revoke the tokens for which that is wanted, which takes `PARTING` at the most, and close all connections."""
         with self._lock:
-            for session in self._sessions.values():
-                session.close()
-            self._sessions.clear()
+            sessions, self._sessions = self._sessions, {}
+        _end([session for reach, session in sessions.items() if reach.revoke_on_exit])
+        for session in sessions.values():
+            session.close()
+
+
+def _end(sessions: Sequence[Session]) -> None:
+    """All at once, in threads that the process's end doesn't wait for."""
+    deadline = time.monotonic() + PARTING.total_seconds()
+    threads = [threading.Thread(target=session.end, daemon=True) for session in sessions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in threads):
+        _log.warning("not every token could be revoked in time: it lives on until it expires")

@@ -109,7 +109,9 @@ class Sidecar:
     def environment_of_process(self) -> dict[str, str]:
         """What the process gets to see, without what this machine happens to say about the servers."""
         kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("VAULT_", "AWS_", "REFRESHER_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("VAULT_", "BAO_", "AWS_", "REFRESHER_"))
         }
         return {**kept, **self.environment}
 

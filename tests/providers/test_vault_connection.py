@@ -223,7 +223,7 @@ def test_a_certificate_file_that_can_not_be_used_is_permanent(
     if content is not None:
         file.write_text(content)
     options = {"ca_file": bao.ca_file} | {option: file}
-    with pytest.raises(PermanentError, match="ca_file, cert_file or key_file"):
+    with pytest.raises(PermanentError, match="certificate file"):
         Source(bao, tmp_path, path=secret, address=bao.tls_address, **options).look()
 
 

@@ -11,68 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from providers.vault.session import Sessions
 from refresher.contract import Unchanged
 from refresher.demo.openbao import OpenBao
 from refresher.errors import PermanentError, TransientError
 from tests.fakes.serving import Asked, Reply, serving
-from tests.fakes.token_review import service_account_token, token_review
+from tests.fakes.token_review import service_account_token
+from tests.providers.vault_logins import METHODS, Logins
 from tests.providers.vault_sources import Clock, Source, Sources, contents, held, unique
 
 
-@pytest.fixture(scope="module")
-def policy(bao: OpenBao) -> str:
-    """The name of a mount with the secret `app`, and of the policy that may read it."""
-    name = unique("kv")
-    bao.kv(name, 1)
-    bao.write(f"{name}/app", {"user": "ann"})
-    bao.write(f"{name}/other", {"user": "bob"})
-    bao.policy(name, f'path "{name}/app" {{ capabilities = ["read"] }}')
-    return name
-
-
-@pytest.fixture
-def source(bao: OpenBao, tmp_path: Path, policy: str) -> Sources:
-    return lambda **options: Source(bao, tmp_path, **({"path": f"{policy}/app"} | options))
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Any:
-    """Writes a value into a new file: the reference to it."""
-
-    def written(value: str) -> dict[str, Path]:
-        path = tmp_path / unique("secret")
-        path.write_text(value + "\n")
-        return {"file": path}
-
-    return written
-
-
-@pytest.fixture
-def approle(bao: OpenBao, policy: str, file: Any) -> Any:
-    """The options of an AppRole login by a new role; `settings` as in its API."""
-
-    def made(**settings: Any) -> dict[str, Any]:
-        role_id, secret_id = bao.approle(unique("role"), [policy], **settings)
-        return {"approle": {"role_id": file(role_id), "secret_id": file(secret_id)}}
-
-    return made
-
-
-def logins(bao: OpenBao, mount: str = "approle") -> int:
+def asked(bao: OpenBao, mount: str = "approle") -> int:
     return len(bao.requests(f"auth/{mount}/login"))
 
 
 def assert_ann(app: Source) -> None:
     assert contents(app.fetched()) == {"user": b"ann"}
-
-
-def test_approle(source: Sources, approle: Any) -> None:
-    assert_ann(source(auth=approle()))
 
 
 def test_approle_without_a_secret_id(bao: OpenBao, source: Sources, policy: str, file: Any) -> None:
@@ -83,84 +38,33 @@ def test_approle_without_a_secret_id(bao: OpenBao, source: Sources, policy: str,
     assert_ann(source(auth={"approle": {"role_id": file(role_id)}}))
 
 
-def test_userpass(bao: OpenBao, source: Sources, policy: str, file: Any) -> None:
-    mount = unique("userpass")
-    bao.enable_login(mount, "userpass")
-    bao.write(f"auth/{mount}/users/ann", {"password": "geheim-genug", "token_policies": [policy]})
-    login = {"username": "ann", "password": file("geheim-genug"), "mount": mount}
-    assert_ann(source(auth={"userpass": login}))
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_logs_in(logins: Logins, method: str) -> None:
+    login = logins.by(method)
+    assert_ann(login.source())
+    assert len(login.asked()) == 1
 
 
-@pytest.fixture
-def kubernetes(bao: OpenBao, policy: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """(mount, {service account token: account} that the cluster knows)."""
-    mount, known = unique("kubernetes"), dict[str, str]()
-    with token_review(known) as address:
-        bao.enable_login(mount, "kubernetes")
-        bao.write(
-            f"auth/{mount}/config",
-            {
-                "kubernetes_host": address,
-                "token_reviewer_jwt": service_account_token("vault", "reviewer"),
-                "kubernetes_ca_cert": bao.ca_file.read_text(),
-                "disable_local_ca_jwt": True,
-            },
-        )
-        role = {"bound_service_account_names": "web", "bound_service_account_namespaces": "shop"}
-        bao.write(f"auth/{mount}/role/web", role | {"token_policies": [policy], "token_ttl": "1h"})
-        yield mount, known
-
-
-def test_kubernetes_reads_the_rotated_token_at_each_login(
-    bao: OpenBao, source: Sources, tmp_path: Path, kubernetes: tuple[str, dict[str, str]]
-) -> None:
-    mount, known = kubernetes
-    file = tmp_path / "service-account"
-    app = source(auth={"kubernetes": {"role": "web", "mount": mount, "token_file": file}})
-    file.write_text(service_account_token("shop", "web"))
-    with pytest.raises(PermanentError, match=f"auth/{mount}/login"):
+def test_kubernetes_reads_the_rotated_token_at_each_login(logins: Logins) -> None:
+    login = logins.kubernetes()
+    app = login.source()
+    file = login.auth["kubernetes"]["token_file"]
+    account = logins.accounts.pop(file.read_text())
+    with pytest.raises(PermanentError, match=f"auth/{login.mount}/login"):
         app.look()
-    known[file.read_text()] = "shop:web"
+    logins.accounts[file.read_text()] = account
     assert_ann(app)
-    bao.write(f"sys/leases/revoke-prefix/auth/{mount}/login")
-    known.clear()
+    login.revoke()
+    logins.accounts.clear()
     file.write_text(service_account_token("shop", "web", serial=2))
-    known[file.read_text()] = "shop:web"
+    logins.accounts[file.read_text()] = account
     assert_ann(app)
 
 
-def signed_token(key: ec.EllipticCurvePrivateKey, claims: dict[str, object]) -> str:
-    def encoded(content: bytes) -> str:
-        return base64.urlsafe_b64encode(content).decode().rstrip("=")
-
-    head = ".".join(encoded(json.dumps(part).encode()) for part in ({"alg": "ES256", "typ": "JWT"}, claims))
-    r, s = decode_dss_signature(key.sign(head.encode(), ec.ECDSA(hashes.SHA256())))
-    return f"{head}.{encoded(r.to_bytes(32) + s.to_bytes(32))}"
-
-
-def test_jwt(bao: OpenBao, source: Sources, policy: str, file: Any) -> None:
-    mount, key = unique("jwt"), ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    bao.enable_login(mount, "jwt")
-    bao.write(f"auth/{mount}/config", {"jwt_validation_pubkeys": [public.decode()]})
-    role = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["vault"], "token_policies": [policy]}
-    bao.write(f"auth/{mount}/role/ci", role)
-    now = int(datetime.now(UTC).timestamp())
-    token = signed_token(key, {"sub": "build", "aud": "vault", "iat": now, "exp": now + 600})
-    assert_ann(source(auth={"jwt": {"role": "ci", "mount": mount, "token_file": file(token)["file"]}}))
-
-
-def test_cert(bao: OpenBao, source: Sources, policy: str, tmp_path: Path) -> None:
-    mount = unique("cert")
-    root = bao.pki(mount, "client")
-    issued = bao.write(f"{mount}/issue/client", {"common_name": "web"})["data"]
-    (tmp_path / "client.crt").write_text(issued["certificate"])
-    (tmp_path / "client.key").write_text(issued["private_key"])
-    bao.enable_login(mount, "cert")
-    bao.write(f"auth/{mount}/certs/web", {"certificate": root, "token_policies": [policy]})
-    login = {"cert_file": tmp_path / "client.crt", "key_file": tmp_path / "client.key", "mount": mount}
-    for named in ({}, {"name": "web"}):
-        assert_ann(source(address=bao.tls_address, ca_file=bao.ca_file, auth={"cert": login | named}))
+def test_a_certificate_login_may_name_its_role(logins: Logins) -> None:
+    login = logins.cert()
+    login.auth["cert"]["name"] = "web"
+    assert_ann(login.source())
 
 
 def test_aws_sends_a_signed_request_for_its_identity(
@@ -216,10 +120,10 @@ def test_a_token_that_may_not_look_itself_up_is_used(bao: OpenBao, source: Sourc
 def test_ten_sources_log_in_once(bao: OpenBao, source: Sources, approle: Any) -> None:
     auth, shared = approle(), Sessions(lambda: datetime.now(UTC))
     sources = [source(auth=auth, shared=shared) for _ in range(10)]
-    before = logins(bao)
+    before = asked(bao)
     with ThreadPoolExecutor(10) as pool:
         assert [contents(each) for each in pool.map(Source.fetched, sources)] == [{"user": b"ann"}] * 10
-    assert logins(bao) - before == 1
+    assert asked(bao) - before == 1
     shared.close()
 
 
@@ -227,24 +131,24 @@ def test_a_login_is_renewed_at_two_thirds_of_its_life(bao: OpenBao, source: Sour
     clock = Clock(datetime.now(UTC))
     app = source(auth=approle(token_ttl="300s"), shared=Sessions(clock))
     assert_ann(app)
-    before, renewals = logins(bao), len(bao.requests("auth/token/renew-self"))
+    before, renewals = asked(bao), len(bao.requests("auth/token/renew-self"))
     clock.now += timedelta(seconds=190)
     assert_ann(app)
     assert len(bao.requests("auth/token/renew-self")) == renewals
     clock.now += timedelta(seconds=20)
     assert_ann(app)
     assert len(bao.requests("auth/token/renew-self")) == renewals + 1
-    assert logins(bao) == before
+    assert asked(bao) == before
 
 
 def test_a_login_that_can_not_be_renewed_is_made_anew(bao: OpenBao, source: Sources, approle: Any) -> None:
     clock = Clock(datetime.now(UTC))
     app = source(auth=approle(token_type="batch", token_ttl="300s"), shared=Sessions(clock))
     assert_ann(app)
-    before = logins(bao)
+    before = asked(bao)
     clock.now += timedelta(seconds=210)
     assert_ann(app)
-    assert logins(bao) == before + 1
+    assert asked(bao) == before + 1
 
 
 def test_a_login_whose_renewal_grants_little_is_made_anew(
@@ -255,11 +159,11 @@ def test_a_login_whose_renewal_grants_little_is_made_anew(
     auth = {"approle": {"role_id": file(role_id), "secret_id": file(secret_id)}}
     app = source(auth=auth, shared=Sessions(clock))
     assert_ann(app)
-    before = logins(bao)
+    before = asked(bao)
     bao.write(f"auth/approle/role/{role}", {"token_ttl": "60s"})
     clock.now += timedelta(seconds=210)
     assert_ann(app)
-    assert logins(bao) == before + 1
+    assert asked(bao) == before + 1
 
 
 def test_a_login_that_can_be_neither_renewed_nor_made_anew_is_used_to_its_end(
@@ -270,13 +174,13 @@ def test_a_login_that_can_be_neither_renewed_nor_made_anew_is_used_to_its_end(
     app = source(auth=approle(**settings), shared=Sessions(clock))
     assert_ann(app)
     clock.now += timedelta(seconds=210)
-    before = logins(bao)
+    before = asked(bao)
     assert_ann(app)
     assert_ann(app)
-    assert logins(bao) == before + 1
+    assert asked(bao) == before + 1
     clock.now += timedelta(seconds=40)
     assert_ann(app)
-    assert logins(bao) == before + 2
+    assert asked(bao) == before + 2
     clock.now += timedelta(seconds=60)
     with pytest.raises(PermanentError, match="auth/approle/login"):
         app.look()
@@ -293,10 +197,10 @@ def test_a_missing_right_is_not_taken_for_a_dead_token(
     bao: OpenBao, source: Sources, approle: Any, policy: str
 ) -> None:
     app = source(auth=approle(), path=f"{policy}/other")
-    before = logins(bao)
+    before = asked(bao)
     with pytest.raises(PermanentError, match=r"403.*permission denied"):
         app.look()
-    assert logins(bao) - before == 1
+    assert asked(bao) - before == 1
 
 
 def test_a_given_token_that_died_is_permanent_until_it_is_replaced(

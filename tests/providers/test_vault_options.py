@@ -5,9 +5,9 @@ import pytest
 from pydantic import ValidationError
 
 from providers.vault import VaultProvider
-from providers.vault.options import Auth, VaultOptions, reach
+from providers.vault.options import Auth, Credential, VaultOptions
+from providers.vault.reach import reach
 from refresher.errors import ConfigError
-from refresher.options import Secret
 
 
 def parsed(**options: Any) -> VaultOptions:
@@ -82,12 +82,31 @@ def test_the_environment_completes_what_the_options_leave_out() -> None:
         "VAULT_CACERT": "/ca",
         "VAULT_CLIENT_CERT": "/crt",
         "VAULT_CLIENT_KEY": "/key",
+        "VAULT_TLS_SERVER_NAME": "vault.test",
     }
     found = reach(parsed(), environment)
     assert (found.address, found.namespace, found.ca_file) == ("https://vault:8200", "team/a", Path("/ca"))
     assert (found.cert_file, found.key_file) == (Path("/crt"), Path("/key"))
-    assert found.auth == Auth(token=Secret(env="VAULT_TOKEN"))
+    assert found.tls_server_name == "vault.test"
+    assert found.auth == Auth(token=Credential(env="VAULT_TOKEN"))
     assert found.timeout == 30
+
+
+def test_openbao_s_variables_win_over_vault_s_one_by_one_even_if_empty() -> None:
+    environment = {
+        "VAULT_ADDR": "https://vault",
+        "BAO_ADDR": "https://bao",
+        "VAULT_NAMESPACE": "team",
+        "BAO_NAMESPACE": "",
+        "VAULT_CACERT": "/ca",
+        "BAO_CLIENT_CERT": "/crt",
+        "BAO_TLS_SERVER_NAME": "bao.test",
+        "BAO_TOKEN": "geheim",
+    }
+    found = reach(parsed(), environment)
+    assert (found.address, found.namespace, found.ca_file) == ("https://bao", None, Path("/ca"))
+    assert (found.cert_file, found.tls_server_name) == (Path("/crt"), "bao.test")
+    assert found.auth == Auth(token=Credential(env="BAO_TOKEN"))
 
 
 def test_options_win_over_the_environment() -> None:

@@ -1,0 +1,104 @@
+"""What becomes of a Vault login while the sidecar runs, and when it ends."""
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from refresher.demo.openbao import OpenBao
+from tests.journeys.sidecar import Sidecar, running
+from tests.waiting import until
+
+
+@pytest.fixture
+def policy(bao: OpenBao) -> str:
+    """The name of a mount with the secret `app`, and of the policy that may read it."""
+    name = f"kv-{uuid4().hex[:8]}"
+    bao.kv(name, 1)
+    bao.write(f"{name}/app", {"user": "ann"})
+    bao.policy(name, f'path "{name}/app" {{ capabilities = ["read"] }}')
+    return name
+
+
+def configured(bao: OpenBao, policy: str, **options: Any) -> dict[str, Any]:
+    """One asset that is looked at every ten minutes, which is as good as never."""
+    vault = {"address": bao.address, "path": f"{policy}/app", **options}
+    return {"assets": {"app": {"source": {"vault": vault}, "refresh": {"every": "10m"}}}}
+
+
+@pytest.fixture
+def approle(bao: OpenBao, policy: str, tmp_path: Path) -> dict[str, Any]:
+    role_id, secret_id = bao.approle(policy, [policy])
+    files = {name: tmp_path / name for name in ("role_id", "secret_id")}
+    files["role_id"].write_text(role_id)
+    files["secret_id"].write_text(secret_id)
+    return {"approle": {name: {"file": str(path)} for name, path in files.items()}}
+
+
+def test_a_new_token_in_the_file_of_a_dead_one_heals_within_seconds(tmp_path: Path, bao: OpenBao, policy: str) -> None:
+    token, file = bao.new_token([policy]), tmp_path / "login" / "token"
+    file.parent.mkdir()
+    file.write_text(token)
+    with running(tmp_path, configured(bao, policy, auth={"token": {"file": str(file)}})) as sidecar:
+        user = sidecar.volume / "app" / "user"
+        until(lambda: sidecar.state("app")["generation"])
+        bao.write("auth/token/revoke", {"token": token})
+        bao.write(f"{policy}/app", {"user": "bob"})
+        assert sidecar.command("refresh", "app").returncode == 1
+        assert user.read_text() == "ann"
+        new = file.with_name("new")
+        new.write_text(bao.new_token([policy]))
+        new.rename(file)
+        seen = {until(user.read_text)}
+        until(lambda: seen.add(user.read_text()) or user.read_text() == "bob", within=5)
+        assert seen <= {"ann", "bob"}
+        until(lambda: sidecar.state("app")["consecutive_failures"] == 0)
+
+
+def imported(sidecar: Sidecar) -> set[str]:
+    """The modules that the process has imported so far, as the interpreter itself lists them in its log."""
+    lines = (line for line in sidecar.logged().splitlines() if line.startswith("import time:"))
+    return {line.rsplit("|", 1)[-1].strip() for line in lines}
+
+
+def test_a_run_without_a_token_file_loads_no_watch(
+    tmp_path: Path, bao: OpenBao, policy: str, approle: dict[str, Any]
+) -> None:
+    configuration = configured(bao, policy, auth=approle)
+    with running(tmp_path, configuration, PYTHONPROFILEIMPORTTIME="1") as sidecar:
+        until(lambda: sidecar.state("app")["generation"])
+        modules = imported(sidecar)
+    assert "providers.vault.provider" in modules
+    assert modules.isdisjoint({"watchdog", "refresher.watch"})
+
+
+def test_a_run_revokes_its_own_token_at_its_end(
+    tmp_path: Path, bao: OpenBao, policy: str, approle: dict[str, Any]
+) -> None:
+    before = len(bao.requests("auth/token/revoke-self"))
+    with running(tmp_path, configured(bao, policy, auth=approle, revoke_on_exit=True)) as sidecar:
+        until(lambda: sidecar.state("app")["generation"])
+        assert len(bao.requests("auth/token/revoke-self")) == before
+        assert sidecar.stop() == 0
+    assert len(bao.requests("auth/token/revoke-self")) == before + 1
+    assert (sidecar.volume / "app" / "user").read_text() == "ann"
+
+
+def test_once_revokes_its_own_token_at_its_end(
+    tmp_path: Path, bao: OpenBao, policy: str, approle: dict[str, Any]
+) -> None:
+    configuration = configured(bao, policy, auth=approle)
+    configuration["providers"] = {"vault": {"revoke_on_exit": True}}
+    sidecar = Sidecar(tmp_path, configuration, {})
+    before = len(bao.requests("auth/token/revoke-self"))
+    assert sidecar.command("once").returncode == 0
+    assert len(bao.requests("auth/token/revoke-self")) == before + 1
+
+
+def test_check_refuses_to_revoke_a_token_that_was_given(tmp_path: Path, bao: OpenBao, policy: str) -> None:
+    auth = {"token": {"env": "VAULT_TOKEN"}}
+    sidecar = Sidecar(tmp_path, configured(bao, policy, auth=auth, revoke_on_exit=True), {})
+    checked = sidecar.command("check")
+    assert checked.returncode == 2
+    assert "revoke_on_exit needs a login in auth" in checked.stderr

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help venv demo test crash-test check lint format bench lock clean
+.PHONY: help venv demo test crash-test soak check lint format bench lock clean
 
 help:            ## these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -25,6 +25,12 @@ test: venv            ## the tests, against the real servers
 crash-test: venv            ## killed at every system call, a thousand publishes under readers, 500 random sequences
 	$(BIN)/python -m tests.crash
 	READER_PUBLISHES=1000 MACHINE_EXAMPLES=500 $(BIN)/pytest -n 2 -q -rP tests/crash
+
+soak: venv            ## long proofs against a real server: a thousand rotations, restarts, fifty pods, outages
+	$(BIN)/python -m tests.soak.rotations
+	$(BIN)/python -m tests.soak.restarts
+	$(BIN)/python -m tests.soak.fleet
+	$(BIN)/python -m tests.soak.outages
 
 lint: venv            ## format, lint, types and floors
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """The two that are compared, each told to keep the same values of one OpenBao server in files, looking every 5 s."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -89,22 +90,32 @@ template_config {{
 """
 _TEMPLATE = """\
 template {{
-  contents = "{{{{ with secret \\"{mount}/data/{name}\\" }}}}{{{{ .Data.data.value }}}}{{{{ end }}}}"
-  destination = "{destination}"
+  contents = {contents}
+  destination = {destination}
 }}
 """
 
 
 def bao_agent(directory: Path, bao: OpenBao, count: int) -> Job:
     """`bao agent` with a template for each of that many values."""
+    return bao_agent_of(directory, bao, {name: _value(name, "value") for name in names_of(count)})
+
+
+def bao_agent_of(directory: Path, bao: OpenBao, templates: Mapping[str, str]) -> Job:
+    """`bao agent` with these templates, by the names of the files that they are rendered to."""
     directory.mkdir(parents=True)
-    files = [directory / "rendered" / name for name in names_of(count)]
+    files = [directory / "rendered" / name for name in templates]
     text = _AGENT.format(address=bao.address, token=_token(directory, bao), every=EVERY)
-    for name, file in zip(names_of(count), files, strict=True):
-        text += _TEMPLATE.format(mount=MOUNT, name=name, destination=file)
+    for contents, file in zip(templates.values(), files, strict=True):
+        # A JSON string is one of HCL's, too.
+        text += _TEMPLATE.format(contents=json.dumps(contents), destination=json.dumps(str(file)))
     config = directory / "agent.hcl"
     config.write_text(text)
     return Job(argv=[program("bao"), "agent", f"-config={config}"], directory=directory, files=files)
+
+
+def _value(name: str, field: str) -> str:
+    return f'{{{{ with secret "{MOUNT}/data/{name}" }}}}{{{{ .Data.data.{field} }}}}{{{{ end }}}}'
 
 
 def _token(directory: Path, bao: OpenBao) -> Path:

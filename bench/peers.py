@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from refresher.demo.process import end, free_port, program
 
 EVERY = "5s"
 MOUNT = "bench"
+TOGETHER = "together"
+FIELDS = [f"field-{number}" for number in range(10)]
+"""One path, and the fields that are kept in files of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,12 @@ def refresher(directory: Path, bao: OpenBao, count: int, *, every: str = EVERY) 
     job = refresher_of(directory, bao, sources, every=every)
     files = [directory / "shared" / name / "value" for name in names_of(count)]
     return Job(argv=job.argv, directory=directory, files=files, control=job.control)
+
+
+def refresher_on_one_path(directory: Path, bao: OpenBao) -> Job:
+    """The sidecar with an asset for each field of one path."""
+    job = refresher_of(directory, bao, {field: f"vault://{MOUNT}/{TOGETHER}#{field}" for field in FIELDS})
+    return replace(job, files=[file / file.name for file in job.files])
 
 
 def refresher_of(directory: Path, bao: OpenBao, sources: Mapping[str, Any], *, every: str = EVERY) -> Job:
@@ -101,6 +110,11 @@ def bao_agent(directory: Path, bao: OpenBao, count: int) -> Job:
     return bao_agent_of(directory, bao, {name: _value(name, "value") for name in names_of(count)})
 
 
+def bao_agent_on_one_path(directory: Path, bao: OpenBao) -> Job:
+    """`bao agent` with a template for each field of one path."""
+    return bao_agent_of(directory, bao, {field: _value(TOGETHER, field) for field in FIELDS})
+
+
 def bao_agent_of(directory: Path, bao: OpenBao, templates: Mapping[str, str]) -> Job:
     """`bao agent` with these templates, by the names of the files that they are rendered to."""
     directory.mkdir(parents=True)
@@ -115,7 +129,7 @@ def bao_agent_of(directory: Path, bao: OpenBao, templates: Mapping[str, str]) ->
 
 
 def _value(name: str, field: str) -> str:
-    return f'{{{{ with secret "{MOUNT}/data/{name}" }}}}{{{{ .Data.data.{field} }}}}{{{{ end }}}}'
+    return f'{{{{ with secret "{MOUNT}/data/{name}" }}}}{{{{ index .Data.data "{field}" }}}}{{{{ end }}}}'
 
 
 def _token(directory: Path, bao: OpenBao) -> Path:

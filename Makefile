@@ -26,7 +26,10 @@ crash-test: venv            ## killed at every system call, a thousand publishes
 	$(BIN)/python -m tests.crash
 	READER_PUBLISHES=1000 MACHINE_EXAMPLES=500 $(BIN)/pytest -n 2 -q -rP tests/crash
 
-soak: venv            ## minutes of outages on real servers: what is asked meanwhile, how soon it is well again
+soak: venv            ## long proofs against a real server: a thousand rotations, restarts, fifty pods, outages
+	$(BIN)/python -m tests.soak.rotations
+	$(BIN)/python -m tests.soak.restarts
+	$(BIN)/python -m tests.soak.fleet
 	$(BIN)/python -m tests.soak.outages
 
 lint: venv            ## format, lint, types and floors

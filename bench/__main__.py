@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,28 +11,48 @@ from itertools import count
 from pathlib import Path
 
 from bench import measure
-from bench.peers import MOUNT, Job, bao_agent, names_of, refresher, refresher_of
+from bench.peers import (
+    FIELDS,
+    MOUNT,
+    TOGETHER,
+    Job,
+    bao_agent,
+    bao_agent_on_one_path,
+    names_of,
+    refresher,
+    refresher_of,
+    refresher_on_one_path,
+)
 from bench.publishing import flip_to_call, publishing
 from bench.table import Row, percentile_95, table
 from refresher.demo.caddy import Caddy
 from refresher.demo.openbao import OpenBao
 from refresher.demo.seaweed import SeaweedFS
 
-MANY = 100
+MANY, MOST = 100, 500
+CPU = {MANY: 0.07}
+RSS = {1: 0.9, MANY: 0.8}
+REQUESTS = {MANY: 0.9}
+"""What should be reached with so many values, as shares of the peer's median."""
+LOOKS = 60 / 5 * 1.1
+"""Requests in a minute if ten assets share one every 5 s, which comes up to 10% early."""
 Peer = Callable[[Path, OpenBao, int], Job]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How often each start is measured, for how many seconds what runs is watched, how many refreshes are asked for."""
+    """How often each start is measured, for how many seconds what runs is watched, and with 100 values how often; how
+    many refreshes are asked for.
+    """
 
     starts: int = 7
     seconds: float = 60.0
+    watches: int = 3
     requests: int = 60
     publishes: int = 200
 
 
-QUICK = Effort(starts=3, seconds=10.0, requests=20, publishes=50)
+QUICK = Effort(starts=3, seconds=10.0, watches=1, requests=20, publishes=50)
 
 
 class Bench:
@@ -43,8 +62,9 @@ class Bench:
         self._bao, self._effort = bao, effort
         self._directories = (directory / f"job-{number}" for number in count())
         bao.kv(MOUNT, 2)
-        for name in names_of(MANY):
+        for name in names_of(MOST):
             bao.write(f"{MOUNT}/data/{name}", {"data": {"value": "unchanged"}})
+        bao.write(f"{MOUNT}/data/{TOGETHER}", {"data": dict.fromkeys(FIELDS, "unchanged")})
 
     def starts(self) -> Iterator[Row]:
         """From the spawn of the process to its files."""
@@ -66,39 +86,61 @@ class Bench:
             share=1.0,
         )
 
-    def small(self, s3: SeaweedFS, caddy: Caddy) -> Iterator[Row]:
-        """Memory with one value, and with all four providers; the three run side by side."""
-        say("watching both with 1 value, and refresher with all four providers")
-        jobs = [self._job(refresher, 1), self._job(bao_agent, 1), self._all_providers(s3, caddy)]
-        with ExitStack() as running:
-            children = [running.enter_context(job.running()) for job in jobs]
-            for job, child in zip(jobs, children, strict=True):
-                measure.wait_for_files(job, child)
-            time.sleep(self._effort.seconds)
-            ours, theirs, everything = (measure.memory(child.pid) for child in children)
-        yield Row(what="memory (RSS), 1 value", unit="MiB", ours=[ours.rss], theirs=[theirs.rss], share=0.9)
-        yield Row(what="memory (PSS), 1 value", unit="MiB", ours=[ours.pss], theirs=[theirs.pss])
-        yield Row(what="memory (RSS), Vault, S3, HTTP and file", unit="MiB", ours=[everything.rss])
-        yield Row(what="memory (PSS), Vault, S3, HTTP and file", unit="MiB", ours=[everything.pss])
+    def all_providers(self, s3: SeaweedFS, caddy: Caddy) -> Iterator[Row]:
+        """Memory with all four providers."""
+        say("watching refresher with all four providers")
+        memory, _ = self._watched(self._all_providers(s3, caddy))
+        yield Row(what="memory (RSS), Vault, S3, HTTP and file", unit="MiB", ours=[memory.rss])
+        yield Row(what="memory (PSS), Vault, S3, HTTP and file", unit="MiB", ours=[memory.pss])
 
-    def large(self) -> Iterator[Row]:
-        """Memory and CPU with 100 unchanged values, one after the other so that neither disturbs the other."""
-        say("watching one after the other with 100 unchanged values")
-        (memory, idle), (peers_memory, peers_idle) = self._watched(refresher), self._watched(bao_agent)
-        yield Row(what="memory (RSS), 100 values", unit="MiB", ours=[memory.rss], theirs=[peers_memory.rss], share=0.8)
-        yield Row(what="memory (PSS), 100 values", unit="MiB", ours=[memory.pss], theirs=[peers_memory.pss])
+    def watching(self, values: int, *, times: int = 1) -> Iterator[Row]:
+        """What unchanged values cost, one after the other so that neither disturbs the other."""
+        say(f"watching one after the other with {counted(values)}")
+        pairs = [
+            (self._watched(self._job(refresher, values)), self._watched(self._job(bao_agent, values)))
+            for _ in range(times)
+        ]
+        memory, peers_memory = [ours for (ours, _), _ in pairs], [theirs for _, (theirs, _) in pairs]
+        idle, peers_idle = [ours for (_, ours), _ in pairs], [theirs for _, (_, theirs) in pairs]
         yield Row(
-            what="CPU in a minute, 100 unchanged values, every 5 s",
+            what=f"memory (RSS), {counted(values)}",
+            unit="MiB",
+            ours=[each.rss for each in memory],
+            theirs=[each.rss for each in peers_memory],
+            share=RSS.get(values),
+        )
+        yield Row(
+            what=f"memory (PSS), {counted(values)}",
+            unit="MiB",
+            ours=[each.pss for each in memory],
+            theirs=[each.pss for each in peers_memory],
+        )
+        yield Row(
+            what=f"CPU in a minute, {counted(values)} unchanged, every 5 s",
             unit="s",
-            ours=[idle.cpu],
-            theirs=[peers_idle.cpu],
-            share=0.1,
+            ours=[each.cpu for each in idle],
+            theirs=[each.cpu for each in peers_idle],
+            share=CPU.get(values),
         )
         yield Row(
             what="looks in that minute, by the server's audit log",
             unit="requests",
-            ours=[idle.requests],
-            theirs=[peers_idle.requests],
+            ours=[each.requests for each in idle],
+            theirs=[each.requests for each in peers_idle],
+            share=REQUESTS.get(values),
+        )
+
+    def one_path(self) -> Iterator[Row]:
+        """What ten assets ask that need a field each of the same path."""
+        say("watching one after the other with ten fields of one path")
+        peers = (refresher_on_one_path, bao_agent_on_one_path)
+        (_, ours), (_, theirs) = (self._watched(peer(next(self._directories), self._bao)) for peer in peers)
+        yield Row(
+            what="looks in a minute, ten assets with a field each of one path",
+            unit="requests",
+            ours=[ours.requests],
+            theirs=[theirs.requests],
+            limit=LOOKS,
         )
 
     def on_request(self) -> Iterator[Row]:
@@ -136,8 +178,7 @@ class Bench:
         ]
         return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
 
-    def _watched(self, peer: Peer) -> tuple[measure.Memory, measure.Idle]:
-        job = self._job(peer, MANY)
+    def _watched(self, job: Job) -> tuple[measure.Memory, measure.Idle]:
         with job.running() as child:
             measure.wait_for_files(job, child)
             idle = measure.idle(child.pid, self._bao, seconds=self._effort.seconds)
@@ -162,6 +203,11 @@ class Bench:
         return refresher_of(directory, self._bao, sources)
 
 
+def counted(values: int) -> str:
+    """The number of values in words."""
+    return "1 value" if values == 1 else f"{values} values"
+
+
 def say(line: str) -> None:
     """Progress, apart from the figures."""
     print(f"bench: {line}", file=sys.stderr, flush=True)
@@ -178,10 +224,12 @@ def main() -> None:
         for root in roots.values():
             root.mkdir()
         bench = Bench(roots["jobs"], servers.enter_context(OpenBao.started(roots["bao"])), effort)
-        rows = [*bench.publishing(roots["published"]), *bench.starts(), *bench.large(), *bench.on_request()]
+        rows = [*bench.publishing(roots["published"]), *bench.starts(), *bench.watching(1)]
+        rows += [*bench.watching(MANY, times=effort.watches), *bench.watching(MOST)]
+        rows += [*bench.one_path(), *bench.on_request()]
         s3 = servers.enter_context(SeaweedFS.started(roots["s3"]))
         caddy = servers.enter_context(Caddy.started(roots["caddy"]))
-        rows += bench.small(s3, caddy)
+        rows += bench.all_providers(s3, caddy)
     print(f"{effort.starts} starts, {effort.seconds:g} s watched, {effort.requests} refreshes; {os.cpu_count()} CPUs\n")
     print(table(rows))
 

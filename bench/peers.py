@@ -1,11 +1,12 @@
 """The two that are compared, each told to keep the same values of one OpenBao server in files, looking every 5 s."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from refresher.demo.process import end, free_port, program
 
 EVERY = "5s"
 MOUNT = "bench"
+TOGETHER = "together"
+FIELDS = [f"field-{number}" for number in range(10)]
+"""One path, and the fields that are kept in files of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,12 @@ def refresher(directory: Path, bao: OpenBao, count: int, *, every: str = EVERY) 
     return Job(argv=job.argv, directory=directory, files=files, control=job.control)
 
 
+def refresher_on_one_path(directory: Path, bao: OpenBao) -> Job:
+    """The sidecar with an asset for each field of one path."""
+    job = refresher_of(directory, bao, {field: f"vault://{MOUNT}/{TOGETHER}#{field}" for field in FIELDS})
+    return replace(job, files=[file / file.name for file in job.files])
+
+
 def refresher_of(directory: Path, bao: OpenBao, sources: Mapping[str, Any], *, every: str = EVERY) -> Job:
     """The sidecar with an asset for each of these sources."""
     volume, control = directory / "shared", f"127.0.0.1:{free_port()}"
@@ -89,22 +99,37 @@ template_config {{
 """
 _TEMPLATE = """\
 template {{
-  contents = "{{{{ with secret \\"{mount}/data/{name}\\" }}}}{{{{ .Data.data.value }}}}{{{{ end }}}}"
-  destination = "{destination}"
+  contents = {contents}
+  destination = {destination}
 }}
 """
 
 
 def bao_agent(directory: Path, bao: OpenBao, count: int) -> Job:
     """`bao agent` with a template for each of that many values."""
+    return bao_agent_of(directory, bao, {name: _value(name, "value") for name in names_of(count)})
+
+
+def bao_agent_on_one_path(directory: Path, bao: OpenBao) -> Job:
+    """`bao agent` with a template for each field of one path."""
+    return bao_agent_of(directory, bao, {field: _value(TOGETHER, field) for field in FIELDS})
+
+
+def bao_agent_of(directory: Path, bao: OpenBao, templates: Mapping[str, str]) -> Job:
+    """`bao agent` with these templates, by the names of the files that they are rendered to."""
     directory.mkdir(parents=True)
-    files = [directory / "rendered" / name for name in names_of(count)]
+    files = [directory / "rendered" / name for name in templates]
     text = _AGENT.format(address=bao.address, token=_token(directory, bao), every=EVERY)
-    for name, file in zip(names_of(count), files, strict=True):
-        text += _TEMPLATE.format(mount=MOUNT, name=name, destination=file)
+    for contents, file in zip(templates.values(), files, strict=True):
+        # A JSON string is one of HCL's, too.
+        text += _TEMPLATE.format(contents=json.dumps(contents), destination=json.dumps(str(file)))
     config = directory / "agent.hcl"
     config.write_text(text)
     return Job(argv=[program("bao"), "agent", f"-config={config}"], directory=directory, files=files)
+
+
+def _value(name: str, field: str) -> str:
+    return f'{{{{ with secret "{MOUNT}/data/{name}" }}}}{{{{ index .Data.data "{field}" }}}}{{{{ end }}}}'
 
 
 def _token(directory: Path, bao: OpenBao) -> Path:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from refresher.demo.process import free_port
 from tests.fakes.app import App
-from tests.journeys.conftest import Pki
+from tests.journeys.pairs import bad_pair
+from tests.journeys.pki import Pki
 from tests.journeys.sidecar import Sidecar, running
 from tests.waiting import until
 
@@ -111,19 +111,6 @@ def reading(directories: list[Path]) -> Iterator[list[str]]:
     finally:
         ended.set()
         reader.join()
-
-
-def bad_pair(directory: Path) -> str | None:
-    """What is wrong with the pair that a reader gets who resolves `..data` once; None if all is well."""
-    try:
-        data = (directory / "..data").resolve(strict=True)
-        certificate = x509.load_pem_x509_certificate((data / "tls.crt").read_bytes())
-        key = load_pem_private_key((data / "tls.key").read_bytes(), None)
-        (directory / "tls.crt").read_bytes()[-1]
-    except (OSError, ValueError, IndexError) as error:
-        return f"{directory}: {error}"
-    raw = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return None if certificate.public_key().public_bytes(*raw) == key.public_key().public_bytes(*raw) else "mismatch"
 
 
 def test_no_reader_ever_sees_a_bad_pair_during_200_rotations(tmp_path: Path, pki: Pki) -> None:

@@ -10,7 +10,7 @@ from refresher.demo.caddy import Caddy
 from refresher.demo.openbao import OpenBao
 from refresher.demo.seaweed import SeaweedFS
 from tests.fakes.app import App
-from tests.journeys.conftest import Pki
+from tests.journeys.pki import Pki
 from tests.journeys.sidecar import Sidecar, running
 from tests.waiting import until
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from refresher.demo.openbao import OpenBao
+from tests.journeys.conftest import Pki
 from tests.journeys.sidecar import Sidecar, running
 from tests.waiting import until
 
@@ -54,6 +55,16 @@ def test_a_new_token_in_the_file_of_a_dead_one_heals_within_seconds(tmp_path: Pa
         until(lambda: seen.add(user.read_text()) or user.read_text() == "bob", within=5)
         assert seen <= {"ann", "bob"}
         until(lambda: sidecar.state("app")["consecutive_failures"] == 0)
+
+
+def test_a_new_token_in_the_file_is_no_reason_for_a_new_certificate(tmp_path: Path, pki: Pki) -> None:
+    with running(tmp_path, pki.configuration(web=pki.asset(ttl="1h"))) as sidecar:
+        until(lambda: sidecar.state("web")["generation"])
+        token = pki.token.with_name("new")
+        token.write_text(pki.bao.token + "\n\n")
+        token.rename(pki.token)
+        until(lambda: sidecar.state("web")["result"] == "unchanged", within=5)
+        assert pki.issued() == 1
 
 
 def imported(sidecar: Sidecar) -> set[str]:

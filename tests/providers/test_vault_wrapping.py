@@ -54,7 +54,7 @@ def test_a_wrapped_secret_id_is_unwrapped_once_and_used_for_later_logins(bao: Op
     app = approle.source()
     first = app.fetched()
     approle.revoke()
-    assert app.look(held(first)) == Unchanged()
+    assert isinstance(app.look(held(first)), Unchanged)
     assert len(approle.asked()) == 2
     assert bao.requests("sys/wrapping/")[before:] == ["update sys/wrapping/lookup", "update sys/wrapping/unwrap"]
 
@@ -72,7 +72,7 @@ def test_a_new_wrapping_token_in_the_file_is_unwrapped_at_the_next_login(bao: Op
     file_of(approle).write_text(wrapped_secret_id(approle))
     approle.revoke()
     before = len(bao.requests("sys/wrapping/unwrap"))
-    assert app.look(held(first)) == Unchanged()
+    assert isinstance(app.look(held(first)), Unchanged)
     assert len(bao.requests("sys/wrapping/unwrap")) == before + 1
 
 
@@ -125,11 +125,11 @@ def test_a_wrapped_token_is_used_and_followed(bao: OpenBao, logins: Logins) -> N
     app = token_source(logins, file)
     first = app.fetched()
     before = len(bao.requests())
-    assert app.look(held(first)) == Unchanged()
+    assert isinstance(app.look(held(first)), Unchanged)
     assert bao.requests()[before:] == [f"read {logins.policy}/app"]
     file.write_text(wrapped(bao, "auth/token/create-orphan", made))
     before = len(bao.requests("sys/wrapping/unwrap"))
-    assert app.look(held(first)) == Unchanged()
+    assert isinstance(app.look(held(first)), Unchanged)
     assert len(bao.requests("sys/wrapping/unwrap")) == before + 1
 
 
@@ -143,7 +143,7 @@ def test_a_wrapped_token_that_died_is_permanent_until_the_next_one(bao: OpenBao,
         app.look(held(first))
     assert "geheim" not in "".join(traceback.format_exception(caught.value))
     file.write_text(wrapped(bao, "auth/token/create", {"policies": [logins.policy]}))
-    assert app.look(held(first)) == Unchanged()
+    assert isinstance(app.look(held(first)), Unchanged)
 
 
 def test_something_else_in_the_wrapping_is_permanent(bao: OpenBao, logins: Logins) -> None:

@@ -47,7 +47,7 @@ class Watched(Protocol):
 
     @property
     def watched(self) -> Sequence[Path]:
-        """The directories to watch; none if nothing is local with these options."""
+        """The files and directories to watch; none if nothing is local with these options."""
         ...
 
 

@@ -6,7 +6,8 @@ What decides, in this order:
 
 1. Nothing is held, or what is held came from another source: now, or when the back-off allows it.
 2. Something is held: the earliest of the interval, the renewal, and the moment at which the source said that it will
-   have something else. Things that a source makes anew have no interval, unless it can look after them.
+   have something else. Things that a source makes anew have no interval; where it can look after them, `look_at` says
+   when, and nothing is made anew for that.
 3. The last attempt failed: a retry, which comes before the interval. But what the source makes anew is never made only
    because an attempt failed: there the back-off delays the reason to ask, and is none itself.
 4. Pinned: nothing but the emergency floor of what is held.
@@ -128,6 +129,14 @@ def emergency_at(standing: Standing) -> datetime | None:
     return content.emergency_at if content else None
 
 
+def look_at(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -> datetime | None:
+    """When to look after what was made anew, between its renewals; None: its source couldn't say anything of it."""
+    standing = _without_future(standing, now)
+    if not (refresh.every and standing.rechecks and standing.minted) or standing.pinned:
+        return None
+    return max(now, _interval_at(refresh, standing, seed))
+
+
 def is_renewal_due(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -> bool:
     """Whether the time has come to renew what is held, and not only to look."""
     return any(at <= now for _, at in _renewals(refresh, standing, now, seed))
@@ -162,7 +171,7 @@ def _planned(refresh: Refresh, standing: Standing, now: datetime, seed: str) -> 
         return Due(now, Why.SOURCE_CHANGED)
     renewals = [_unless_just_tried(standing, at, term) for term, at in _renewals(refresh, standing, now, seed)]
     reasons = [Due(at, Why.RENEWAL) for at in renewals]
-    if refresh.every and (standing.rechecks or not standing.minted):
+    if refresh.every and not standing.minted:
         reasons.append(Due(_interval_at(refresh, standing, seed), Why.INTERVAL))
     if standing.changes_at:
         reasons.append(Due(_rotation_at(standing, standing.changes_at), Why.ROTATION))

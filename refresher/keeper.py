@@ -10,7 +10,7 @@ from threading import Lock
 
 from refresher.cycle import Refreshed, begin, go_back, obey, refresh, release, tidy, unpin
 from refresher.drift import Sight, sight
-from refresher.due import Due, due, is_renewal_due
+from refresher.due import Due, due, is_renewal_due, look_at
 from refresher.errors import RefresherError, TransientError
 from refresher.ledger import Holding
 from refresher.model import AssetState, Clock, Generation, Outcome, Result, Wish
@@ -186,6 +186,9 @@ class Keeper:
             # What somebody wants is armed for now already, and the latest call would win over it.
             if planned and not self._wanted:
                 self._clockwork.at(self._key, planned.at, self._refresh)
+        look = look_at(self.asset.refresh, self._record.standing, now=self._clock(), seed=self._seed)
+        if look:
+            self._clockwork.at(f"look {self.asset.name}", look, self._refresh)
         return planned
 
     def _note_rollback(self, back: Refreshed | None) -> None:

@@ -1,10 +1,11 @@
-"""Says that something in a local directory has changed. The only file that knows watchdog.
+"""Says that a local file, or something in a local directory, has changed. The only file that knows watchdog.
 
     inotify event, or a directory that looks different --joined until it's quiet--> changed()
 
-Directories are watched, never files: behind a `..data` swap a file's own watch reports nothing. Watches are not
-recursive. What inotify doesn't see (a directory that comes, goes or is replaced, a link that is swapped, a file system
-without events), a look at each directory every few seconds does.
+Directories are watched, never files: behind a `..data` swap a file's own watch reports nothing. So of a file its
+directory is watched, and an event there makes us look whether it is another file now. Watches are not recursive. What
+inotify doesn't see (a directory that comes, goes or is replaced, a link that is swapped, a file system without events),
+a look at each path every few seconds does.
 """
 
 import logging
@@ -60,22 +61,24 @@ _Identity = tuple[Path, int, int]
 
 
 class _Look(NamedTuple):
-    """What a directory looks like: where it really is, which one it is, and when its entries last changed."""
+    """What is there: where it really is, which one it is, when it last changed, and which directory tells of that."""
 
     path: Path
     device: int
     inode: int
     changed: int
+    watched: _Identity
+    is_directory: bool
 
 
 class Watch:
-    """Calls `changed` from a thread of its own after each burst of changes in any of the directories.
+    """Calls `changed` from a thread of its own after each burst of changes in any directory, or of any file.
 
-    None of them has to exist. If the system can't give a watch, that is logged and the looks go on, `look` apart.
+    None of the paths has to exist. If the system can't give a watch, that is logged and the looks go on, `look` apart.
     """
 
-    def __init__(self, directories: Iterable[Path], changed: Callable[[], None], *, look: timedelta = LOOK) -> None:
-        self._directories = tuple(directories)
+    def __init__(self, paths: Iterable[Path], changed: Callable[[], None], *, look: timedelta = LOOK) -> None:
+        self._paths = tuple(paths)
         self._changed = changed
         self._look = look.total_seconds()
         self._looks: dict[Path, _Look | None] = {}
@@ -104,10 +107,14 @@ class Watch:
                 self._settle()
             # After settling and before telling: what changes from now on is told once more.
             differs = self._look_again()
-            if (noticed or differs) and not self._stopped.is_set():
+            if (differs or (noticed and self._any_directory())) and not self._stopped.is_set():
                 self._tell()
         if self._events:
             self._events.stop()
+
+    def _any_directory(self) -> bool:
+        """Whether an event alone says enough: next to a file, others may come and go."""
+        return any(look is None or look.is_directory for look in self._looks.values())
 
     def _settle(self) -> None:
         deadline = time.monotonic() + LONGEST.total_seconds()
@@ -124,13 +131,13 @@ class Watch:
             _log.exception("what follows a change failed unexpectedly")
 
     def _look_again(self) -> bool:
-        """Whether any directory differs from how it last looked; those that are there are watched from now on."""
-        looks = {directory: _look_at(directory) for directory in self._directories}
-        for directory in [path for path, look in looks.items() if look is None]:
-            if directory not in self._looks or self._looks[directory]:
-                _log.warning("the directory %s is not there: looking for it every %g s", directory, self._look)
+        """Whether anything differs from how it last looked; what is there is watched from now on."""
+        looks = {path: _look_at(path) for path in self._paths}
+        for path in [path for path, look in looks.items() if look is None]:
+            if path not in self._looks or self._looks[path]:
+                _log.warning("%s is not there: looking for it every %g s", path, self._look)
         if self._events:
-            self._events.watch({look[:3] for look in looks.values() if look})
+            self._events.watch({look.watched for look in looks.values() if look})
         differs, self._looks = looks != self._looks, looks
         return differs
 
@@ -174,11 +181,15 @@ class _Events(FileSystemEventHandler):
             self._refused.add(identity)
 
 
-def _look_at(directory: Path) -> _Look | None:
+def _look_at(path: Path) -> _Look | None:
     try:
         # A watch isn't followed through a link: a directory that is one has to be watched where it really is.
-        path = directory.resolve(strict=True)
-        facts = path.stat()
+        there = path.resolve(strict=True)
+        facts = there.stat()
+        is_directory = S_ISDIR(facts.st_mode)
+        directory = there if is_directory else path.parent.resolve(strict=True)
+        watched = directory.stat()
     except (OSError, RuntimeError):
         return None
-    return _Look(path, facts.st_dev, facts.st_ino, facts.st_mtime_ns) if S_ISDIR(facts.st_mode) else None
+    identity = (directory, watched.st_dev, watched.st_ino)
+    return _Look(there, facts.st_dev, facts.st_ino, facts.st_mtime_ns, identity, is_directory)

@@ -20,6 +20,7 @@ from refresher.due import (
     due,
     emergency_at,
     is_renewal_due,
+    look_at,
     unit,
 )
 from refresher.model import Refresh, Result
@@ -431,9 +432,15 @@ def test_a_year_with_a_hostile_server_mints_no_faster_than_allowed_and_lets_noth
 
 
 def test_what_a_source_can_look_after_is_looked_at_on_the_interval() -> None:
-    looked_at = ended(replace(CERTIFICATE, rechecks=True), Result.UNCHANGED)
-    assert ask(looked_at).why is Why.INTERVAL
-    assert ask(ended(CERTIFICATE, Result.UNCHANGED)).why is Why.RENEWAL
+    certificate = ended(CERTIFICATE, Result.UNCHANGED)
+    looked_after = replace(certificate, rechecks=True)
+    look = look_at(REFRESH, looked_after, now=NOW, seed="pod-1")
+    assert look is not None
+    assert abs(look - NOW - 5 * MINUTE) <= 30 * SECOND
+    assert ask(looked_after) == ask(certificate)
+    for other in (certificate, replace(looked_after, pinned=True), replace(looked_after, minted=False)):
+        assert look_at(REFRESH, other, now=NOW, seed="pod-1") is None
+    assert look_at(ON_REQUEST, looked_after, now=NOW, seed="pod-1") is None
 
 
 @given(spans(DAY))

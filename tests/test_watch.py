@@ -96,6 +96,40 @@ def test_a_file_changed_in_place_and_a_changed_mode_are_told(
     until(lambda: len(told.times) == 2)
 
 
+def test_of_a_file_only_what_changes_that_file_is_told(
+    watching: Callable[..., Watch], told: Told, tmp_path: Path
+) -> None:
+    directory = tmp_path / "secrets"
+    directory.mkdir()
+    (directory / "token").write_text("old")
+    watching(directory / "token")
+    (directory / "log").write_text("something else")
+    a_while(tmp_path)
+    assert told.times == []
+    (directory / "next").write_text("new")
+    (directory / "next").rename(directory / "token")
+    until(lambda: len(told.times) == 1)
+
+
+def test_a_file_behind_a_data_swap_is_told_each_time(
+    watching: Callable[..., Watch], told: Told, tmp_path: Path
+) -> None:
+    swap_data(tmp_path, "..1")
+    (tmp_path / "tls.crt").symlink_to("..data/tls.crt")
+    watching(tmp_path / "tls.crt")
+    for count in (2, 3):
+        swap_data(tmp_path, f"..{count}")
+        until(lambda count=count: len(told.times) == count - 1)
+
+
+def test_a_file_that_is_missing_is_told_when_it_comes(
+    watching: Callable[..., Watch], told: Told, tmp_path: Path
+) -> None:
+    watching(tmp_path / "token", look=LOOK)
+    (tmp_path / "token").write_text("new")
+    until(lambda: told.times)
+
+
 def test_reading_the_directory_tells_nothing(watching: Callable[..., Watch], told: Told, tmp_path: Path) -> None:
     directory = tmp_path / "source"
     directory.mkdir()

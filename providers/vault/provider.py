@@ -81,7 +81,7 @@ class VaultProvider:
     def watched(self) -> Sequence[Path]:
         """Where the user keeps a token fresh: with a new one there, what failed for want of it succeeds at once."""
         file = self._options.token_file
-        return [file.parent] if file else []
+        return [file] if file else []
 
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:

@@ -30,8 +30,7 @@ def test_ten_sources_that_never_answer_do_not_delay_an_eleventh(tmp_path: Path, 
         with running(tmp_path, pki.configuration(**dead, web=pki.asset(ttl="6s"))) as sidecar:
             for generation in (1, 2, 3):
                 until(lambda n=generation: (sidecar.state("web")["generation"] or 0) >= n, within=8)
-            web = sidecar.state("web")
-            assert [each["result"] for each in web["history"]] == ["published"] * web["generation"]
+            assert {each["result"] for each in sidecar.state("web")["history"]} <= {"published", "unchanged"}
             until(lambda: all(sidecar.state(name)["result"] == "failed" for name in dead), within=20)
             assert not [name for name in dead if (sidecar.volume / name / "tls.crt").exists()]
             assert sidecar.ask("GET", "/livez").status == 200

@@ -78,5 +78,5 @@ def test_only_a_token_in_a_file_is_watched(logins: Logins) -> None:
     for method in METHODS:
         assert logins.by(method).source().provider.watched == []
     file = logins.file("geheim-genug")
-    for auth, watched in (({"file": file}, [file.parent]), ({"env": "TOKEN"}, [])):
+    for auth, watched in (({"file": file}, [file]), ({"env": "TOKEN"}, [])):
         assert Source(logins.bao, logins.directory, path="a/b", auth={"token": auth}).provider.watched == watched

@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from math import inf
 from threading import Condition, Lock, Thread
 from time import monotonic
 
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.job import Job
 from apscheduler.jobstores.base import JobLookupError
+from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 
@@ -93,20 +95,33 @@ class Clockwork:
 
 
 class _BeatingScheduler(BackgroundScheduler):  # type: ignore[misc]
-    """A scheduler whose loop says that it lives.
+    """A scheduler whose loop says that it lives, and sleeps while nothing is due.
 
     A job that beats would be silent for an hour when the clock is set back by one, and the pod would be killed for it.
     """
 
     def __init__(self, beat: timedelta, pool: "_Pool") -> None:
-        super().__init__(timezone=UTC, executors={"default": pool})
+        self._armed = MemoryJobStore()
+        super().__init__(timezone=UTC, jobstores={"default": self._armed}, executors={"default": pool})
         self._pool, self._beat = pool, beat.total_seconds()
+        self._sleeps_until = inf
         self.beat_at = datetime.now(UTC)
 
+    def wakeup(self) -> None:
+        """Called when a job was added. The loop lives sooner only if that job, or another, is due before it would.
+
+        APScheduler wakes it for every one: after every look, because of the moment of the next.
+        """
+        soonest = self._armed.get_next_run_time()
+        if soonest is None or (soonest - datetime.now(UTC)).total_seconds() < self._sleeps_until - monotonic():
+            super().wakeup()
+
     def _process_jobs(self) -> float:
+        self._sleeps_until = inf  # before the jobs are looked at: whoever adds one from now on may be too late for that
         waits = [self._beat, super()._process_jobs(), self._pool.relieve()]
         self.beat_at = datetime.now(UTC)
         soonest: float = min(wait for wait in waits if wait is not None)
+        self._sleeps_until = monotonic() + soonest
         return soonest
 
 

@@ -291,6 +291,21 @@ def test_the_heart_beats_while_nothing_is_armed_and_while_all_workers_are_busy()
     stuck.go.set()
 
 
+def test_what_is_armed_for_later_leaves_the_loop_asleep_and_what_comes_sooner_wakes_it() -> None:
+    clockwork, action = Clockwork(workers=2, beat=timedelta(hours=1)), Counted()
+    clockwork.start()
+    clockwork.at("first", now() + timedelta(hours=2), Counted())
+    until(lambda: now() - clockwork.beat_at > timedelta(milliseconds=200))
+    asleep_since = clockwork.beat_at
+    for number in range(50):
+        clockwork.at(f"later-{number}", now() + timedelta(hours=1, minutes=1), Counted())
+    until(lambda: now() - asleep_since > timedelta(milliseconds=500))
+    assert clockwork.beat_at == asleep_since
+    clockwork.at("soon", now() + timedelta(milliseconds=100), action)
+    until(lambda: action.ended)
+    clockwork.stop()
+
+
 def test_the_heart_of_a_loop_that_has_ended_no_longer_beats() -> None:
     dead, living = (Clockwork(workers=1, beat=timedelta(milliseconds=10)) for _ in range(2))
     dead.start()

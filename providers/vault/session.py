@@ -24,6 +24,9 @@ Clock = Callable[[], datetime]
 PARTING = timedelta(seconds=1.5)
 """So long the revocation of tokens may hold up a stop."""
 
+PAUSE = timedelta(seconds=0.5)
+"""Between two failed logins; under the back-off's shortest wait (0.75 s), so that a source alone never meets it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +42,7 @@ class Session:
         self._login: Login | None = None
         self._attempts = 0
         self._failure: RefresherError | None = None
+        self._failed_at = clock()
         self.mounts: dict[str, Mapping[str, Any]] = {}
         """What the server said of the mounts that were asked for, by their paths, each with a slash at its end."""
         self.reads = Reads()
@@ -88,18 +92,23 @@ class Session:
         """The login to use now, made or renewed if need be, and none with the `dead` token.
 
         Threads that waited while another one failed to log in share its failure: if each tried in turn, ten sources
-        of a server that doesn't answer would wait for ten time limits.
+        of a server that doesn't answer would wait for ten time limits. So do those that come right after it: a hundred
+        sources with a refused login would else ask for a hundred, and lock the user out.
         """
         login, attempts = self._login, self._attempts
         if login is not None and login.token != dead and self._serves(login):
             return login
         with self._lock:
-            if self._attempts != attempts and self._failure is not None:
+            if self._failure is not None and (self._attempts != attempts or self._has_just_failed()):
                 raise copy.copy(self._failure) from self._failure
             login = self._login if self._login and self._login.token != dead else None
             if login is None or not self._serves(login):
                 login = self._login = self._attempt(login, dead)
             return login
+
+    def _has_just_failed(self) -> bool:
+        """Whether it was a moment ago; a token that the user gives may be another one by now."""
+        return self._given is None and self._failed_at <= self.clock() < self._failed_at + PAUSE
 
     def _serves(self, login: Login) -> bool:
         if self._given is not None:
@@ -117,7 +126,7 @@ class Session:
             if login is not None and self._lives(login):
                 _log.warning("the login at %s could be neither renewed nor made anew: %s", self._reach.address, error)
                 return login.postponed(self.clock())
-            self._failure = error
+            self._failure, self._failed_at = error, self.clock()
             raise
 
     def _lives(self, login: Login) -> bool:

@@ -46,12 +46,13 @@ def test_every_method_logs_in(logins: Logins, method: str) -> None:
 
 
 def test_kubernetes_reads_the_rotated_token_at_each_login(logins: Logins) -> None:
-    login = logins.kubernetes()
-    app = login.source()
+    login, clock = logins.kubernetes(), Clock(datetime.now(UTC))
+    app = login.source(shared=Sessions(clock))
     file = login.auth["kubernetes"]["token_file"]
     account = logins.accounts.pop(file.read_text())
     with pytest.raises(PermanentError, match=f"auth/{login.mount}/login"):
         app.look()
+    clock.now += timedelta(seconds=1)
     logins.accounts[file.read_text()] = account
     assert_ann(app)
     login.revoke()
@@ -303,6 +304,22 @@ def test_sources_that_wait_for_a_failing_login_fail_with_it(source: Sources, app
     assert datetime.now(UTC) - started < timedelta(seconds=5)
 
 
+def test_a_refused_login_is_not_repeated_for_every_source(
+    bao: OpenBao, source: Sources, approle: Any, file: Any
+) -> None:
+    clock = Clock(datetime.now(UTC))
+    shared = Sessions(clock)
+    auth = {"approle": {**approle()["approle"], "secret_id": file("wrong")}}
+    sources = [source(auth=auth, shared=shared) for _ in range(20)]
+    for _ in range(2):
+        before = asked(bao)
+        for each in sources:
+            with pytest.raises(PermanentError, match="auth/approle/login"):
+                each.look()
+        assert asked(bao) - before == 1
+        clock.now += timedelta(seconds=1)
+
+
 def test_a_second_factor_that_is_asked_for_is_permanent(source: Sources, approle: Any) -> None:
     answer = {"auth": {"client_token": "", "mfa_requirement": {"mfa_request_id": "x"}}}
     with (
@@ -356,4 +373,5 @@ def test_a_certificate_login_reads_a_rotated_certificate(
         if name == "old":
             with pytest.raises(PermanentError, match=f"auth/{mount}/login"):
                 app.look()
+            clock.now += timedelta(seconds=1)
     assert_ann(app)

@@ -10,11 +10,11 @@ from time import perf_counter
 from refresher.abilities import Building, Rechecking
 from refresher.bug import places_of
 from refresher.contract import Fetched, FileSet, Held, Lease, Provider, Unchanged
-from refresher.due import Standing, emergency_at
 from refresher.errors import PermanentError, RefresherError, RejectedError, TransientError
 from refresher.ledger import Holding, Ledger, Refusal, Seen
 from refresher.model import Asset, Candidate, Clock, Generation, Outcome, Result, Wish
 from refresher.place import Place
+from refresher.renewal import Standing, emergency_at
 
 log = logging.getLogger("refresher")
 

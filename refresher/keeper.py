@@ -10,11 +10,12 @@ from threading import Lock
 
 from refresher.cycle import Refreshed, begin, go_back, obey, refresh, release, tidy, unpin
 from refresher.drift import Sight, sight
-from refresher.due import Due, due, is_renewal_due, look_at
+from refresher.due import Due, due, look_at
 from refresher.errors import RefresherError, TransientError
 from refresher.ledger import Holding
 from refresher.model import AssetState, Clock, Generation, Outcome, Result, Wish
 from refresher.record import Record
+from refresher.renewal import is_renewal_due
 from refresher.teller import Clockwork, Reporter, Tellers
 
 log = logging.getLogger("refresher")

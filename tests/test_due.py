@@ -8,22 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refresher.contract import Lease
-from refresher.due import (
-    LONGEST,
-    OVERDUE,
-    PUNCTUAL,
-    SHORTEST,
-    Due,
-    Standing,
-    Why,
-    backoff,
-    due,
-    emergency_at,
-    is_renewal_due,
-    look_at,
-    unit,
-)
+from refresher.due import LONGEST, PUNCTUAL, Due, Why, backoff, due, look_at
 from refresher.model import Refresh, Result
+from refresher.renewal import OVERDUE, SHORTEST, Standing, emergency_at, is_renewal_due, unit
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the example needs in Vault or OpenBao: a certificate authority, a role that issues for one name, a policy that
+# What the example needs in Vault or OpenBao: a certificate authority, a role that signs for one name, a policy that
 # allows exactly that, and a login for the pod's service account. Can be run again.
 #
 #     VAULT_ADDR=… VAULT_TOKEN=… KUBERNETES_HOST=https://kubernetes.default.svc ./vault-setup.sh
@@ -22,7 +22,7 @@ fi
   allowed_domains="$name" allow_bare_domains=true key_type=ec key_bits=256 max_ttl=72h >&2
 
 "$cli" policy write refresher-web - >&2 <<POLICY
-path "pki/issue/web" {
+path "pki/sign/web" {
   capabilities = ["update"]
 }
 POLICY

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -143,3 +144,51 @@ def test_a_certificate_that_another_root_signed_is_refused_and_the_good_one_stay
         assert (answer.status, answer.json()["result"]) == (422, "rejected")
         assert serial(sidecar.volume / "web") == old
         assert sidecar.state("web")["expires_at"] is not None
+
+
+def test_a_certificate_revoked_at_the_server_is_replaced_at_the_next_look_and_only_that_one(
+    tmp_path: Path, pki: Pki
+) -> None:
+    often = {"refresh": {"every": "1s"}}
+    configuration = pki.configuration(web=pki.asset(ttl="1h", **often), other=pki.asset(ttl="1h", **often))
+    with running(tmp_path, configuration) as sidecar:
+        until(lambda: all(sidecar.state(name)["generation"] == 1 for name in ("web", "other")))
+        assert sidecar.state("web")["why_next"] == "renewal"
+        pki.bao.write(f"{pki.mount}/revoke", {"serial_number": sidecar.state("web")["revision"]})
+        until(lambda: sidecar.state("web")["generation"] == 2, within=5)
+        assert pki.issued() == 3
+        assert sidecar.state("other")["generation"] == 1
+        assert bad_pair(sidecar.volume / "web") is None
+
+
+def test_a_key_made_here_is_used_again_over_a_restart_and_never_sent(tmp_path: Path, pki: Pki) -> None:
+    asset = pki.asset(ttl="1h")
+    asset["source"]["vault"] |= {"key": "local", "reuse_key": True, "files": {"bundle": "tls.pem"}}
+    with running(tmp_path, pki.configuration(web=asset)) as sidecar:
+        until(lambda: sidecar.state("web")["generation"] == 1)
+        key = (sidecar.volume / "web" / "tls.key").read_text()
+        sidecar.kill()
+        sidecar.start()
+        assert sidecar.ask("POST", "/refresh/web").json()["generation"] == 2
+        assert (sidecar.volume / "web" / "tls.key").read_text() == key
+        assert bad_pair(sidecar.volume / "web") is None
+        assert key in (sidecar.volume / "web" / "tls.pem").read_text()
+        assert len(pki.bao.requests(f"{pki.mount}/sign/web")) == 2
+        assert pki.issued() == 0
+
+
+def test_both_authorities_are_trusted_while_one_follows_the_other(tmp_path: Path, pki: Pki) -> None:
+    def under(authority: Pki) -> dict[str, Any]:
+        asset = authority.asset(ttl="1h")
+        asset["source"]["vault"]["ca_overlap"] = "1h"
+        return pki.configuration(web=asset)
+
+    with running(tmp_path, under(pki)) as sidecar:
+        until(lambda: sidecar.state("web")["generation"] == 1)
+    (tmp_path / "next").mkdir()
+    following = Pki(pki.bao, tmp_path / "next")
+    with running(tmp_path, under(following)) as sidecar:
+        until(lambda: sidecar.state("web")["generation"] == 2)
+        trusted = x509.load_pem_x509_certificates((sidecar.volume / "web" / "ca.crt").read_bytes())
+        roots = [x509.load_pem_x509_certificate(each.roots.read_bytes()) for each in (following, pki)]
+        assert trusted == roots

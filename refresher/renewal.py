@@ -1,0 +1,145 @@
+"""When what is held wants to be renewed: arithmetic without a clock.
+
+A certificate and a lease each have a term. Each is renewed at `renew_at` of it, minus a part of `spread` that is drawn
+by pod, asset and generation: another moment on every pod, and the same one after a restart.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+
+from refresher.contract import Lease
+from refresher.model import Refresh, Result
+
+SHORTEST = timedelta(seconds=1)
+"""The first retry's wait, and the least time between two things made anew."""
+OVERDUE = timedelta(seconds=10)
+"""The longest wait once what is held has expired."""
+EMERGENCY_SHARE = 0.05
+"""Of a lifetime: when so little is left, what is held is replaced even if it is pinned."""
+DEFAULT_SHARE = 2 / 3
+"""Of a lifetime: when `renew_at` leaves nothing of it, as eight hours before the end of a one-hour certificate do."""
+
+_LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the schedule needs to know about one asset. All moments are aware.
+
+    `started_at` is when this process began to look after it. `generation` is the visible one, None if nothing is held.
+    Its facts: `valid_from` and `expires_at` are when its content begins and ends to be usable (a certificate's dates,
+    never the lease's), `fetched_at` is when we had it, `lease` the lease as last renewed. `source_changed`: it is from
+    another configured source. `minted`: the source makes something new each time; `rechecks`: it can look after that,
+    too. `changes_at` is when the source said that it will have something else.
+
+    `last_attempt_at` is when the last attempt ended, in this process or an earlier one, and `result` how; `permanent`
+    and `retry_after` are what it met; `failures` counts attempts in a row that ended neither published nor unchanged.
+    """
+
+    asset: str
+    started_at: datetime
+    generation: int | None = None
+    source_changed: bool = False
+    minted: bool = False
+    rechecks: bool = False
+    changes_at: datetime | None = None
+    valid_from: datetime | None = None
+    fetched_at: datetime | None = None
+    expires_at: datetime | None = None
+    lease: Lease | None = None
+    last_attempt_at: datetime | None = None
+    result: Result | None = None
+    permanent: bool = False
+    retry_after: timedelta | None = None
+    failures: int = 0
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """The time in which something held can be used, counted from the moment we had it: servers backdate."""
+
+    starts_at: datetime
+    ends_at: datetime
+
+    @property
+    def lifetime(self) -> timedelta:
+        """How long that is; not above zero if it was over when it came."""
+        return self.ends_at - self.starts_at
+
+    @property
+    def emergency_at(self) -> datetime:
+        """When `EMERGENCY_SHARE` of it is left."""
+        return self.ends_at - max(self.lifetime, timedelta(0)) * EMERGENCY_SHARE
+
+
+def emergency_at(standing: Standing) -> datetime | None:
+    """When 5% of the held content's lifetime are left; None if it has no end, or nothing is held."""
+    content = content_term(standing)
+    return content.emergency_at if content else None
+
+
+def is_renewal_due(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -> bool:
+    """Whether the time has come to renew what is held, and not only to look."""
+    return any(at <= now for _, at in renewals(refresh, standing, now, seed))
+
+
+def renewals(refresh: Refresh, standing: Standing, now: datetime, seed: str) -> list[tuple[Term, datetime]]:
+    """Each term of what is held, with the moment at which it wants renewal."""
+    draw = unit(seed, standing.asset, "renewal", standing.generation)
+    terms = [term for term in (content_term(standing), lease_term(standing)) if term]
+    return [(term, _renewal_at(refresh, term, draw, now)) for term in terms]
+
+
+def _renewal_at(refresh: Refresh, term: Term, draw: float, now: datetime) -> datetime:
+    share = _share(refresh.renew_at, term.lifetime)
+    # A spread wider than the share itself would put renewals before the beginning, and so at one a second.
+    share -= min(refresh.spread, share / 2) * draw
+    at = min(term.starts_at + term.lifetime * share, term.emergency_at)
+    return not_at_once(refresh, term, at, now)
+
+
+def not_at_once(refresh: Refresh, term: Term, at: datetime, now: datetime) -> datetime:
+    """`at`, but not right after it was had, however short the lifetime is."""
+    gap = max(refresh.min_interval, SHORTEST)
+    if term.lifetime <= timedelta(0):  # over when it arrived: another one would hardly be better, so not at full speed
+        return later(min(term.starts_at, now), max(gap, OVERDUE))
+    return max(at, later(term.starts_at, gap))
+
+
+def _share(renew_at: float | timedelta, lifetime: timedelta) -> float:
+    if not isinstance(renew_at, timedelta):
+        return renew_at or DEFAULT_SHARE
+    return 1 - renew_at / lifetime if lifetime > renew_at else DEFAULT_SHARE
+
+
+def unit(seed: str, *parts: object) -> float:
+    """A number from 0 to below 1 that looks random and is always the same for the same arguments."""
+    digest = blake2b(repr((seed, *map(str, parts))).encode(), digest_size=8).digest()
+    # 53 bits are what a float holds: with all 64 the largest values would round up to 1.
+    return (int.from_bytes(digest) >> 11) / 2**53
+
+
+def content_term(standing: Standing) -> Term | None:
+    """The term of the visible content; None if it has no end, or nothing is held."""
+    if standing.generation is None or standing.expires_at is None:
+        return None
+    known = [moment for moment in (standing.valid_from, standing.fetched_at) if moment]
+    return Term(max(known, default=standing.started_at), standing.expires_at)
+
+
+def lease_term(standing: Standing) -> Term | None:
+    """The term of the lease as last renewed; None if there is none."""
+    lease = standing.lease
+    if standing.generation is None or lease is None:
+        return None
+    return Term(lease.granted_at, later(lease.granted_at, lease.duration))
+
+
+def later(moment: datetime, wait: timedelta) -> datetime:
+    """The sum, or the last moment there is: a source may grant a lease of ten thousand years."""
+    try:
+        return moment + wait
+    except OverflowError:
+        return _LAST_MOMENT

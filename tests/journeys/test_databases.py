@@ -1,0 +1,104 @@
+"""Logins of a real PostgreSQL, from a real OpenBao, through the real process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refresher.demo.openbao import OpenBao
+from tests.fakes.app import App
+from tests.journeys.pki import Pki
+from tests.journeys.sidecar import Sidecar, running
+from tests.providers.databases import database, role, static_role
+from tests.servers.postgres import Postgres
+from tests.waiting import until
+
+
+@pytest.fixture
+def mount(bao: OpenBao, postgres: Postgres) -> Iterator[str]:
+    with database(bao, postgres) as name:
+        yield name
+
+
+def configured(pki: Pki, path: str, **more: Any) -> dict[str, Any]:
+    return pki.configuration(db={"source": f"vault://{path}", **more})
+
+
+def login(sidecar: Sidecar) -> tuple[str, str]:
+    """The name and password of one generation."""
+    data = (sidecar.volume / "db" / "..data").resolve()
+    return (data / "username").read_text(), (data / "password").read_text()
+
+
+def test_a_replaced_login_works_until_the_app_has_heard_of_the_next_and_is_then_revoked(
+    tmp_path: Path, bao: OpenBao, postgres: Postgres, pki: Pki, mount: str, app: App
+) -> None:
+    role(bao, mount, default_ttl="1h", max_ttl="2h")
+    told = {"publish": {"grace": "1s"}, "notify": [{"http": {"url": f"{app.url}/reload"}}]}
+    with running(tmp_path, configured(pki, f"{mount}/creds/app", **told)) as sidecar:
+        until(lambda: sidecar.state("db")["generation"] == 1)
+        first = login(sidecar)
+        assert postgres.lets_in(*first)
+        assert sidecar.ask("POST", "/refresh/db").json()["generation"] == 2
+        second = login(sidecar)
+        assert postgres.lets_in(*second)
+        assert postgres.lets_in(*first)
+        until(lambda: len(app.heard) == 2)
+        until(lambda: not postgres.lets_in(*first), within=5)
+        assert postgres.lets_in(*second)
+        assert bao.requests(f"{mount}/creds/app") == [f"read {mount}/creds/app"] * 2
+
+
+def test_a_login_that_can_live_no_longer_is_replaced_before_its_end(
+    tmp_path: Path, bao: OpenBao, postgres: Postgres, pki: Pki, mount: str
+) -> None:
+    role(bao, mount, default_ttl="4s", max_ttl="8s")
+    with running(tmp_path, configured(pki, f"{mount}/creds/app")) as sidecar:
+        until(lambda: sidecar.state("db")["generation"] == 1)
+        first, let_in = login(sidecar), []
+        until(lambda: let_in.append(postgres.lets_in(*login(sidecar))) or login(sidecar) != first, within=15)
+        assert all(let_in)
+        assert postgres.lets_in(*login(sidecar))
+
+
+def test_an_app_that_is_down_keeps_its_login(
+    tmp_path: Path, bao: OpenBao, postgres: Postgres, pki: Pki, mount: str
+) -> None:
+    role(bao, mount, default_ttl="1h", max_ttl="2h")
+    deaf = {"publish": {"grace": "0s"}, "notify": [{"http": {"url": "http://127.0.0.1:9/reload"}}]}
+    with running(tmp_path, configured(pki, f"{mount}/creds/app", **deaf)) as sidecar:
+        until(lambda: sidecar.state("db")["generation"] == 1)
+        first = login(sidecar)
+        assert sidecar.ask("POST", "/refresh/db").json()["generation"] == 2
+        assert sidecar.ask("POST", "/refresh/db").json()["generation"] == 3
+        assert postgres.lets_in(*first)
+
+
+def test_a_restart_makes_no_login_and_goes_on_renewing_the_one_there_is(
+    tmp_path: Path, bao: OpenBao, postgres: Postgres, pki: Pki, mount: str
+) -> None:
+    role(bao, mount, default_ttl="6s", max_ttl="1h")
+    with running(tmp_path, configured(pki, f"{mount}/creds/app")) as sidecar:
+        until(lambda: sidecar.state("db")["generation"] == 1)
+        sidecar.kill()
+        sidecar.start()
+        end = sidecar.state("db")["expires_at"]
+        until(lambda: sidecar.state("db")["expires_at"] > end, within=10)
+        assert sidecar.state("db")["generation"] == 1
+        assert postgres.lets_in(*login(sidecar))
+        assert len(bao.requests(f"{mount}/creds/app")) == 1
+
+
+def test_a_password_that_the_server_changes_is_there_right_after(
+    tmp_path: Path, bao: OpenBao, postgres: Postgres, pki: Pki, mount: str
+) -> None:
+    static_role(bao, postgres, mount, rotation_period="6s")
+    slow = {"refresh": {"every": "1h"}}
+    with running(tmp_path, configured(pki, f"{mount}/static-creds/app", **slow)) as sidecar:
+        until(lambda: sidecar.state("db")["generation"] == 1)
+        assert sidecar.state("db")["why_next"] == "rotation"
+        first = login(sidecar)
+        until(lambda: login(sidecar)[1] != first[1], within=15)
+        until(lambda: postgres.lets_in(*login(sidecar)))
+        assert set(sidecar.state("db")["files"]) == {"username", "password", "last_vault_rotation", "rotation_period"}

@@ -1,14 +1,18 @@
 """What becomes of a Vault login while the sidecar runs, and when it ends."""
 
+import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import yaml
 
 from refresher.demo.openbao import OpenBao
 from tests.journeys.conftest import Pki
 from tests.journeys.sidecar import Sidecar, running
+from tests.providers.vault_logins import METHODS, Logins
 from tests.waiting import until
 
 
@@ -113,3 +117,31 @@ def test_check_refuses_to_revoke_a_token_that_was_given(tmp_path: Path, bao: Ope
     checked = sidecar.command("check")
     assert checked.returncode == 2
     assert "revoke_on_exit needs a login in auth" in checked.stderr
+
+
+def test_a_token_revoked_under_the_sidecar_heals_within_five_seconds_whatever_the_login(
+    tmp_path: Path, bao: OpenBao, policy: str
+) -> None:
+    with ExitStack() as closing:
+        logins = Logins(bao, tmp_path, policy, closing)
+        source = {"address": bao.address, "path": f"{policy}/app"}
+        by_method = {method: logins.by(method) for method in METHODS}
+        assets = {
+            method: {
+                "source": {"vault": source | {"auth": login.auth} | login.reached},
+                "refresh": {"every": "1s"},
+            }
+            for method, login in by_method.items()
+        }
+        configuration = yaml.safe_load(json.dumps({"assets": assets}, default=str))
+        with running(tmp_path, configuration) as sidecar:
+            users = [sidecar.volume / method / "user" for method in METHODS]
+            until(lambda: all(user.exists() for user in users))
+            for login in by_method.values():
+                login.revoke()
+            bao.write(f"{policy}/app", {"user": "bob"})
+            seen: set[str] = set()
+            until(lambda: seen.update(now := [user.read_text() for user in users]) or set(now) == {"bob"}, within=5)
+            assert seen <= {"ann", "bob"}
+            assert [len(login.asked()) for login in by_method.values()] == [2] * len(METHODS)
+            until(lambda: all(sidecar.state(method)["consecutive_failures"] == 0 for method in METHODS))

@@ -51,6 +51,13 @@ class Answer:
             raise TransientError(text, retry_after=self.retry_after)
         raise PermanentError(text)
 
+    def fields(self) -> Mapping[str, Any]:
+        """The `data` of a success. Raises TransientError, or PermanentError, also if there are none."""
+        found = self.required().data
+        if not found:
+            raise PermanentError(f"{self.request} answered no fields")
+        return found
+
 
 class Connection:
     """Connections to one server, kept open between requests; any number of threads may use it.

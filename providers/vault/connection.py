@@ -13,8 +13,8 @@ import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from providers.connections import Certificates, Contexts
-from providers.deadline import remaining
 from providers.vault.pools import PlainPool, TlsPool
+from providers.vault.time_limit import remaining
 from refresher.errors import PermanentError, RefresherError, TransientError
 
 BODY_LIMIT = 32 * 1024 * 1024

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from providers.deadline import together_within
 from providers.vault import files, kv, leases
 from providers.vault import rotation as rotations
 from providers.vault.connection import Answer
@@ -17,6 +16,7 @@ from providers.vault.pki.paths import asks_for_certificate, refuse_unfit
 from providers.vault.reach import reach
 from providers.vault.reads import Endpoint, Reading
 from providers.vault.session import Sessions
+from providers.vault.time_limit import together_within
 from refresher.contract import Fetched, FileSet, Held, InlineFile, Lease, Unchanged
 
 if TYPE_CHECKING:

@@ -50,3 +50,8 @@ def test_whatever_is_not_public_is_hidden_from_plugins() -> None:
 def test_every_room_of_the_core_is_kept_from_plugins_and_vendors() -> None:
     around = {f"refresher.{name}" for name in ("cli", "client", "demo", "foresight", "tables", "testing")}
     assert ROOMS - PLUGINS - around <= set(contract("The core finds plugins")["source_modules"])
+
+
+def test_every_room_but_theirs_is_kept_from_the_clockworks_and_the_watchs_library() -> None:
+    theirs = {"refresher.clockwork", "refresher.watch"}
+    assert ROOMS - theirs <= set(contract("Only the clockwork")["source_modules"])

@@ -53,9 +53,9 @@ class Attempt:
 
     def is_pinned(self) -> bool:
         """Whether somebody put an earlier generation back, and it is not about to expire."""
-        if self.ledger.pinned is None or self.current is None:
+        holding = self.holding
+        if holding is None or holding.current is None or holding.ledger.pinned is None:
             return False
-        holding = Holding(current=self.current, ledger=self.ledger)
         floor = emergency_at(standing_of(self.asset, holding, started_at=self.started_at))
         return floor is None or self.clock() < floor
 

@@ -55,7 +55,7 @@ class Keeper:
         self._waiting: Request | None = None
         self._running: Request | None = None
         self._wanted = False
-        self._wishes = count()
+        self._acts = count()
         self._sight: Sight = {}
 
     def start(self) -> None:
@@ -229,7 +229,7 @@ class Keeper:
             self._tidy()
 
         # A key of its own: the latest call for a key wins, and nobody's wish may be lost to another's.
-        self._clockwork.at(f"by hand {next(self._wishes)} {self.asset.name}", self._clock(), action)
+        self._clockwork.at(f"by hand {next(self._acts)} {self.asset.name}", self._clock(), action)
         return done
 
     def _act(self, act: Callable[[], None]) -> None:

@@ -4,11 +4,12 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 from bench import measure
 from bench.peers import (
@@ -30,6 +31,7 @@ from refresher.demo.openbao import OpenBao
 from refresher.demo.seaweed import SeaweedFS
 
 MANY, MOST = 100, 500
+Measured = TypeVar("Measured")
 CPU = {MANY: 0.07}
 RSS = {1: 0.9, MANY: 0.8}
 REQUESTS = {MANY: 0.9}
@@ -100,35 +102,14 @@ class Bench:
             (self._watched(self._job(refresher, values)), self._watched(self._job(bao_agent, values)))
             for _ in range(times)
         ]
-        memory, peers_memory = [ours for (ours, _), _ in pairs], [theirs for _, (theirs, _) in pairs]
-        idle, peers_idle = [ours for (_, ours), _ in pairs], [theirs for _, (_, theirs) in pairs]
-        yield Row(
-            what=f"memory (RSS), {counted(values)}",
-            unit="MiB",
-            ours=[each.rss for each in memory],
-            theirs=[each.rss for each in peers_memory],
-            share=RSS.get(values),
-        )
-        yield Row(
-            what=f"memory (PSS), {counted(values)}",
-            unit="MiB",
-            ours=[each.pss for each in memory],
-            theirs=[each.pss for each in peers_memory],
-        )
-        yield Row(
-            what=f"CPU in a minute, {counted(values)} unchanged, every 5 s",
-            unit="s",
-            ours=[each.cpu for each in idle],
-            theirs=[each.cpu for each in peers_idle],
-            share=CPU.get(values),
-        )
-        yield Row(
-            what="looks in that minute, by the server's audit log",
-            unit="requests",
-            ours=[each.requests for each in idle],
-            theirs=[each.requests for each in peers_idle],
-            share=REQUESTS.get(values),
-        )
+        memory = [(ours, theirs) for (ours, _), (theirs, _) in pairs]
+        idle = [(ours, theirs) for (_, ours), (_, theirs) in pairs]
+        unchanged = f"CPU in a minute, {counted(values)} unchanged, every 5 s"
+        looks = "looks in that minute, by the server's audit log"
+        yield _row(f"memory (RSS), {counted(values)}", "MiB", memory, lambda each: each.rss, RSS.get(values))
+        yield _row(f"memory (PSS), {counted(values)}", "MiB", memory, lambda each: each.pss)
+        yield _row(unchanged, "s", idle, lambda each: each.cpu, CPU.get(values))
+        yield _row(looks, "requests", idle, lambda each: each.requests, REQUESTS.get(values))
 
     def one_path(self) -> Iterator[Row]:
         """What ten assets ask that need a field each of the same path."""
@@ -201,6 +182,18 @@ class Bench:
             "file": f"file://{directory}/local.txt",
         }
         return refresher_of(directory, self._bao, sources)
+
+
+def _row(
+    what: str,
+    unit: str,
+    pairs: Sequence[tuple[Measured, Measured]],
+    figure: Callable[[Measured], float],
+    share: float | None = None,
+) -> Row:
+    """One figure of what was measured of both, ours first in each pair."""
+    ours, theirs = [figure(one) for one, _ in pairs], [figure(other) for _, other in pairs]
+    return Row(what=what, unit=unit, ours=ours, theirs=theirs, share=share)
 
 
 def counted(values: int) -> str:

@@ -11,9 +11,10 @@ from pathlib import Path
 from threading import Thread
 
 from refresher.contract import Fetched, Held, InlineFile
-from refresher.cycle import refresh, tell
+from refresher.cycle import refresh
 from refresher.model import Asset, NamedNotifier, Publish, Result
 from refresher.notifiers.http import HttpNotifier, HttpOptions
+from refresher.telling import tell
 
 FILES = {"tls.crt": 1800, "tls.key": 240, "ca.crt": 700}
 """Names and bytes: a leaf with an intermediate, an ECDSA key, a root."""

@@ -4,41 +4,16 @@ A socket's own timeout starts anew with each byte: a server that sends one now a
 """
 
 import io
-import math
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from http.client import HTTPResponse
 from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-_END = ContextVar("end", default=math.inf)
-"""When the present thread's requests have to be over, as `time.monotonic()` counts."""
-
 HEADERS = 2
 """A paced answer's status and headers have to be whole within this many times the read timeout."""
-
-
-@contextmanager
-def together_within(seconds: float) -> Iterator[None]:
-    """All requests of this thread inside the context share so many seconds, however many they are."""
-    outer = _END.set(min(_END.get(), time.monotonic() + seconds))
-    try:
-        yield
-    finally:
-        _END.reset(outer)
-
-
-def remaining(seconds: float) -> float:
-    """What is left for a request that may take so long. Raises TimeoutError if that is nothing."""
-    left = min(seconds, _END.get() - time.monotonic())
-    if left <= 0:
-        raise TimeoutError("the requests before took all the time")
-    return left
 
 
 class _Punctual(io.RawIOBase):

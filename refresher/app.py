@@ -129,22 +129,22 @@ class Sidecar:
             self._clockwork.at("look over", now() + LOOK_EVERY, self._look_over)
 
     def _watch_sources(self) -> None:
-        """One watch for all assets with the same directories: the system has few to give (128 a user)."""
+        """One watch for all assets with the same files and directories: the system has few to give (128 a user)."""
         together: dict[tuple[Path, ...], list[Keeper]] = {}
         for keeper in self._keepers.values():
             together.setdefault(_watched(keeper.asset.provider), []).append(keeper)
         together.pop((), None)
-        for directories, keepers in together.items():
-            self._watch(directories, keepers)
+        for paths, keepers in together.items():
+            self._watch(paths, keepers)
 
-    def _watch(self, directories: Sequence[Path], keepers: Sequence[Keeper]) -> None:
+    def _watch(self, paths: Sequence[Path], keepers: Sequence[Keeper]) -> None:
         from refresher.watch import Watch
 
         def look() -> None:
             for keeper in keepers:
                 keeper.look_now()
 
-        watch = Watch(directories, look)
+        watch = Watch(paths, look)
         watch.start()
         self._running.callback(watch.stop)
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import perf_counter
 
-from refresher.abilities import Building, Rechecking
+from refresher.abilities import Building
 from refresher.bug import places_of
 from refresher.contract import Fetched, FileSet, Held, Lease, Provider, Unchanged
 from refresher.errors import PermanentError, RefresherError, RejectedError, TransientError
 from refresher.ledger import Holding, Ledger, Refusal, Seen
 from refresher.model import Asset, Candidate, Clock, Generation, Outcome, Result, Wish
 from refresher.place import Place
-from refresher.renewal import Standing, emergency_at
+from refresher.renewal import emergency_at
+from refresher.standing import rechecks, standing_of
 
 log = logging.getLogger("refresher")
-
 
 REMEMBERED_SHARE = 0.2
 """Of `max_stale`: how old the last look that is written down may be."""
@@ -53,9 +53,9 @@ class Attempt:
 
     def is_pinned(self) -> bool:
         """Whether somebody put an earlier generation back, and it is not about to expire."""
-        if self.ledger.pinned is None or self.current is None:
+        holding = self.holding
+        if holding is None or holding.current is None or holding.ledger.pinned is None:
             return False
-        holding = Holding(current=self.current, ledger=self.ledger)
         floor = emergency_at(standing_of(self.asset, holding, started_at=self.started_at))
         return floor is None or self.clock() < floor
 
@@ -219,34 +219,3 @@ class Attempt:
     def _bug(self, error: Exception) -> PermanentError:
         log.error("%s: a bug, %s", self.asset.name, places_of(error), extra={"asset": self.asset.name})
         return PermanentError(f"unexpected {type(error).__name__} (a bug; the log says where)")
-
-
-def rechecks(asset: Asset) -> bool:
-    """Whether the source can look after what it made anew without making it again."""
-    return isinstance(asset.provider, Rechecking) and asset.provider.rechecks
-
-
-def standing_of(asset: Asset, holding: Holding, *, started_at: datetime) -> Standing:
-    """What the schedule needs to know, as far as the volume tells it."""
-    current, ledger = holding.current, holding.ledger
-    known = Standing(
-        asset=asset.name,
-        started_at=started_at,
-        last_attempt_at=ledger.outcome.finished_at if ledger.outcome else None,
-        result=ledger.outcome.result if ledger.outcome else None,
-    )
-    if current is None:
-        return known
-    return replace(
-        known,
-        generation=current.number,
-        source_changed=ledger.source_and_revision(current)[0] != asset.source,
-        minted=current.minted,
-        rechecks=rechecks(asset),
-        changes_at=ledger.changes_at,
-        valid_from=current.valid_from,
-        fetched_at=current.fetched_at,
-        expires_at=current.expires_at,
-        lease=ledger.lease,
-        pinned=ledger.pinned is not None,
-    )

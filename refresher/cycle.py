@@ -1,11 +1,11 @@
-"""One refresh of one asset: fetch, stage, verify, publish, remember; and telling the app. Open this file first.
+"""One refresh of one asset: fetch, stage, verify, publish, remember. Open this file first.
 
-`refresh` is the main line, `tell` what follows it. All that they know comes from the volume and from the source, so
-that they can be killed anywhere and called again.
+`refresh` is the main line, and `telling.tell` what follows it; below it stands what else is done to an asset's place:
+going back, recovering at a start, tidying, ending leases. All that they know comes from the volume and from the source,
+so that they can be killed anywhere and called again.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,11 +13,9 @@ from datetime import datetime
 from refresher import leases
 from refresher.attempt import Attempt
 from refresher.contract import Unchanged
-from refresher.errors import PermanentError, RefresherError
+from refresher.errors import PermanentError
 from refresher.ledger import Holding, Refusal
-from refresher.model import Asset, Candidate, Clock, NamedNotifier, OnReject, Outcome, Result, Wish
-from refresher.notify import Telling, change_of, is_owed, left_out
-from refresher.notify import tell as tell_together
+from refresher.model import Asset, Candidate, Clock, OnReject, Outcome, Result, Wish
 from refresher.place import Place, opened
 from refresher.publish import publish
 from refresher.recovery import recover
@@ -79,77 +77,6 @@ def _publish(candidate: Candidate, incoming: Incoming, attempt: Attempt, place: 
     return attempt.published(generation, candidate)
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What became of a telling, and what is held after it; `rolled_back` if the app refused it and had it put back."""
-
-    telling: Telling
-    holding: Holding
-    rolled_back: Outcome | None = None
-
-
-def tell(named: NamedNotifier, assets: Sequence[Asset], *, clock: Clock) -> Iterator[Told]:
-    """Have one notifier tell of those of its assets of which it hasn't told; one attempt for all of them together.
-
-    An answer that the app can't use it leads back to the previous generation where the configuration says so. An asset
-    whose place on the volume can't be used is left out; the others are told of.
-    """
-    with ExitStack() as places:
-        opened_places = [(asset, _opened(asset, places)) for asset in assets]
-        owed = [
-            (asset, place, holding)
-            for asset, place in opened_places
-            if place and is_owed(named, holding := place.holding())
-        ]
-        tellings = _tell([(asset, holding) for asset, _, holding in owed], named, clock)
-        for asset, place, _ in owed:
-            try:
-                told = _told(asset, place, named, tellings[asset.name], clock)
-            except RefresherError as error:
-                _warn(asset, error)
-            else:
-                yield told
-
-
-def _opened(asset: Asset, places: ExitStack) -> Place | None:
-    try:
-        return places.enter_context(opened(asset))
-    except RefresherError as error:
-        _warn(asset, error)
-        return None
-
-
-def _warn(asset: Asset, error: RefresherError) -> None:
-    """One asset's trouble with the volume must not silence the others."""
-    log.warning("%s: %s", asset.name, error, extra={"asset": asset.name, "step": "notify"})
-
-
-def _tell(owed: list[tuple[Asset, Holding]], named: NamedNotifier, clock: Clock) -> dict[str, Telling]:
-    first = {
-        asset.name for asset, holding in owed if not _initial(asset, named) and named.key not in holding.ledger.told
-    }
-    changes = [change_of(asset, holding) for asset, holding in owed]
-    tellings = [left_out(named, change, now=clock()) for change in changes if change.asset in first]
-    wanted = [change for change in changes if change.asset not in first]
-    tellings += tell_together(named, wanted, now=clock()) if wanted else []
-    return {telling.asset: telling for telling in tellings}
-
-
-def _initial(asset: Asset, named: NamedNotifier) -> bool:
-    return next(one.initial for one in asset.notifiers if one.key == named.key)
-
-
-def _told(asset: Asset, place: Place, named: NamedNotifier, telling: Telling, clock: Clock) -> Told:
-    """Write down what was told, before anything else can happen; and obey, if it was refused."""
-    if telling.told is None:
-        return Told(telling, place.holding())
-    with place.store.locked():
-        ledger = place.store.ledger().with_told(named.key, telling.told)
-        place.store.remember(ledger, fsync=asset.publish.fsync)
-        rolled_back = _obey(asset, place, clock)
-        return Told(telling, place.holding(), rolled_back)
-
-
 def go_back(asset: Asset, *, to: int | None, clock: Clock) -> Refreshed:
     """Put the kept generation `to` (None: the one before) back by hand, and pin it.
 
@@ -180,8 +107,27 @@ def begin(asset: Asset) -> Holding:
 def obey(asset: Asset, *, clock: Clock) -> Refreshed | None:
     """Put the previous generation back if the app refused the visible one, and a kill came in between."""
     with opened(asset) as place, place.store.locked():
-        outcome = _obey(asset, place, clock)
+        outcome = obeyed(asset, place, clock)
         return Refreshed(outcome, place.holding()) if outcome else None
+
+
+def obeyed(asset: Asset, place: Place, clock: Clock) -> Outcome | None:
+    """If the app said that it can't use the visible generation, put the previous one back; under the lock.
+
+    From what is written down, so that a start obeys what a killed sidecar had heard.
+    """
+    holding = place.holding()
+    current, answer = holding.current, holding.refused
+    if current is None or answer is None or asset.on_reject is OnReject.KEEP:
+        return None
+    reason = f"the app: {answer}"
+    refusal = Refusal(revision=current.revision, digest=current.digest, checks=asset.checks, reason=reason)
+    place.store.remember(holding.ledger.with_refusal(refusal), fsync=asset.publish.fsync)
+    try:
+        return _roll_back(asset, place, to=None, pin=False, clock=clock, error=reason)
+    except PermanentError as error:
+        log.warning("%s: the app refused generation %d, and it stays: %s", asset.name, current.number, error)
+        return None
 
 
 def tidy(asset: Asset, *, clock: Clock) -> datetime | None:
@@ -201,25 +147,6 @@ def release(asset: Asset, *, clock: Clock) -> datetime | None:
     with opened(asset) as place, place.store.locked():
         leases.forget(ended, asset, place)
     return again_at if ended == over else clock() + leases.AGAIN
-
-
-def _obey(asset: Asset, place: Place, clock: Clock) -> Outcome | None:
-    """If the app said that it can't use the visible generation, put the previous one back; under the lock.
-
-    From what is written down, so that a start obeys what a killed sidecar had heard.
-    """
-    holding = place.holding()
-    current, answer = holding.current, holding.refused
-    if current is None or answer is None or asset.on_reject is OnReject.KEEP:
-        return None
-    reason = f"the app: {answer}"
-    refusal = Refusal(revision=current.revision, digest=current.digest, checks=asset.checks, reason=reason)
-    place.store.remember(holding.ledger.with_refusal(refusal), fsync=asset.publish.fsync)
-    try:
-        return _roll_back(asset, place, to=None, pin=False, clock=clock, error=reason)
-    except PermanentError as error:
-        log.warning("%s: the app refused generation %d, and it stays: %s", asset.name, current.number, error)
-        return None
 
 
 def _roll_back(asset: Asset, place: Place, *, to: int | None, pin: bool, clock: Clock, error: str | None) -> Outcome:

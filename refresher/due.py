@@ -24,7 +24,6 @@ from refresher.model import Refresh, Result
 from refresher.renewal import (
     OVERDUE,
     SHORTEST,
-    Standing,
     Term,
     content_term,
     later,
@@ -33,6 +32,7 @@ from refresher.renewal import (
     renewals,
     unit,
 )
+from refresher.standing import Standing
 
 LONGEST = timedelta(minutes=5)
 """Where the retry's wait stops doubling (OpenBao's agent: 1 s doubling to 5 min minus 0-25%)."""

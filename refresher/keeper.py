@@ -55,7 +55,7 @@ class Keeper:
         self._waiting: Request | None = None
         self._running: Request | None = None
         self._wanted = False
-        self._wishes = count()
+        self._acts = count()
         self._sight: Sight = {}
 
     def start(self) -> None:
@@ -126,7 +126,7 @@ class Keeper:
                 self._record.found(begin(self.asset))
                 self._note_rollback(obey(self.asset, clock=self._clock))
             except RefresherError as error:
-                log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
+                self._warn(error)
                 self._clockwork.at(f"begin {self.asset.name}", self._clock() + AGAIN, self._begin)
             self._remember_sight()
         self._arm()
@@ -205,7 +205,7 @@ class Keeper:
         try:
             holding = begin(self.asset)
         except RefresherError as error:
-            log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
+            self._warn(error)
             if isinstance(error, TransientError):
                 return
             holding = Holding(ledger=self._record.holding.ledger)  # broken beyond repair: nothing is ready
@@ -229,7 +229,7 @@ class Keeper:
             self._tidy()
 
         # A key of its own: the latest call for a key wins, and nobody's wish may be lost to another's.
-        self._clockwork.at(f"by hand {next(self._wishes)} {self.asset.name}", self._clock(), action)
+        self._clockwork.at(f"by hand {next(self._acts)} {self.asset.name}", self._clock(), action)
         return done
 
     def _act(self, act: Callable[[], None]) -> None:
@@ -243,23 +243,24 @@ class Keeper:
             self._at_work.release()
 
     def _tidy(self) -> None:
-        again_at: datetime | None = self._clock() + AGAIN
-        try:
-            again_at = tidy(self.asset, clock=self._clock)
-        except RefresherError as error:
-            log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
-        if again_at:
-            self._clockwork.at(f"tidy {self.asset.name}", again_at, self._tidy)
+        self._repeat("tidy", tidy, self._tidy)
 
     def _release(self) -> None:
         """In an action of its own: a source that doesn't answer must not hold up the refresh."""
         self._clockwork.at(f"release {self.asset.name}", self._clock(), self._released)
 
     def _released(self) -> None:
+        self._repeat("release", release, self._released)
+
+    def _repeat(self, verb: str, act: Callable[..., datetime | None], action: Callable[[], None]) -> None:
+        """Act now, and have the action run again when `act` says so, or soon if the volume could not be used."""
         again_at: datetime | None = self._clock() + AGAIN
         try:
-            again_at = release(self.asset, clock=self._clock)
+            again_at = act(self.asset, clock=self._clock)
         except RefresherError as error:
-            log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})
+            self._warn(error)
         if again_at:
-            self._clockwork.at(f"release {self.asset.name}", again_at, self._released)
+            self._clockwork.at(f"{verb} {self.asset.name}", again_at, action)
+
+    def _warn(self, error: RefresherError) -> None:
+        log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})

@@ -8,7 +8,7 @@ from datetime import timedelta
 from threading import Thread
 from time import monotonic
 
-from refresher.cycle import begin, refresh, tell, tidy
+from refresher.cycle import begin, refresh, tidy
 from refresher.due import due
 from refresher.errors import RefresherError
 from refresher.host import now, seed
@@ -17,6 +17,7 @@ from refresher.notify import Telling
 from refresher.record import GOOD, Record
 from refresher.report import Log
 from refresher.settings import Settings, SharedParts, assets
+from refresher.telling import tell
 
 log = logging.getLogger("refresher")
 

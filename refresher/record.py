@@ -5,12 +5,11 @@ from dataclasses import replace
 from datetime import datetime
 from threading import Lock
 
-from refresher.attempt import standing_of
 from refresher.due import Due
 from refresher.ledger import Holding
 from refresher.model import Asset, AssetState, Outcome, Result
 from refresher.notify import untold
-from refresher.renewal import Standing
+from refresher.standing import Standing, standing_of
 
 HISTORY = 20
 """Outcomes that status shows."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
-from refresher.contract import Lease
-from refresher.model import Refresh, Result
+from refresher.model import Refresh
+from refresher.standing import Standing
 
 SHORTEST = timedelta(seconds=1)
 """The first retry's wait, and the least time between two things made anew."""
@@ -21,39 +21,6 @@ DEFAULT_SHARE = 2 / 3
 """Of a lifetime: when `renew_at` leaves nothing of it, as eight hours before the end of a one-hour certificate do."""
 
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What the schedule needs to know about one asset. All moments are aware.
-
-    `started_at` is when this process began to look after it. `generation` is the visible one, None if nothing is held.
-    Its facts: `valid_from` and `expires_at` are when its content begins and ends to be usable (a certificate's dates,
-    never the lease's), `fetched_at` is when we had it, `lease` the lease as last renewed. `source_changed`: it is from
-    another configured source. `minted`: the source makes something new each time; `rechecks`: it can look after that,
-    too. `changes_at` is when the source said that it will have something else.
-
-    `last_attempt_at` is when the last attempt ended, in this process or an earlier one, and `result` how; `permanent`
-    and `retry_after` are what it met; `failures` counts attempts in a row that ended neither published nor unchanged.
-    """
-
-    asset: str
-    started_at: datetime
-    generation: int | None = None
-    source_changed: bool = False
-    minted: bool = False
-    rechecks: bool = False
-    changes_at: datetime | None = None
-    valid_from: datetime | None = None
-    fetched_at: datetime | None = None
-    expires_at: datetime | None = None
-    lease: Lease | None = None
-    last_attempt_at: datetime | None = None
-    result: Result | None = None
-    permanent: bool = False
-    retry_after: timedelta | None = None
-    failures: int = 0
-    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from datetime import datetime
 from threading import Lock
 from typing import Protocol
 
-from refresher.cycle import Told, tell
 from refresher.due import Due, backoff
 from refresher.model import Asset, Clock, NamedNotifier, Outcome
 from refresher.notify import Telling, is_owed
 from refresher.record import Record
 from refresher.renewal import unit
+from refresher.telling import Told, tell
 
 LONGEST_SETTLE = 10
 """Times `settle`: how long changes that keep coming can put off a telling."""

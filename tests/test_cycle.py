@@ -1,6 +1,5 @@
 """One refresh, from source to outcome."""
 
-import logging
 import stat
 from dataclasses import replace
 from datetime import timedelta
@@ -11,20 +10,15 @@ import pytest
 from refresher import cycle
 from refresher.contract import FileSet, Finding, Lease
 from refresher.errors import PermanentError, RejectedError, TransientError
-from refresher.model import Asset, LayoutName, Limits, OnReject, Outcome, Publish, Refresh, Result, Wish
-from refresher.notify import Telling
+from refresher.model import Asset, LayoutName, Limits, Outcome, Publish, Refresh, Result, Wish
 from refresher.place import opened
-from tests.fakes.source import NOON, App, Certificates, Judge, Source, Time, asset, read
+from tests.fakes.source import NOON, Certificates, Judge, Source, Time, asset, read
 
 LAYOUTS = list(LayoutName)
 
 
 def refresh(web: Asset, *, wish: Wish, clock: Time) -> Outcome:
     return cycle.refresh(web, wish=wish, clock=clock).outcome
-
-
-def tell(web: Asset, *, clock: Time) -> list[Telling]:
-    return [told.telling for named in web.notifiers for told in cycle.tell(named, [web], clock=clock)]
 
 
 def generations(volume: Path) -> list[str]:
@@ -58,7 +52,6 @@ def test_what_is_held_is_shown_to_the_source_and_nothing_moves_when_it_is_unchan
     source = Source()
     web = asset(tmp_path, source)
     refresh(web, wish=Wish.RENEW, clock=Time())
-    before = (tmp_path / "web/..refresher/ledger.json").stat().st_ino
     outcome = refresh(web, wish=Wish.RENEW, clock=Time())
     assert (outcome.result, source.opened) == (Result.UNCHANGED, ["app.conf"])
     assert source.shown[1] is not None
@@ -66,7 +59,6 @@ def test_what_is_held_is_shown_to_the_source_and_nothing_moves_when_it_is_unchan
     assert refresh(web, wish=Wish.RENEW, clock=Time()).result is Result.UNCHANGED
     assert (tmp_path / "web/..refresher/00000001").is_dir()
     assert generations(tmp_path) == ["00000001"]
-    assert before != 0
 
 
 def test_an_unchanged_look_writes_nothing(tmp_path: Path) -> None:
@@ -277,91 +269,6 @@ def test_the_times_that_a_verifier_and_a_lease_give_are_kept_with_the_generation
     assert current is not None
     assert (current.valid_from, current.expires_at) == (NOON, NOON + timedelta(hours=2))
     assert current.leased_until == NOON + timedelta(hours=1)
-
-
-def test_the_app_is_told_once_of_what_is_visible(tmp_path: Path) -> None:
-    source, app, clock = Source(), App(), Time()
-    web = asset(tmp_path, source, app=app)
-    refresh(web, wish=Wish.RENEW, clock=clock)
-    assert [one.result for one in tell(web, clock=clock)] == ["told"]
-    assert tell(web, clock=clock) == []
-    assert [(change.generation, change.cause, change.path) for change in app.heard] == [
-        (1, "published", tmp_path / "web")
-    ]
-
-
-def test_an_app_that_was_away_is_told_later_and_only_of_the_newest(tmp_path: Path) -> None:
-    source, app, clock = Source(), App(trouble=TransientError("connection refused")), Time()
-    web = asset(tmp_path, source, app=app)
-    for number in range(5):
-        source.put(f"r{number}", app_conf=b"%d" % number)
-        refresh(web, wish=Wish.RENEW, clock=clock)
-        assert [one.result for one in tell(web, clock=clock)] == ["failed"]
-    app.trouble = None
-    tell(web, clock=clock)
-    assert [change.generation for change in app.heard] == [5]
-
-
-def test_a_telling_that_was_not_written_down_is_repeated_after_a_restart(tmp_path: Path) -> None:
-    app = App()
-    web = asset(tmp_path, Source(), app=app)
-    refresh(web, wish=Wish.RENEW, clock=Time())
-    kept = (tmp_path / "web/..refresher/ledger.json").read_bytes()
-    tell(web, clock=Time())
-    (tmp_path / "web/..refresher/ledger.json").write_bytes(kept)
-    tell(web, clock=Time())
-    assert [change.generation for change in app.heard] == [1, 1]
-
-
-def test_a_notifier_that_leaves_out_the_first_generation_tells_of_the_second(tmp_path: Path) -> None:
-    source, app = Source(), App()
-    web = asset(tmp_path, source, app=app)
-    web = replace(web, notifiers=(replace(web.notifiers[0], initial=False),))
-    refresh(web, wish=Wish.RENEW, clock=Time())
-    tell(web, clock=Time())
-    source.put("r2", app_conf=b"two")
-    refresh(web, wish=Wish.RENEW, clock=Time())
-    tell(web, clock=Time())
-    assert [change.generation for change in app.heard] == [2]
-
-
-def test_what_the_app_refuses_is_rolled_back_and_not_tried_again(tmp_path: Path) -> None:
-    source, app, clock = Source(), App(), Time()
-    web = asset(tmp_path, source, app=app, on_reject=OnReject.ROLLBACK)
-    refresh(web, wish=Wish.RENEW, clock=clock)
-    tell(web, clock=clock)
-    source.put("r2", app_conf=b"two")
-    refresh(web, wish=Wish.RENEW, clock=clock)
-    app.trouble = RejectedError("422 no such directive")
-    tell(web, clock=clock)
-    app.trouble = None
-    assert read(tmp_path / "web") == {"app.conf": b"one"}
-    tell(web, clock=clock)
-    assert [(change.generation, change.cause) for change in app.heard] == [(1, "published"), (1, "rolled-back")]
-    outcome = refresh(web, wish=Wish.RENEW, clock=clock)
-    assert outcome.result is Result.REJECTED
-    assert "no such directive" in str(outcome.error)
-    source.put("r3", app_conf=b"three")
-    assert refresh(web, wish=Wish.RENEW, clock=clock).generation == 3
-
-
-def test_a_refused_generation_stays_where_the_one_before_has_expired(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    source, app, clock = Source(), App(), Time()
-    judge = Judge(finding=Finding(expires_at=NOON + timedelta(minutes=1)))
-    web = asset(tmp_path, source, app=app, judge=judge, on_reject=OnReject.ROLLBACK)
-    refresh(web, wish=Wish.RENEW, clock=clock)
-    tell(web, clock=clock)
-    clock.passes(minutes=2)
-    judge.finding = Finding(expires_at=NOON + timedelta(hours=1))
-    source.put("r2", app_conf=b"two")
-    refresh(web, wish=Wish.RENEW, clock=clock)
-    app.trouble = RejectedError("422")
-    with caplog.at_level(logging.WARNING):
-        tell(web, clock=clock)
-    assert read(tmp_path / "web") == {"app.conf": b"two"}
-    assert "expired" in caplog.text
 
 
 def test_a_look_makes_nothing_anew_and_does_not_even_ask_a_source_that_only_makes(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from refresher.contract import Lease
 from refresher.due import LONGEST, PUNCTUAL, Due, Why, backoff, due, look_at
 from refresher.model import Refresh, Result
-from refresher.renewal import OVERDUE, SHORTEST, Standing, emergency_at, is_renewal_due, unit
+from refresher.renewal import OVERDUE, SHORTEST, emergency_at, is_renewal_due, unit
+from refresher.standing import Standing
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -1,8 +1,15 @@
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).parent.parent
+ROOMS = {f"refresher.{path.stem}" for path in (ROOT / "refresher").glob("[a-z]*") if path.suffix in ("", ".py")}
+PLUGINS = {"refresher.verifiers", "refresher.notifiers"}
+PUBLIC = {"refresher.abilities", "refresher.contract", "refresher.errors", "refresher.options"}
 HEAVY = ("boto3", "hvac", "pydantic", "apscheduler", "watchdog", "cryptography", "urllib3")
 
 
@@ -12,7 +19,7 @@ def loaded_by(module: str) -> set[str]:
     return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
 
 
-@pytest.mark.parametrize("module", ["refresher.contract", "refresher.options", "refresher.errors", "refresher.model"])
+@pytest.mark.parametrize("module", [*sorted(PUBLIC), "refresher.model"])
 def test_the_nouns_load_no_library(module: str) -> None:
     assert not loaded_by(module) & set(HEAVY)
 
@@ -23,3 +30,28 @@ def test_what_is_looked_for_would_be_seen() -> None:
 
 def test_the_settings_load_no_vendors_library_and_no_parser_before_it_is_needed() -> None:
     assert not loaded_by("refresher.settings") & {*HEAVY, "yaml", "jsonschema", "typer"} - {"pydantic"}
+
+
+def contract(name: str) -> dict[str, Any]:
+    """The import-linter contract whose name begins so."""
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    return next(each for each in tools["importlinter"]["contracts"] if each["name"].startswith(name))
+
+
+def test_every_room_is_on_a_floor() -> None:
+    layers = contract("A floor imports only")["layers"]
+    assert {room for floor in layers for room in floor.split(" | ")} == ROOMS - PLUGINS - {"refresher.testing"}
+
+
+def test_whatever_is_not_public_is_hidden_from_plugins() -> None:
+    assert set(contract("Plugins know")["forbidden_modules"]) >= ROOMS - PLUGINS - PUBLIC
+
+
+def test_every_room_of_the_core_is_kept_from_plugins_and_vendors() -> None:
+    around = {f"refresher.{name}" for name in ("cli", "client", "demo", "foresight", "tables", "testing")}
+    assert ROOMS - PLUGINS - around <= set(contract("The core finds plugins")["source_modules"])
+
+
+def test_every_room_but_theirs_is_kept_from_the_clockworks_and_the_watchs_library() -> None:
+    theirs = {"refresher.clockwork", "refresher.watch"}
+    assert ROOMS - theirs <= set(contract("Only the clockwork")["source_modules"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from refresher import cycle
+from refresher import cycle, telling
 from refresher.contract import Lease
 from refresher.errors import PermanentError, RejectedError, TransientError
 from refresher.leases import AGAIN
@@ -25,7 +25,7 @@ def refreshed(web: Asset, clock: Time) -> Result:
 
 def told(web: Asset, clock: Time) -> None:
     for named in web.notifiers:
-        list(cycle.tell(named, [web], clock=clock))
+        list(telling.tell(named, [web], clock=clock))
 
 
 def ledger(web: Asset) -> Ledger:

@@ -5,10 +5,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from refresher.contract import Finding, Lease
-from refresher.cycle import begin, refresh, tell
+from refresher.cycle import begin, refresh
 from refresher.errors import PermanentError, TransientError
 from refresher.model import Result, Wish
 from refresher.record import Record
+from refresher.telling import tell
 from tests.fakes.source import NOON, App, Judge, Source, Time, asset
 
 

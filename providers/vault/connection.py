@@ -13,8 +13,8 @@ import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from providers.connections import Certificates, Contexts
-from providers.deadline import remaining
 from providers.vault.pools import PlainPool, TlsPool
+from providers.vault.time_limit import remaining
 from refresher.errors import PermanentError, RefresherError, TransientError
 
 BODY_LIMIT = 32 * 1024 * 1024
@@ -50,6 +50,13 @@ class Answer:
         if self.status in _SOON or self.status >= 500:
             raise TransientError(text, retry_after=self.retry_after)
         raise PermanentError(text)
+
+    def fields(self) -> Mapping[str, Any]:
+        """The `data` of a success. Raises TransientError, or PermanentError, also if there are none."""
+        found = self.required().data
+        if not found:
+            raise PermanentError(f"{self.request} answered no fields")
+        return found
 
 
 class Connection:

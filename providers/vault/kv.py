@@ -5,25 +5,25 @@ from dataclasses import replace
 from typing import Any
 
 from providers.vault.connection import Answer, section
-from providers.vault.reads import Place, Reading
+from providers.vault.reads import Endpoint, Reading
 from providers.vault.session import Session
 from refresher.errors import PermanentError
 
 
-def read(session: Session, path: str, place: Place | None, version: int | None) -> Reading:
-    """Read `path`, whose place is found out if it isn't known, and never twice: a second read makes a second login."""
-    place = place or _located(session, path)
-    return _read(session, place, version) if place else _tried(session, path, version)
+def read(session: Session, path: str, endpoint: Endpoint | None, version: int | None) -> Reading:
+    """Read `path`, having asked where that is if need be, and never twice: a second read makes a second login."""
+    endpoint = endpoint or _located(session, path)
+    return _read(session, endpoint, version) if endpoint else _tried(session, path, version)
 
 
-def _read(session: Session, place: Place, version: int | None) -> Reading:
+def _read(session: Session, endpoint: Endpoint, version: int | None) -> Reading:
     asked_at = session.clock()
     query = {} if version is None else {"version": str(version)}
-    answer, login = session.send("GET", place.path, query=query)
-    return Reading(place, answer, login, asked_at)
+    answer, login = session.send("GET", endpoint.path, query=query)
+    return Reading(endpoint, answer, login, asked_at)
 
 
-def _located(session: Session, path: str) -> Place | None:
+def _located(session: Session, path: str) -> Endpoint | None:
     """Ask the server which engine serves `path`, once for all paths of a mount; None if it doesn't say."""
     # No mount lies inside another one, so what begins with a mount's path is in it.
     for known, engine in tuple(session.mounts.items()):
@@ -34,23 +34,23 @@ def _located(session: Session, path: str) -> Place | None:
         return None
     mount = answer.required().data.get("path")
     if not isinstance(mount, str) or not mount.endswith("/"):
-        return Place(path, versioned=False)
+        return Endpoint(path, versioned=False)
     session.mounts[mount] = answer.data
     return _inside(mount, answer.data, path)
 
 
-def _inside(mount: str, engine: Mapping[str, Any], path: str) -> Place:
+def _inside(mount: str, engine: Mapping[str, Any], path: str) -> Endpoint:
     versioned = engine.get("type") == "kv" and section(engine, "options").get("version") == "2"
-    return Place(_with_data(path, mount) if versioned else path, versioned)
+    return Endpoint(_with_data(path, mount) if versioned else path, versioned)
 
 
 def _tried(session: Session, path: str, version: int | None) -> Reading:
     """The path as it's written, or else with the `/data/` of version 2 after its first part: whichever says more."""
     readings = []
     for each in dict.fromkeys((path, _with_data(path, path.partition("/")[0] + "/"))):
-        reading = _read(session, Place(each, versioned=False), version)
-        reading = replace(reading, place=Place(each, versioned=_version(reading.answer.data) is not None))
-        if reading.answer.status == 200 or reading.place.versioned:
+        reading = _read(session, Endpoint(each, versioned=False), version)
+        reading = replace(reading, endpoint=Endpoint(each, versioned=_version(reading.answer.data) is not None))
+        if reading.answer.status == 200 or reading.endpoint.versioned:
             return reading
         if reading.answer.status not in (403, 404, 405):
             reading.answer.required()
@@ -69,16 +69,16 @@ def contents(reading: Reading, version: int | None) -> tuple[Mapping[str, Any], 
 
     A version's number begins again when all versions are deleted, so its time belongs to its name.
     """
-    answer, place = reading.answer, reading.place
+    answer, endpoint = reading.answer, reading.endpoint
     if answer.status == 404:
-        raise PermanentError(_why_missing(answer, place))
+        raise PermanentError(_why_missing(answer, endpoint))
     data = answer.required().data
-    if version is not None and not place.versioned:
+    if version is not None and not endpoint.versioned:
         raise PermanentError(f"{answer.request}: no version {version}, the engine there keeps none: leave version out")
-    fields = section(data, "data") if place.versioned else data
+    fields = section(data, "data") if endpoint.versioned else data
     if not fields:
         raise PermanentError(f"{answer.request} found no fields")
-    return fields, _version(data) if place.versioned else None
+    return fields, _version(data) if endpoint.versioned else None
 
 
 def _version(data: Mapping[str, Any]) -> str | None:
@@ -88,8 +88,8 @@ def _version(data: Mapping[str, Any]) -> str | None:
     return f"{metadata['version']}@{metadata['created_time']}"
 
 
-def _why_missing(answer: Answer, place: Place) -> str:
-    metadata = section(answer.data, "metadata") if place.versioned else {}
+def _why_missing(answer: Answer, endpoint: Endpoint) -> str:
+    metadata = section(answer.data, "metadata") if endpoint.versioned else {}
     if metadata.get("destroyed"):
         return f"{answer.request}: version {metadata.get('version')} was destroyed"
     if metadata.get("deletion_time"):

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from providers.deadline import together_within
 from providers.vault import files, kv, leases
 from providers.vault import rotation as rotations
 from providers.vault.connection import Answer
@@ -15,10 +14,10 @@ from providers.vault.login import Login
 from providers.vault.options import VaultOptions, options_from_url
 from providers.vault.pki.paths import asks_for_certificate, refuse_unfit
 from providers.vault.reach import reach
-from providers.vault.reads import Place, Reading
+from providers.vault.reads import Endpoint, Reading
 from providers.vault.session import Sessions
+from providers.vault.time_limit import together_within
 from refresher.contract import Fetched, FileSet, Held, InlineFile, Lease, Unchanged
-from refresher.errors import PermanentError
 
 if TYPE_CHECKING:
     from providers.vault.pki.source import CertificateSource
@@ -47,7 +46,7 @@ class VaultProvider:
     def __init__(self, options: VaultOptions, shared: Sessions) -> None:
         self._options = options
         self._session = shared.of(reach(options))
-        self._place: Place | None = None
+        self._endpoint: Endpoint | None = None
         self._read_as = (options.path, options.version)
         if options.data is None:
             self._session.reads.register(self._read_as)
@@ -115,10 +114,7 @@ class VaultProvider:
         """Something new: whatever the path makes of what is sent."""
         asked_at = self._session.clock()
         answer, login = self._session.send("POST", self._options.path, data)
-        fields = answer.required().data
-        if not fields:
-            raise PermanentError(f"{answer.request} answered no fields")
-        return self._minted(answer, files.files_of(fields, self._options), login, asked_at)
+        return self._minted(answer, files.files_of(answer.fields(), self._options), login, asked_at)
 
     def _minted(self, answer: Answer, made: list[InlineFile], login: Login, asked_at: datetime) -> Fetched:
         lease = leases.lease_of(answer.body, login, asked_at)
@@ -142,11 +138,11 @@ class VaultProvider:
         return Fetched(revision=revision, files=found, as_of=reading.asked_at, changes_at=rotation.changes_at)
 
     def _ask(self) -> Reading:
-        reading = kv.read(self._session, self._options.path, self._place, self._options.version)
-        self._place = reading.place
+        reading = kv.read(self._session, self._options.path, self._endpoint, self._options.version)
+        self._endpoint = reading.endpoint
         if reading.answer.status >= 400:
             # The engine may have been replaced by one of another version: ask again next time.
-            self._place = None
+            self._endpoint = None
             self._session.mounts.clear()
         if reading.answer.status != 404:
             reading.answer.required()

@@ -14,7 +14,7 @@ from refresher.errors import RefresherError, TransientError
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Endpoint:
     """The API path to read, and whether a KV version 2 engine answers there."""
 
     path: str
@@ -25,7 +25,7 @@ class Place:
 class Reading:
     """What was answered there, to whose token, and when it was asked for."""
 
-    place: Place
+    endpoint: Endpoint
     answer: Answer
     login: Login
     asked_at: datetime
@@ -37,8 +37,8 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
-    """How a request ended; moments of the monotonic clock, which nobody can set back and make old answers new."""
+class _Try:
+    """How one request ended; moments of the monotonic clock, which nobody can set back and make old answers new."""
 
     result: Reading | RefresherError
     asked: float
@@ -60,14 +60,14 @@ class _Outcome:
 
 @dataclass(slots=True)
 class _Path:
-    """What is known of a path: how many registered for it, how many want it now, and the last outcome."""
+    """What is known of a path: how many registered for it, how many want it now, and the last try."""
 
     flight: threading.Lock = field(default_factory=threading.Lock)
     readers: int = 0
     waiting: int = 0
     longest: float = 0.0
     leased: bool = False
-    last: _Outcome | None = None
+    last: _Try | None = None
 
 
 class Reads:
@@ -117,16 +117,16 @@ def _shared(path: _Path, ask: Callable[[], Reading], wanted: float, seconds: flo
     if path.last is None or not path.last.serves(wanted, seconds):
         path.last = None
         path.last = _asked(ask)
-    outcome = path.last
-    if isinstance(outcome.result, Reading) and outcome.result.is_leased:
+    last = path.last
+    if isinstance(last.result, Reading) and last.result.is_leased:
         path.leased, path.last = True, None
-    return outcome.given()
+    return last.given()
 
 
-def _asked(ask: Callable[[], Reading]) -> _Outcome:
+def _asked(ask: Callable[[], Reading]) -> _Try:
     asked = time.monotonic()
     try:
         result: Reading | RefresherError = ask()
     except RefresherError as error:
         result = error
-    return _Outcome(result, asked, time.monotonic())
+    return _Try(result, asked, time.monotonic())

@@ -35,7 +35,10 @@ def certificates(content: bytes, name: str) -> list[x509.Certificate]:
 
 
 def in_use(content: bytes) -> bytes:
-    """The content without the certificates below a line `# superseded …`: kept for others, and no longer an issuer."""
+    """The content without the certificates below a line `# superseded …`: kept for others, and no longer an issuer.
+
+    The `vault` provider writes that line (`ca_overlap`); whoever else does means the same.
+    """
     return _SUPERSEDED.sub(b"", content)
 
 

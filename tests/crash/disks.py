@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from refresher import cycle
+from refresher import cycle, telling
 from refresher.contract import Fetched, Held
 from refresher.errors import PermanentError
 from refresher.model import Asset, LayoutName, Outcome, Publish, Result, Wish
@@ -150,7 +150,7 @@ def rollback_on_a_full_disk(volume: Path) -> None:
         assert back.outcome.result is Result.ROLLED_BACK
         assert seen(web) == {"a": b"1"}
         assert cycle.begin(web).ledger.pinned == 1
-        told = list(cycle.tell(web.notifiers[0], [web], clock=Time()))
+        told = list(telling.tell(web.notifiers[0], [web], clock=Time()))
         assert [one.telling.result for one in told] == ["told"]
         assert [change.cause for change in app.heard] == ["rolled-back"]
 

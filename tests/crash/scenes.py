@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from refresher import cycle
+from refresher import cycle, telling
 from refresher.model import Asset, LayoutName, Publish, Result, Wish
 from refresher.place import opened
 from refresher.rollback import roll_back
@@ -49,7 +49,7 @@ def published(web: Asset, files: Files) -> None:
 
 def told(web: Asset) -> None:
     for named in web.notifiers:
-        list(cycle.tell(named, [web], clock=Time()))
+        list(telling.tell(named, [web], clock=Time()))
 
 
 def put_back(web: Asset, files: Files) -> None:

@@ -31,14 +31,19 @@ def login(sidecar: Sidecar) -> tuple[str, str]:
     return (data / "username").read_text(), (data / "password").read_text()
 
 
+def first_login(sidecar: Sidecar) -> tuple[str, str]:
+    """The same of the first one, as soon as it is there."""
+    until(lambda: sidecar.state("db")["generation"] == 1)
+    return login(sidecar)
+
+
 def test_a_replaced_login_works_until_the_app_has_heard_of_the_next_and_is_then_revoked(
     tmp_path: Path, bao: OpenBao, postgres: Postgres, pki: Pki, mount: str, app: App
 ) -> None:
     role(bao, mount, default_ttl="1h", max_ttl="2h")
     told = {"publish": {"grace": "1s"}, "notify": [{"http": {"url": f"{app.url}/reload"}}]}
     with running(tmp_path, configured(pki, f"{mount}/creds/app", **told)) as sidecar:
-        until(lambda: sidecar.state("db")["generation"] == 1)
-        first = login(sidecar)
+        first = first_login(sidecar)
         assert postgres.lets_in(*first)
         assert sidecar.ask("POST", "/refresh/db").json()["generation"] == 2
         second = login(sidecar)
@@ -55,8 +60,7 @@ def test_a_login_that_can_live_no_longer_is_replaced_before_its_end(
 ) -> None:
     role(bao, mount, default_ttl="4s", max_ttl="8s")
     with running(tmp_path, configured(pki, f"{mount}/creds/app")) as sidecar:
-        until(lambda: sidecar.state("db")["generation"] == 1)
-        first, let_in = login(sidecar), []
+        first, let_in = first_login(sidecar), []
         until(lambda: let_in.append(postgres.lets_in(*login(sidecar))) or login(sidecar) != first, within=15)
         assert all(let_in)
         assert postgres.lets_in(*login(sidecar))
@@ -68,8 +72,7 @@ def test_an_app_that_is_down_keeps_its_login(
     role(bao, mount, default_ttl="1h", max_ttl="2h")
     deaf = {"publish": {"grace": "0s"}, "notify": [{"http": {"url": "http://127.0.0.1:9/reload"}}]}
     with running(tmp_path, configured(pki, f"{mount}/creds/app", **deaf)) as sidecar:
-        until(lambda: sidecar.state("db")["generation"] == 1)
-        first = login(sidecar)
+        first = first_login(sidecar)
         assert sidecar.ask("POST", "/refresh/db").json()["generation"] == 2
         assert sidecar.ask("POST", "/refresh/db").json()["generation"] == 3
         assert postgres.lets_in(*first)
@@ -80,7 +83,7 @@ def test_a_restart_makes_no_login_and_goes_on_renewing_the_one_there_is(
 ) -> None:
     role(bao, mount, default_ttl="6s", max_ttl="1h")
     with running(tmp_path, configured(pki, f"{mount}/creds/app")) as sidecar:
-        until(lambda: sidecar.state("db")["generation"] == 1)
+        first_login(sidecar)
         sidecar.kill()
         sidecar.start()
         end = sidecar.state("db")["expires_at"]
@@ -96,9 +99,8 @@ def test_a_password_that_the_server_changes_is_there_right_after(
     static_role(bao, postgres, mount, rotation_period="6s")
     slow = {"refresh": {"every": "1h"}}
     with running(tmp_path, configured(pki, f"{mount}/static-creds/app", **slow)) as sidecar:
-        until(lambda: sidecar.state("db")["generation"] == 1)
+        first = first_login(sidecar)
         assert sidecar.state("db")["why_next"] == "rotation"
-        first = login(sidecar)
         until(lambda: login(sidecar)[1] != first[1], within=15)
         until(lambda: postgres.lets_in(*login(sidecar)))
         assert set(sidecar.state("db")["files"]) == {"username", "password", "last_vault_rotation", "rotation_period"}

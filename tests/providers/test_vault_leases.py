@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,33 +144,27 @@ def test_a_database_that_is_away_is_asked_once_a_look(bao: OpenBao, source: Sour
 
 
 def test_a_lease_is_not_believed_to_outlive_the_token_behind_it(
-    bao: OpenBao, source: Sources, tmp_path: Path, confined: str
+    bao: OpenBao, source: Sources, file: Any, confined: str
 ) -> None:
-    token = tmp_path / "token"
-    token.write_text(bao.new_token([confined], ttl="20s", renewable=False))
-    found = source(path=f"{confined}/creds/app", auth={"token": {"file": token}}).fetched()
+    token = file(bao.new_token([confined], ttl="20s", renewable=False))
+    found = source(path=f"{confined}/creds/app", auth={"token": token}).fetched()
     assert found.lease is not None
     assert timedelta(seconds=15) < found.lease.duration <= timedelta(seconds=20)
 
 
-def test_a_lease_got_with_another_token_is_replaced(
-    bao: OpenBao, source: Sources, tmp_path: Path, confined: str
-) -> None:
-    token = tmp_path / "token"
-    token.write_text(bao.new_token([confined]))
-    app = source(path=f"{confined}/creds/app", auth={"token": {"file": token}})
+def test_a_lease_got_with_another_token_is_replaced(bao: OpenBao, source: Sources, file: Any, confined: str) -> None:
+    token = file(bao.new_token([confined]))
+    app = source(path=f"{confined}/creds/app", auth={"token": token})
     first = app.fetched()
-    token.write_text(bao.new_token([confined]))
+    token["file"].write_text(bao.new_token([confined]))
     assert app.fetched(held(first)).revision != first.revision
 
 
 def test_a_lease_that_died_with_its_token_is_replaced_with_one_new_login(
-    bao: OpenBao, source: Sources, tmp_path: Path, confined: str, postgres: Postgres
+    bao: OpenBao, source: Sources, file: Any, confined: str, postgres: Postgres
 ) -> None:
     role_id, secret_id = bao.approle(confined, [confined])
-    (tmp_path / "role").write_text(role_id)
-    (tmp_path / "secret").write_text(secret_id)
-    approle = {"role_id": {"file": tmp_path / "role"}, "secret_id": {"file": tmp_path / "secret"}}
+    approle = {"role_id": file(role_id), "secret_id": file(secret_id)}
     app = source(path=f"{confined}/creds/app", auth={"approle": approle})
     first = app.fetched()
     bao.write("sys/leases/revoke-prefix/auth/approle/login")
@@ -206,11 +201,10 @@ def test_a_lease_that_nobody_needs_any_more_is_ended(source: Sources, mount: str
 
 
 def test_a_lease_that_the_policy_lets_nobody_end_runs_out_by_itself(
-    bao: OpenBao, source: Sources, tmp_path: Path, confined: str, postgres: Postgres
+    bao: OpenBao, source: Sources, file: Any, confined: str, postgres: Postgres
 ) -> None:
-    token = tmp_path / "token"
-    token.write_text(bao.new_token([confined]))
-    app = source(path=f"{confined}/creds/app", auth={"token": {"file": token}})
+    token = file(bao.new_token([confined]))
+    app = source(path=f"{confined}/creds/app", auth={"token": token})
     found = app.fetched()
     assert found.lease is not None
     line = r'path "sys/leases/revoke" \{ capabilities = \["update"\] \}'

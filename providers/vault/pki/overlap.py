@@ -1,7 +1,8 @@
 """Authorities to trust while one follows another: the new one first, then for a while those that it superseded.
 
 Nothing is remembered but what is published: a line above each superseded one (explanatory text, RFC 7468, 5.2) says
-since when it is. So it works after a restart, on another node, and when the path leads to another mount.
+since when it is. So it works after a restart, on another node, and when the path leads to another mount. The
+`certificate` verifier reads the line, too: it takes a superseded authority for nobody's issuer.
 """
 
 import re

@@ -65,9 +65,7 @@ class CertificateSource:
     def _issued(self, key: keys.PrivateKey | None, visible: FileSet | None) -> Fetched:
         asked_at = self._session.clock()
         answer, login = self._session.send("POST", *self._asked(key))
-        fields = answer.required().data
-        if not fields:
-            raise PermanentError(f"{answer.request} answered no fields")
+        fields = answer.fields()
         made = self._files(_with_key(issued(fields, self._options.path), key), visible, asked_at)
         revision = str(fields.get("serial_number") or content_revision(made))
         lease = leases.lease_of(answer.body, login, asked_at)

@@ -1,0 +1,73 @@
+"""How one asset stands, as far as the schedule needs to know: the facts from which `due` computes a moment."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from refresher.abilities import Rechecking
+from refresher.contract import Lease
+from refresher.ledger import Holding
+from refresher.model import Asset, Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the schedule needs to know about one asset. All moments are aware.
+
+    `started_at` is when this process began to look after it. `generation` is the visible one, None if nothing is held.
+    Its facts: `valid_from` and `expires_at` are when its content begins and ends to be usable (a certificate's dates,
+    never the lease's), `fetched_at` is when we had it, `lease` the lease as last renewed. `source_changed`: it is from
+    another configured source. `minted`: the source makes something new each time; `rechecks`: it can look after that,
+    too. `changes_at` is when the source said that it will have something else.
+
+    `last_attempt_at` is when the last attempt ended, in this process or an earlier one, and `result` how; `permanent`
+    and `retry_after` are what it met; `failures` counts attempts in a row that ended neither published nor unchanged.
+    """
+
+    asset: str
+    started_at: datetime
+    generation: int | None = None
+    source_changed: bool = False
+    minted: bool = False
+    rechecks: bool = False
+    changes_at: datetime | None = None
+    valid_from: datetime | None = None
+    fetched_at: datetime | None = None
+    expires_at: datetime | None = None
+    lease: Lease | None = None
+    last_attempt_at: datetime | None = None
+    result: Result | None = None
+    permanent: bool = False
+    retry_after: timedelta | None = None
+    failures: int = 0
+    pinned: bool = False
+
+
+def standing_of(asset: Asset, holding: Holding, *, started_at: datetime) -> Standing:
+    """What the schedule needs to know, as far as the volume tells it."""
+    current, ledger = holding.current, holding.ledger
+    known = Standing(
+        asset=asset.name,
+        started_at=started_at,
+        last_attempt_at=ledger.outcome.finished_at if ledger.outcome else None,
+        result=ledger.outcome.result if ledger.outcome else None,
+    )
+    if current is None:
+        return known
+    return replace(
+        known,
+        generation=current.number,
+        source_changed=ledger.source_and_revision(current)[0] != asset.source,
+        minted=current.minted,
+        rechecks=rechecks(asset),
+        changes_at=ledger.changes_at,
+        valid_from=current.valid_from,
+        fetched_at=current.fetched_at,
+        expires_at=current.expires_at,
+        lease=ledger.lease,
+        pinned=ledger.pinned is not None,
+    )
+
+
+def rechecks(asset: Asset) -> bool:
+    """Whether the source can look after what it made anew without making it again."""
+    return isinstance(asset.provider, Rechecking) and asset.provider.rechecks

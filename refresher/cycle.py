@@ -19,7 +19,7 @@ from refresher.model import Asset, Candidate, Clock, NamedNotifier, OnReject, Ou
 from refresher.notify import Telling, change_of, is_owed, left_out
 from refresher.notify import tell as tell_together
 from refresher.place import Place, opened
-from refresher.publish import publish
+from refresher.publish import next_number, publish
 from refresher.recovery import recover
 from refresher.recovery import tidy as tidy_place
 from refresher.rollback import roll_back
@@ -75,6 +75,7 @@ def _publish(candidate: Candidate, incoming: Incoming, attempt: Attempt, place: 
     with attempt.step("verify"), attempt.refusing(candidate.fetched, digest=candidate.digest):
         verified = verify(candidate, attempt.asset.verifiers)
     with attempt.step("publish"):
+        attempt.expect(candidate.fetched.lease, place, number=next_number(place))
         generation = publish(verified, incoming=incoming, asset=attempt.asset, place=place, clock=attempt.clock)
     return attempt.published(generation, candidate)
 
@@ -173,8 +174,7 @@ def unpin(asset: Asset) -> Holding:
 def begin(asset: Asset) -> Holding:
     """Recover what a stop or a kill left on the volume. What is held is used, if it is whole."""
     with opened(asset) as place, place.store.locked():
-        whole = recover(asset, place)
-        return Holding(current=whole, ledger=place.store.ledger())
+        return place.holding_of(recover(asset, place))
 
 
 def obey(asset: Asset, *, clock: Clock) -> Refreshed | None:

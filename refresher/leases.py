@@ -60,7 +60,7 @@ def end(retired: Retired, asset: Asset, *, now: datetime) -> bool:
 
 def forget(ended: Collection[Retired], asset: Asset, place: Place) -> None:
     """Write down that these leases are no more; under the lock."""
-    ledger = place.store.ledger()
+    ledger = place.holding().ledger
     left = tuple(retired for retired in ledger.retired if retired not in ended)
     with explained(asset.directory):
         place.store.remember(replace(ledger, retired=left), fsync=asset.publish.fsync)

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from refresher import cycle
 from refresher.contract import Lease
 from refresher.errors import PermanentError, RejectedError, TransientError
 from refresher.leases import AGAIN
-from refresher.ledger import Ledger
+from refresher.ledger import Ledger, Told
 from refresher.model import Asset, OnReject, Publish, Result, Wish
 from refresher.place import opened
 from tests.fakes.source import NOON, App, Judge, Logins, Source, Time, asset, read
@@ -281,3 +281,48 @@ def test_putting_back_what_is_visible_keeps_its_lease(web: Asset, clock: Time) -
     cycle.go_back(web, to=2, clock=clock)
     assert ledger(web).lease == before.lease
     assert ledger(web).retired == before.retired
+
+
+def test_logins_that_are_refused_before_the_first_is_published_are_ended(
+    tmp_path: Path, logins: Logins, clock: Time
+) -> None:
+    web = asset(tmp_path, logins, judge=Judge(reason="no"))
+    for _ in range(3):
+        assert refreshed(web, clock) is Result.REJECTED
+    assert cycle.release(web, clock=clock) is None
+    assert logins.ended == ["login1", "login2", "login3"]
+    assert ledger(web).retired == ()
+
+
+def test_logins_that_have_no_room_in_the_directory_are_ended(web: Asset, logins: Logins, clock: Time) -> None:
+    web.directory.mkdir()
+    (web.directory / "login").write_text("somebody else's")
+    for _ in range(3):
+        assert refreshed(web, clock) is Result.FAILED
+    cycle.release(web, clock=clock)
+    assert logins.ended == ["login1", "login2", "login3"]
+
+
+def test_leases_that_ran_out_are_forgotten_although_the_app_never_hears(
+    web: Asset, logins: Logins, app: App, clock: Time
+) -> None:
+    app.trouble = TransientError("it is down")
+    logins.clock = clock
+    for _ in range(5):
+        refreshed(web, clock)
+        told(web, clock)
+        clock.passes(minutes=25)
+        cycle.release(web, clock=clock)
+    assert [each.lease.id for each in ledger(web).retired] == ["login4"]
+    assert kept(web) == [1, 2, 3, 4, 5]
+    assert logins.ended == []
+
+
+def test_a_telling_at_the_end_of_time_ends_no_lease_early(web: Asset, logins: Logins, clock: Time) -> None:
+    refreshed(web, clock)
+    refreshed(web, clock)
+    with opened(web) as place, place.store.locked():
+        at_last = Told(generation=2, at=datetime.max.replace(tzinfo=UTC))
+        place.store.remember(ledger(web).with_told(web.notifiers[0].key, at_last), fsync=False)
+    cycle.release(web, clock=clock)
+    assert logins.ended == []

@@ -63,6 +63,7 @@ class CertificateSource:
         return keys.new_key(self._options.key_type) if self._options.key == "local" else None
 
     def _issued(self, key: keys.PrivateKey | None, visible: FileSet | None) -> Fetched:
+        forms.refuse_without_passwords(self._options.files)  # before there is a certificate that nobody could use
         asked_at = self._session.clock()
         answer, login = self._session.send("POST", *self._asked(key))
         fields = answer.required().data

@@ -16,6 +16,7 @@ from refresher.model import Asset, Candidate, Clock, Generation, Outcome, Result
 from refresher.place import Place
 from refresher.renewal import emergency_at
 from refresher.standing import rechecks, standing_of
+from refresher.volume import explained
 
 log = logging.getLogger("refresher")
 
@@ -147,12 +148,25 @@ class Attempt:
         self.ledger = replace(self.ledger, seen=seen, lease=fetched.lease, changes_at=fetched.changes_at)
         return self.ended(Result.UNCHANGED, candidate=candidate)
 
+    def expect(self, lease: Lease | None, place: Place, *, number: int) -> None:
+        """Write down the lease of what is about to come into sight: after a kill behind the flip nobody would know it.
+
+        Raises TransientError or PermanentError.
+        """
+        before = self.ledger
+        self.ledger = before.expecting(lease, generation=number)
+        if self.ledger is not before:
+            with explained(self.asset.directory):
+                place.store.remember(self.ledger, fsync=self.asset.publish.fsync)
+
     def published(self, generation: Generation, candidate: Candidate) -> Outcome:
         """Readers see the new generation."""
         before, fetched, number = self.current, candidate.fetched, generation.number
+        shown_before = before.number if before else self.ledger.shown or 0
+        others = tuple(each for each in self.ledger.retired if each.generation != number)
         self.current = generation
         self.ledger = replace(
-            self.ledger.retiring(self._superseded(fetched.lease), generation=before.number if before else 0),
+            replace(self.ledger, retired=others).retiring(self._superseded(fetched.lease), generation=shown_before),
             last_generation=number,
             shown=number,
             seen=None,

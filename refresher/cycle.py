@@ -17,7 +17,7 @@ from refresher.errors import PermanentError
 from refresher.ledger import Holding, Refusal
 from refresher.model import Asset, Candidate, Clock, OnReject, Outcome, Result, Wish
 from refresher.place import Place, opened
-from refresher.publish import publish
+from refresher.publish import next_number, publish
 from refresher.recovery import recover
 from refresher.recovery import tidy as tidy_place
 from refresher.rollback import roll_back
@@ -73,6 +73,7 @@ def _publish(candidate: Candidate, incoming: Incoming, attempt: Attempt, place: 
     with attempt.step("verify"), attempt.refusing(candidate.fetched, digest=candidate.digest):
         verified = verify(candidate, attempt.asset.verifiers)
     with attempt.step("publish"):
+        attempt.expect(candidate.fetched.lease, place, number=next_number(place))
         generation = publish(verified, incoming=incoming, asset=attempt.asset, place=place, clock=attempt.clock)
     return attempt.published(generation, candidate)
 
@@ -100,8 +101,7 @@ def unpin(asset: Asset) -> Holding:
 def begin(asset: Asset) -> Holding:
     """Recover what a stop or a kill left on the volume. What is held is used, if it is whole."""
     with opened(asset) as place, place.store.locked():
-        whole = recover(asset, place)
-        return Holding(current=whole, ledger=place.store.ledger())
+        return place.holding_of(recover(asset, place))
 
 
 def obey(asset: Asset, *, clock: Clock) -> Refreshed | None:

@@ -1,8 +1,9 @@
 """Leases that nobody needs any more: ended at the source, once the app has heard of what came after them.
 
-A retired lease is over when the app has heard of what is visible, and the grace after that is over too. Until then its
-generation can be put back; then the generation is dropped first, so that nobody can go back to credentials that don't
-work any more, and the lease is ended after that. Killed in between, the ledger still names the lease.
+A retired lease is over when the app has heard of what is visible, and the grace after that is over too; at once, if it
+ran out or no reader ever saw its content. Until then its generation can be put back; then the generation is dropped
+first, so that nobody can go back to credentials that don't work any more, and the lease is ended after that. Killed in
+between, the ledger still names the lease.
 """
 
 import logging
@@ -16,6 +17,7 @@ from refresher.errors import RefresherError, TransientError
 from refresher.ledger import Holding, Retired
 from refresher.model import Asset
 from refresher.place import Place
+from refresher.renewal import later
 from refresher.volume import explained
 
 AGAIN = timedelta(seconds=30)
@@ -27,20 +29,25 @@ log = logging.getLogger("refresher")
 def over(asset: Asset, place: Place, *, now: datetime) -> tuple[list[Retired], datetime | None]:
     """The leases to end now, their generations dropped; and when there may be more. Under the lock."""
     holding = place.holding()
-    if not holding.ledger.retired or holding.current is None:
-        return [], None
+    current = holding.current.number if holding.current else None
+    retired = [each for each in holding.ledger.retired if each.generation != current]
+    useless = [each for each in retired if each.lease.expires_at <= now or not _was_seen(each, holding, place)]
+    if current is None or len(useless) == len(retired):
+        return useless, None
     heard_at = _heard_at(asset, holding)
-    if heard_at is None:
-        return [], now + AGAIN
-    over_at = heard_at + asset.publish.grace
+    over_at = later(heard_at, asset.publish.grace) if heard_at else now + AGAIN
     if now < over_at:
-        return [], over_at
-    ended = [retired for retired in holding.ledger.retired if retired.generation != holding.current.number]
+        return useless, over_at
     with explained(asset.directory):
-        for number in {retired.generation for retired in ended} & set(place.store.numbers()):
+        for number in {each.generation for each in retired} & set(place.store.numbers()):
             place.layout.withdraw(number)
             place.store.drop(number)
-    return ended, None
+    return retired, None
+
+
+def _was_seen(retired: Retired, holding: Holding, place: Place) -> bool:
+    """Whether readers can have been led to it; what they never saw is of no use to anybody."""
+    return 0 < retired.generation <= max(holding.ledger.last_generation, place.layout.visible() or 0)
 
 
 def end(retired: Retired, asset: Asset, *, now: datetime) -> bool:
@@ -60,7 +67,7 @@ def end(retired: Retired, asset: Asset, *, now: datetime) -> bool:
 
 def forget(ended: Collection[Retired], asset: Asset, place: Place) -> None:
     """Write down that these leases are no more; under the lock."""
-    ledger = place.store.ledger()
+    ledger = place.holding().ledger
     left = tuple(retired for retired in ledger.retired if retired not in ended)
     with explained(asset.directory):
         place.store.remember(replace(ledger, retired=left), fsync=asset.publish.fsync)

@@ -105,6 +105,24 @@ class Ledger:
         retired = () if lease is None else (Retired(generation=generation, lease=lease),)
         return replace(self, retired=(*self.retired, *retired))
 
+    def expecting(self, lease: Lease | None, *, generation: int) -> Self:
+        """The ledger before that generation comes into sight: its lease is retired for the case that it never does.
+
+        What had its number before, and never came into sight, gives it away.
+        """
+        if lease is None or (self.lease and self.lease.id == lease.id):
+            return self
+        before = tuple(replace(each, generation=0) if each.generation == generation else each for each in self.retired)
+        return replace(self, retired=before).retiring(lease, generation=generation)
+
+    def showing(self, generation: int) -> Self:
+        """The ledger as it is when readers see that generation, wherever a kill came: its lease isn't retired."""
+        lease = self.lease_of(generation)
+        if lease is None:
+            return self
+        others = tuple(each for each in self.retired if each.generation != generation)
+        return replace(replace(self, retired=others).retiring(self.lease, generation=self.shown or 0), lease=lease)
+
     def lease_of(self, generation: int) -> Lease | None:
         """The lease, retired since, with which that generation was published."""
         return next((retired.lease for retired in self.retired if retired.generation == generation), None)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from threading import Thread
 from time import monotonic
 
-from refresher.cycle import begin, refresh, tidy
+from refresher.cycle import begin, refresh, release, tidy
 from refresher.due import due
 from refresher.errors import RefresherError
 from refresher.host import now, seed
@@ -70,16 +70,22 @@ class Once:
             record.found(begin(asset))
         except RefresherError as error:
             log.warning("%s: %s", asset.name, error, extra={"asset": asset.name})
-        if not self._is_wanted(record):
-            return
+        if self._is_wanted(record):
+            self._ask(record)
+        # What can't be pruned or ended now is so at the next visit.
+        with suppress(RefresherError):
+            tidy(asset, clock=self._clock)
+        with suppress(RefresherError):
+            release(asset, clock=self._clock)
+
+    def _ask(self, record: Record) -> None:
+        asset = record.asset
         self._asked.add(asset.name)
         refreshed = refresh(asset, wish=Wish.RENEW, clock=self._clock)
         record.ended(refreshed.outcome, refreshed.holding)
         self._outcomes[asset.name] = refreshed.outcome
         for named in asset.notifiers if self._notify else ():
             self._tellings += [told.telling for told in tell(named, [asset], clock=self._clock)]
-        with suppress(RefresherError):
-            tidy(asset, clock=self._clock)  # what it can't prune now, the next one does
 
     def _is_wanted(self, record: Record) -> bool:
         """Things made anew are asked for only when they are due."""

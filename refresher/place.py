@@ -25,7 +25,12 @@ class Place:
 
     def holding(self) -> Holding:
         """What is held."""
-        return Holding(current=self.current(), ledger=self.store.ledger())
+        return self.holding_of(self.current())
+
+    def holding_of(self, current: Generation | None) -> Holding:
+        """What is held, if that is what readers see. A kill between the ledger and the flip is seen through here."""
+        ledger = self.store.ledger()
+        return Holding(current=current, ledger=ledger.showing(current.number) if current else ledger)
 
     def current(self) -> Generation | None:
         """The generation that readers see; None if there is none, or its manifest can't be read."""

@@ -32,7 +32,7 @@ def publish(verified: Verified, *, incoming: Incoming, asset: Asset, place: Plac
     candidate = verified.candidate
     generation = Generation(
         asset=asset.name,
-        number=_next_number(place),
+        number=next_number(place),
         revision=candidate.fetched.revision,
         digest=candidate.digest,
         files=candidate.files,
@@ -83,7 +83,7 @@ def _dropped_unless_shown(generation: Generation, place: Place) -> Iterator[None
         raise
 
 
-def _next_number(place: Place) -> int:
+def next_number(place: Place) -> int:
     """Numbers only rise, also after a rollback and after the newest generations were pruned."""
     number = max(place.store.ledger().last_generation, place.layout.highest(), *place.store.numbers(), 0) + 1
     if number > LARGEST:

@@ -17,7 +17,7 @@ def roll_back(asset: Asset, place: Place, *, to: int | None, pin: bool, now: dat
 
     Raises PermanentError if it isn't kept, isn't whole or has expired: the visible one stays then.
     """
-    ledger = place.store.ledger()
+    ledger = place.holding().ledger
     generation = _earlier(asset, place, ledger) if to is None else _kept(place, to)
     lease = ledger.lease_of(generation.number)
     if (replace(generation, leased_until=lease.expires_at) if lease else generation).expired(now):
@@ -50,14 +50,12 @@ def _earlier(asset: Asset, place: Place, ledger: Ledger) -> Generation:
 
 def _forget_newer(asset: Asset, place: Place, ledger: Ledger, *, shown: int, pin: bool) -> None:
     """Before the flip: a telling of the newer generation may be under way, so everybody is told again afterwards."""
-    visible, lease = place.layout.visible() or 0, ledger.lease_of(shown)
-    retired = tuple(each for each in ledger.retired if each.generation != shown)
+    visible = place.layout.visible() or 0
     ledger = replace(
-        replace(ledger, retired=retired).retiring(ledger.lease, generation=visible),
+        replace(ledger.retiring(ledger.lease, generation=visible), lease=None).showing(shown),
         # The keys stay: to a notifier without one, this would be a first generation, which may be left out.
         told={key: replace(told, generation=0, refused=None) for key, told in ledger.told.items()},
         shown=shown,
-        lease=lease,
         pinned=shown if pin or ledger.pinned is not None else None,
         last_generation=max(ledger.last_generation, visible),
     )

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from refresher import cycle, telling
 from refresher.contract import Lease
 from refresher.errors import PermanentError, RejectedError, TransientError
 from refresher.leases import AGAIN
-from refresher.ledger import Ledger
+from refresher.ledger import Ledger, Told
 from refresher.model import Asset, OnReject, Publish, Result, Wish
 from refresher.place import opened
 from tests.fakes.source import NOON, App, Judge, Logins, Source, Time, asset, read
@@ -220,3 +220,109 @@ def test_a_lease_that_goes_on_under_new_content_is_not_ended(tmp_path: Path, clo
     source.put("r2", app_conf=b"two")
     assert refreshed(web, clock) is Result.PUBLISHED
     assert ledger(web).retired == ()
+
+
+class Killed(BaseException):
+    """The end of the process, as far as the code that runs can tell."""
+
+
+def killed_after_the_flip(web: Asset, clock: Time, shows: bytes) -> None:
+    """A refresh that is killed when readers see this login, before anything else."""
+
+    def dying() -> datetime:
+        if read(web.directory) == {"login": shows}:
+            raise Killed
+        return clock()
+
+    with pytest.raises(Killed):
+        cycle.refresh(web, wish=Wish.RENEW, clock=dying)
+
+
+def test_a_kill_right_after_the_flip_takes_up_the_new_lease_and_lets_the_old_one_go(
+    web: Asset, logins: Logins, clock: Time
+) -> None:
+    refreshed(web, clock)
+    killed_after_the_flip(web, clock, shows=b"login2")
+    held = cycle.begin(web)
+    assert held.current is not None
+    assert held.current.number == 2
+    assert held.ledger.lease is not None
+    assert held.ledger.lease.id == "login2"
+    told(web, clock)
+    clock.passes(minutes=5)
+    cycle.release(web, clock=clock)
+    assert logins.ended == ["login1"]
+    assert ledger(web).retired == ()
+    assert refreshed(web, clock) is Result.PUBLISHED
+    assert [(each.generation, each.lease.id) for each in ledger(web).retired] == [(2, "login2")]
+
+
+def test_a_kill_in_the_middle_of_a_rollback_leaves_each_generation_its_lease(web: Asset, clock: Time) -> None:
+    refreshed(web, clock)
+    refreshed(web, clock)
+    with opened(web) as place:
+        before = place.store.ledger()
+    cycle.go_back(web, to=1, clock=clock)
+    with opened(web) as place, place.store.locked():
+        after = place.store.ledger()
+        shown = place.store.generation(2)
+        assert shown is not None
+        place.layout.show(shown)  # as it was before the flip
+    held = cycle.begin(web)
+    assert after.lease != before.lease
+    assert held.ledger.lease == before.lease
+    assert held.ledger.retired == before.retired
+
+
+def test_putting_back_what_is_visible_keeps_its_lease(web: Asset, clock: Time) -> None:
+    refreshed(web, clock)
+    refreshed(web, clock)
+    before = ledger(web)
+    cycle.go_back(web, to=2, clock=clock)
+    assert ledger(web).lease == before.lease
+    assert ledger(web).retired == before.retired
+
+
+def test_logins_that_are_refused_before_the_first_is_published_are_ended(
+    tmp_path: Path, logins: Logins, clock: Time
+) -> None:
+    web = asset(tmp_path, logins, judge=Judge(reason="no"))
+    for _ in range(3):
+        assert refreshed(web, clock) is Result.REJECTED
+    assert cycle.release(web, clock=clock) is None
+    assert logins.ended == ["login1", "login2", "login3"]
+    assert ledger(web).retired == ()
+
+
+def test_logins_that_have_no_room_in_the_directory_are_ended(web: Asset, logins: Logins, clock: Time) -> None:
+    web.directory.mkdir()
+    (web.directory / "login").write_text("somebody else's")
+    for _ in range(3):
+        assert refreshed(web, clock) is Result.FAILED
+    cycle.release(web, clock=clock)
+    assert logins.ended == ["login1", "login2", "login3"]
+
+
+def test_leases_that_ran_out_are_forgotten_although_the_app_never_hears(
+    web: Asset, logins: Logins, app: App, clock: Time
+) -> None:
+    app.trouble = TransientError("it is down")
+    logins.clock = clock
+    for _ in range(5):
+        refreshed(web, clock)
+        told(web, clock)
+        clock.passes(minutes=25)
+        cycle.release(web, clock=clock)
+    assert [each.lease.id for each in ledger(web).retired] == ["login4"]
+    assert kept(web) == [1, 2, 3, 4, 5]
+    assert logins.ended == []
+
+
+def test_a_telling_at_the_end_of_time_ends_no_lease_early(web: Asset, logins: Logins, clock: Time) -> None:
+    refreshed(web, clock)
+    refreshed(web, clock)
+    with opened(web) as place, place.store.locked():
+        at_last = Told(generation=2, at=datetime.max.replace(tzinfo=UTC))
+        place.store.remember(ledger(web).with_told(web.notifiers[0].key, at_last), fsync=False)
+    cycle.release(web, clock=clock)
+    assert logins.ended == []

@@ -7,7 +7,7 @@ from refresher.contract import Finding
 from refresher.errors import TransientError
 from refresher.model import Asset, Publish, Result
 from refresher.once import Once
-from tests.fakes.source import NOON, App, Judge, Source, Time, asset, read
+from tests.fakes.source import NOON, App, Judge, Logins, Source, Time, asset, read
 
 SOON = timedelta(seconds=30)
 
@@ -35,6 +35,17 @@ def test_retired_generations_are_pruned(tmp_path: Path) -> None:
         asked(web, clock).visit(timeout=SOON)
     store = tmp_path / "web/..refresher"
     assert [path.name for path in store.iterdir() if path.name.isdigit()] == ["00000005"]
+
+
+def test_the_lease_of_a_replaced_login_is_ended_by_a_later_visit(tmp_path: Path) -> None:
+    clock = Time()
+    logins = Logins(clock=clock)
+    web = asset(tmp_path, logins)
+    for passed in (0, 50, 5):
+        clock.passes(minutes=passed)
+        asked(web, clock).visit(timeout=SOON)
+    assert read(web.directory) == {"login": b"login2"}
+    assert logins.ended == ["login1"]
 
 
 def test_a_source_in_trouble_counts_as_failed_and_leaves_the_files(tmp_path: Path) -> None:

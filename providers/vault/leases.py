@@ -26,6 +26,15 @@ def lease_of(body: Mapping[str, Any], login: Login, asked_at: datetime) -> Lease
     return Lease(id=f"{id_}#{_mark(login)}", granted_at=asked_at, duration=duration, renewable=renewable)
 
 
+def is_from(lease: Lease, path: str) -> bool:
+    """Whether the path gave it: its id begins with that, without a namespace that may be written before it.
+
+    What is held comes from a file in the volume: whoever can write there must not have others' leases ended.
+    """
+    made_at = lease.id.rpartition("#")[0].rpartition("/")[0]
+    return bool(made_at) and f"/{path}".endswith(f"/{made_at}")
+
+
 def renewed(session: Session, lease: Lease) -> Lease | None:
     """The lease with a new life.
 

@@ -91,6 +91,9 @@ class VaultProvider:
 
     def revoke(self, lease: Lease) -> None:
         """End the lease at the server. Raises TransientError, or PermanentError if it has to run out by itself."""
+        path = self._certificates.path if self._certificates else self._options.path
+        if not leases.is_from(lease, path):
+            raise PermanentError(f"it was not made at {path}, so it has to run out by itself")
         leases.revoke(self._session, lease)
 
     def _certificate_source(self) -> "CertificateSource | None":
@@ -105,10 +108,13 @@ class VaultProvider:
         if self._certificates is not None:
             return self._certificates.look(held, self._published)
         if held is not None and held.lease is not None:
-            renewed = leases.renewed(self._session, held.lease)
+            renewed = self._renewed(held.lease)
             if renewed is not None:
                 return Unchanged(lease=renewed)
         return self._read(held) if self._options.data is None else self._made(self._options.data)
+
+    def _renewed(self, lease: Lease) -> Lease | None:
+        return leases.renewed(self._session, lease) if leases.is_from(lease, self._options.path) else None
 
     def _made(self, data: Mapping[str, Any]) -> Fetched:
         """Something new: whatever the path makes of what is sent."""

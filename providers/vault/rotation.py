@@ -43,7 +43,10 @@ def of(fields: Mapping[str, Any], options: VaultOptions, asked_at: datetime) -> 
 def _next_rotation(fields: Mapping[str, Any], asked_at: datetime) -> datetime | None:
     last, every, left = _moment(fields[_MOMENT]), period(fields, "rotation_period"), period(fields, COUNTER)
     if last and every:
-        return last + every
+        try:
+            return last + every
+        except OverflowError:
+            return None
     return asked_at + left if left else None
 
 

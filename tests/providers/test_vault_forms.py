@@ -139,7 +139,12 @@ def test_two_authorities_of_one_name_are_two_entries(bao: OpenBao, source: Sourc
     assert all(name is not None and name.startswith(title.encode()) for name in names)
 
 
-def test_a_missing_password_is_permanent(source: Sources, tmp_path: Path) -> None:
-    web = source(files={"pkcs12": {"file": "web.p12", "password": {"file": str(tmp_path / "nowhere")}}})
+@pytest.mark.parametrize("store", ["pkcs12", "truststore"])
+def test_a_missing_password_is_permanent_and_noticed_before_a_certificate_is_made(
+    bao: OpenBao, source: Sources, tmp_path: Path, mount: str, store: str
+) -> None:
+    before = bao.requests(f"{mount}/issue/")
+    web = source(files={store: {"file": "web.p12", "password": {"file": str(tmp_path / "nowhere")}}})
     with pytest.raises(PermanentError, match="nowhere"):
         web.look()
+    assert bao.requests(f"{mount}/issue/") == before

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from providers.vault import leases
 from providers.vault.session import Sessions
-from refresher.contract import Fetched, Held, Unchanged
+from refresher.contract import Fetched, Held, Lease, Unchanged
 from refresher.demo.openbao import OpenBao
 from refresher.errors import PermanentError, TransientError
 from tests.fakes.serving import Asked, Reply, serving
@@ -225,3 +226,36 @@ def test_a_lease_whose_database_is_away_is_ended_later(
     bao.write(f"{mount}/config/db", {"connection_url": postgres.connection_url})
     app.provider.revoke(found.lease)
     assert not lets_in(postgres, found)
+
+
+def test_a_lease_of_another_path_is_neither_ended_nor_renewed(
+    bao: OpenBao, source: Sources, mount: str, postgres: Postgres
+) -> None:
+    bao.write(f"{mount}/roles/other", bao.read(f"{mount}/roles/app")["data"])
+    others = source(path=f"{mount}/creds/other").fetched()
+    app = source(path=f"{mount}/creds/app")
+    assert others.lease is not None
+    with pytest.raises(PermanentError, match=f"not made at {mount}/creds/app"):
+        app.provider.revoke(others.lease)
+    assert lets_in(postgres, others)
+    before = bao.requests("sys/leases/renew")
+    assert username(app.fetched(held(others))) != username(others)
+    assert bao.requests("sys/leases/renew") == before
+
+
+@pytest.mark.parametrize(
+    ("id_", "expected"),
+    [
+        ("database/creds/app/x#mark", True),
+        ("creds/app/x#mark", True),  # the namespace may be part of the path
+        ("database/creds/app2/x#mark", False),
+        ("database/creds/app/below/x#mark", False),
+        ("base/creds/app/x#mark", False),
+        ("x#mark", False),
+        ("/x#mark", False),
+        ("database/creds/app/x", False),
+    ],
+)
+def test_a_lease_is_from_the_path_that_its_id_begins_with(id_: str, expected: bool) -> None:
+    lease = Lease(id=id_, granted_at=datetime.now(UTC), duration=timedelta(hours=1), renewable=True)
+    assert leases.is_from(lease, "database/creds/app") is expected

@@ -110,6 +110,10 @@ def test_the_next_look_is_when_the_password_changes(fields: dict[str, Any], expe
     assert next_look(**fields) == NOW + expected
 
 
+def test_a_rotation_beyond_the_end_of_time_is_none() -> None:
+    assert next_look(last_vault_rotation="9999-12-31T23:59:59Z", rotation_period=60) is None
+
+
 def test_an_overdue_rotation_is_looked_for_again_soon_but_not_for_ever() -> None:
     late = {"last_vault_rotation": "2026-11-22T08:59:00Z", "rotation_period": 57}
     assert next_look(**late) == NOW + timedelta(seconds=2)

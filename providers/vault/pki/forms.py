@@ -20,6 +20,13 @@ from refresher.errors import PermanentError
 from refresher.options import Secret
 
 
+def refuse_without_passwords(files: Files) -> None:
+    """Raises PermanentError if a password is missing that one of the files needs."""
+    for store in (files.pkcs12, files.truststore):
+        if store is not None:
+            store.password.read()
+
+
 def files_of(issued: Issued, trusted: Sequence[x509.Certificate], ca: bytes, files: Files) -> list[InlineFile]:
     """The files that the options ask for; `ca` is `trusted` as it was written.
 

@@ -37,6 +37,11 @@ class CertificateSource:
         names = files.model_dump(include={"certificate", "key", "ca"}, exclude_defaults=True)
         return [{"certificate": names | ({"key": None} if "csr" in self._data else {})}]
 
+    @property
+    def path(self) -> str:
+        """Where certificates are asked for."""
+        return self._options.path if self._names is None else self._engine.signing
+
     def look(self, held: Held | None, visible: FileSet | None) -> Fetched | Unchanged:
         """Something new if it is due; `visible` is what readers see now. Raises TransientError or PermanentError."""
         if held is None or held.due:
@@ -63,6 +68,7 @@ class CertificateSource:
         return keys.new_key(self._options.key_type) if self._options.key == "local" else None
 
     def _issued(self, key: keys.PrivateKey | None, visible: FileSet | None) -> Fetched:
+        forms.refuse_without_passwords(self._options.files)  # before there is a certificate that nobody could use
         asked_at = self._session.clock()
         answer, login = self._session.send("POST", *self._asked(key))
         fields = answer.fields()
@@ -74,9 +80,9 @@ class CertificateSource:
     def _asked(self, key: keys.PrivateKey | None) -> tuple[str, Mapping[str, Any]]:
         """The path, and what is sent there."""
         if key is None or self._names is None:
-            return self._options.path, self._data
+            return self.path, self._data
         request = signing_request(self._names, key)
-        return self._engine.signing, {**self._data, **self._names.parameters, "csr": request}
+        return self.path, {**self._data, **self._names.parameters, "csr": request}
 
     def _files(self, parts: Issued, visible: FileSet | None, now: datetime) -> list[InlineFile]:
         files, kept_for = self._options.files, self._options.ca_overlap

@@ -21,17 +21,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from refresher.model import Refresh, Result
-from refresher.renewal import (
-    OVERDUE,
-    SHORTEST,
-    Term,
-    content_term,
-    later,
-    lease_term,
-    not_at_once,
-    renewals,
-    unit,
-)
+from refresher.renewal import OVERDUE, SHORTEST, Term, later, not_at_once, renewals, terms, unit
 from refresher.standing import Standing
 
 LONGEST = timedelta(minutes=5)
@@ -114,11 +104,9 @@ def _planned(refresh: Refresh, standing: Standing, now: datetime, seed: str) -> 
 
 
 def _emergency(refresh: Refresh, standing: Standing, now: datetime) -> Due | None:
-    content = content_term(standing)
-    if content is None:
-        return None
-    at = not_at_once(refresh, content, content.emergency_at, now)
-    return Due(_unless_just_tried(standing, at, content), Why.EMERGENCY)
+    floors = [(term, not_at_once(refresh, term, term.emergency_at, now)) for term in terms(standing)]
+    moments = [_unless_just_tried(standing, at, term) for term, at in floors]
+    return Due(min(moments), Why.EMERGENCY) if moments else None
 
 
 def _interval_at(refresh: Refresh, standing: Standing, seed: str) -> datetime:
@@ -200,7 +188,7 @@ def _longest_wait(ends_at: datetime | None, moment: datetime) -> timedelta:
 
 
 def _ends_at(standing: Standing) -> datetime | None:
-    return min((term.ends_at for term in (content_term(standing), lease_term(standing)) if term), default=None)
+    return min((term.ends_at for term in terms(standing)), default=None)
 
 
 def _at(reason: Due) -> datetime:

@@ -42,9 +42,8 @@ class Term:
 
 
 def emergency_at(standing: Standing) -> datetime | None:
-    """When 5% of the held content's lifetime are left; None if it has no end, or nothing is held."""
-    content = content_term(standing)
-    return content.emergency_at if content else None
+    """When 5% of the lifetime of what is held are left, or of its lease; None if it has no end, or nothing is held."""
+    return min((term.emergency_at for term in terms(standing)), default=None)
 
 
 def is_renewal_due(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -> bool:
@@ -55,8 +54,7 @@ def is_renewal_due(refresh: Refresh, standing: Standing, *, now: datetime, seed:
 def renewals(refresh: Refresh, standing: Standing, now: datetime, seed: str) -> list[tuple[Term, datetime]]:
     """Each term of what is held, with the moment at which it wants renewal."""
     draw = unit(seed, standing.asset, "renewal", standing.generation)
-    terms = [term for term in (content_term(standing), lease_term(standing)) if term]
-    return [(term, _renewal_at(refresh, term, draw, now)) for term in terms]
+    return [(term, _renewal_at(refresh, term, draw, now)) for term in terms(standing)]
 
 
 def _renewal_at(refresh: Refresh, term: Term, draw: float, now: datetime) -> datetime:
@@ -88,16 +86,19 @@ def unit(seed: str, *parts: object) -> float:
     return (int.from_bytes(digest) >> 11) / 2**53
 
 
-def content_term(standing: Standing) -> Term | None:
-    """The term of the visible content; None if it has no end, or nothing is held."""
+def terms(standing: Standing) -> list[Term]:
+    """Those that what is held has: its content's, its lease's."""
+    return [term for term in (_content_term(standing), _lease_term(standing)) if term]
+
+
+def _content_term(standing: Standing) -> Term | None:
     if standing.generation is None or standing.expires_at is None:
         return None
     known = [moment for moment in (standing.valid_from, standing.fetched_at) if moment]
     return Term(max(known, default=standing.started_at), standing.expires_at)
 
 
-def lease_term(standing: Standing) -> Term | None:
-    """The term of the lease as last renewed; None if there is none."""
+def _lease_term(standing: Standing) -> Term | None:
     lease = standing.lease
     if standing.generation is None or lease is None:
         return None

@@ -31,7 +31,7 @@ def outcome_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
             f"{MARKS.get(outcome['result'], '?')} {outcome['asset']}",
             str(outcome["result"] or "unfinished"),
             str(outcome["generation"] or "-"),
-            outcome["error"] or "",
+            outcome["error"] or _pin(outcome),
         )
         for outcome in outcomes
     ]
@@ -46,6 +46,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def _pin(outcome: Mapping[str, Any]) -> str:
+    """Why nothing came of it: a pinned asset's source is asked only when what is held is about to end."""
+    if not outcome.get("pinned") or outcome["result"] != "unchanged":
+        return ""
+    return f"pinned to {outcome['generation']}, so the source was not asked: refresher unpin {outcome['asset']}"
 
 
 def _told(state: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ import yaml
 from refresher.cli import app
 from refresher.control.api import CALLS
 from refresher.control.metrics import Metrics
+from refresher.demo.openbao import OpenBao
 from refresher.settings import SharedParts, assets
 from refresher.settings.read import read
 from tests.fakes.sidecar import FakeSidecar
@@ -77,6 +78,7 @@ def test_every_block_says_what_it_is() -> None:
     known = {
         ("", ""),
         ("console", ""),
+        ("hcl", ""),
         ("json", ""),
         ("promql", ""),
         ("python", "provider"),
@@ -121,6 +123,13 @@ def commands() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         code = re.findall(r"`(refresher [^`]+)`", " ".join(without_blocks(page).split()))
         yield from ((page.name, command.removeprefix("refresher ")) for command in code)
+
+
+@pytest.mark.parametrize("block", blocks("hcl"), ids=str)
+def test_a_policy_is_one_that_the_server_takes(bao: OpenBao, block: Block) -> None:
+    bao.policy("documented", block.text)
+    written = bao.read("sys/policies/acl/documented")["data"]["policy"]
+    assert set(re.findall(r'^path "(.+?)"', written, flags=re.M)) >= {"secret/data/web/*", "sys/leases/revoke"}
 
 
 def test_every_command_that_is_shown_exists_with_its_options() -> None:

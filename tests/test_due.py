@@ -443,6 +443,14 @@ def test_a_failed_look_puts_off_the_next_look_and_never_the_renewal_beyond_the_b
     assert ask(failed).at <= NOW + 2 * SECOND
 
 
+def test_what_is_pinned_is_renewed_at_the_floor_of_its_lease_too() -> None:
+    lease = Lease(id="l", granted_at=NOW, duration=HOUR, renewable=True)
+    pinned = ended(replace(PLAIN, minted=True, lease=lease, pinned=True), Result.UNCHANGED)
+    assert ask(pinned) == Due(NOW + 57 * MINUTE, Why.EMERGENCY)
+    both = replace(pinned, expires_at=NOW + 20 * MINUTE)
+    assert ask(both) == Due(NOW + 19 * MINUTE, Why.EMERGENCY)
+
+
 # Rotation at the source
 
 

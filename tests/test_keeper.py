@@ -452,3 +452,17 @@ def test_a_login_that_was_replaced_before_a_restart_is_ended_after_it(tmp_path: 
     _, clockwork, _ = kept(web, clock)
     clockwork.turn(minutes=2)
     assert source.ended == ["login1"]
+
+
+def test_a_pinned_login_is_replaced_before_its_lease_ends(tmp_path: Path) -> None:
+    clock, app = Time(), App()
+    source = Logins(clock=clock)
+    keeper, clockwork, _ = kept(asset(tmp_path, source, app=app, publish=Publish(grace=timedelta(hours=9))), clock)
+    clockwork.turn(seconds=1)
+    keeper.request()
+    clockwork.turn(seconds=1)
+    keeper.go_back(to=1)
+    clockwork.turn(minutes=55)
+    assert read(tmp_path / "web") == {"login": b"login1"}
+    clockwork.turn(minutes=4)
+    assert read(tmp_path / "web") == {"login": b"login3"}

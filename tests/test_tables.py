@@ -59,3 +59,9 @@ def test_what_is_over_is_ago() -> None:
 def test_outcomes_are_a_line_each() -> None:
     table = outcome_table([state(), state(asset="model", result="failed", error="away")])
     assert [line.split()[1] for line in table.splitlines()[1:]] == ["web-tls", "model"]
+
+
+def test_a_refresh_of_what_is_pinned_says_that_nobody_was_asked() -> None:
+    pinned = outcome_table([state(result="unchanged", pinned=True)])
+    assert "pinned to 7, so the source was not asked: refresher unpin web-tls" in pinned
+    assert "pinned" not in outcome_table([state(result="published", pinned=True)])

@@ -71,7 +71,7 @@ def contents(reading: Reading, version: int | None) -> tuple[Mapping[str, Any], 
     """
     answer, endpoint = reading.answer, reading.endpoint
     if answer.status == 404:
-        raise PermanentError(_why_missing(answer, endpoint))
+        raise PermanentError(_why_missing(answer, endpoint, version))
     data = answer.required().data
     if version is not None and not endpoint.versioned:
         raise PermanentError(f"{answer.request}: no version {version}, the engine there keeps none: leave version out")
@@ -88,10 +88,10 @@ def _version(data: Mapping[str, Any]) -> str | None:
     return f"{metadata['version']}@{metadata['created_time']}"
 
 
-def _why_missing(answer: Answer, endpoint: Endpoint) -> str:
+def _why_missing(answer: Answer, endpoint: Endpoint, version: int | None) -> str:
     metadata = section(answer.data, "metadata") if endpoint.versioned else {}
     if metadata.get("destroyed"):
         return f"{answer.request}: version {metadata.get('version')} was destroyed"
     if metadata.get("deletion_time"):
         return f"{answer.request}: version {metadata.get('version')} was deleted at {metadata['deletion_time']}"
-    return f"{answer.request}: nothing is there"
+    return f"{answer.request}: " + (f"there is no version {version}" if version else "nothing is there")

@@ -17,6 +17,11 @@ from refresher.options import Duration, Secret
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 """Where the kubelet mounts a pod's own token."""
 
+_OPTIONS = frozenset(
+    {"address", "auth", "ca_overlap", "data", "fields", "file", "files", "key", "reuse_key", "version"}
+)
+"""Options that somebody might put into a URL; those that are also a parameter of an engine are not among them."""
+
 _ENDINGS = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".env": "env"}
 _MOUNT = re.compile(r"[^/\s?#%]+(/[^/\s?#%]+)*")
 
@@ -234,7 +239,16 @@ def options_from_url(url: str) -> dict[str, Any]:
     options: dict[str, Any] = {"path": unquote(parts.netloc + parts.path)}
     if parts.query:
         given = parse_qs(parts.query, keep_blank_values=True, strict_parsing=True)
+        _refuse_options(given)
         options["data"] = {name: values[0] if len(values) == 1 else values for name, values in given.items()}
     if parts.fragment:
         options["fields"] = [unquote(parts.fragment)]
     return options
+
+
+def _refuse_options(given: Mapping[str, object]) -> None:
+    """What is meant for us must not be written to the path: a `version` in a URL would overwrite a secret with it."""
+    ours = sorted(_OPTIONS & given.keys())
+    if ours:
+        names = ", ".join(ours)
+        raise ValueError(f"what follows the ? is written to the path; write source: {{vault: {{…}}}} to set {names}")

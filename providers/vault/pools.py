@@ -12,7 +12,7 @@ from providers.connections import Certificates, Contexts
 from providers.deadline import PunctualHttpPool, PunctualHttpsPool
 from refresher.errors import PermanentError
 
-_SHAPE: dict[str, Any] = {"maxsize": 8, "retries": False}
+_SHAPE: dict[str, Any] = {"maxsize": 64, "retries": False}
 
 _log = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from providers.vault.reads import Endpoint, Reading
 from providers.vault.session import Sessions
 from providers.vault.time_limit import together_within
 from refresher.contract import Fetched, FileSet, Held, InlineFile, Lease, Unchanged
+from refresher.errors import PermanentError
 
 if TYPE_CHECKING:
     from providers.vault.pki.source import CertificateSource

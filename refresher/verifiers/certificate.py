@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from refresher.contract import Candidate, FileSet, Finding
 from refresher.errors import PermanentError, RejectedError
-from refresher.options import Duration, LocalFile
+from refresher.options import Duration, LocalFile, write_duration
 from refresher.verifiers.chain import SKEW, Anchors, chain, permits
 from refresher.verifiers.content import content, listed
 from refresher.verifiers.names import missing, names_of
@@ -145,7 +145,8 @@ class CertificateVerifier:
         if expires_at - now < self._options.min_remaining:
             name, least = self._options.certificate, self._options.min_remaining
             raise RejectedError(
-                f"{name} or an intermediate ends at {expires_at:%Y-%m-%dT%H:%M:%SZ}, in less than {least}"
+                f"{name} or an intermediate ends at {expires_at:%Y-%m-%dT%H:%M:%SZ}, "
+                f"in less than {write_duration(least)} (min_remaining)"
             )
 
     def _refuse_older(self, leaf: x509.Certificate, candidate: Candidate) -> None:

@@ -211,7 +211,7 @@ def test_a_chosen_version_is_read(bao: OpenBao, source: Sources, gateway: str, v
         bao.write(f"{versioned}/data/app", {"data": {"user": user}})
     assert contents(source(path=f"{versioned}/app", version=1).fetched()) == {"user": b"ann"}
     assert contents(source(path=f"{versioned}/app", version=1, address=gateway).fetched()) == {"user": b"ann"}
-    with pytest.raises(PermanentError, match="nothing is there"):
+    with pytest.raises(PermanentError, match="there is no version 3"):
         source(path=f"{versioned}/app", version=3).look()
 
 

@@ -32,6 +32,12 @@ def test_a_url_stands_for_options(url: str, options: dict[str, object]) -> None:
     VaultProvider.Options.model_validate(options)
 
 
+@pytest.mark.parametrize("option", ["version=1", "key=local", "common_name=a&reuse_key=true"])
+def test_an_option_in_a_url_is_refused_before_it_overwrites_what_is_there(option: str) -> None:
+    with pytest.raises(ValueError, match="what follows the \\? is written to the path"):
+        VaultProvider.from_url(f"vault://secret/app?{option}")
+
+
 @pytest.mark.parametrize("url", ["vault://", "vault://secret", "vault:///app", "vault://secret/app?broken"])
 def test_a_url_without_a_path_or_with_a_broken_parameter_is_refused(url: str) -> None:
     with pytest.raises(ValueError):

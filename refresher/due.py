@@ -71,7 +71,11 @@ def look_at(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -
     standing = _without_future(standing, now)
     if not (refresh.every and standing.rechecks and standing.minted) or standing.pinned:
         return None
-    return max(now, _interval_at(refresh, standing, seed))
+    look, attempt = _interval_at(refresh, standing, seed), standing.last_attempt_at
+    # A look that found it revoked had another one made: a source or a check that refuses it won't be asked at each.
+    if attempt and (standing.result in _REFUSED or standing.permanent):
+        look = max(look, later(attempt, _retry_wait(refresh, standing, attempt, seed)))
+    return max(now, look)
 
 
 def backoff(failures: int, draw: float) -> timedelta:

@@ -31,18 +31,25 @@ def over(asset: Asset, place: Place, *, now: datetime) -> tuple[list[Retired], d
     holding = place.holding()
     current = holding.current.number if holding.current else None
     retired = [each for each in holding.ledger.retired if each.generation != current]
-    useless = [each for each in retired if each.lease.expires_at <= now or not _was_seen(each, holding, place)]
+    unseen = [each for each in retired if not _was_seen(each, holding, place)]
+    _drop(unseen, asset, place)
+    useless = [each for each in retired if each in unseen or each.lease.expires_at <= now]
     if current is None or len(useless) == len(retired):
         return useless, None
     heard_at = _heard_at(asset, holding)
     over_at = later(heard_at, asset.publish.grace) if heard_at else now + AGAIN
     if now < over_at:
         return useless, over_at
+    _drop(retired, asset, place)
+    return retired, None
+
+
+def _drop(ended: Collection[Retired], asset: Asset, place: Place) -> None:
+    """Remove their generations, where they are still kept."""
     with explained(asset.directory):
-        for number in {each.generation for each in retired} & set(place.store.numbers()):
+        for number in {each.generation for each in ended} & set(place.store.numbers()):
             place.layout.withdraw(number)
             place.store.drop(number)
-    return retired, None
 
 
 def _was_seen(retired: Retired, holding: Holding, place: Place) -> bool:

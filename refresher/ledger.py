@@ -119,9 +119,10 @@ class Ledger:
         """The ledger as it is when readers see that generation, wherever a kill came: its lease isn't retired."""
         lease = self.lease_of(generation)
         if lease is None:
-            return self
+            return replace(self, shown=generation)
         others = tuple(each for each in self.retired if each.generation != generation)
-        return replace(replace(self, retired=others).retiring(self.lease, generation=self.shown or 0), lease=lease)
+        retiring = replace(self, retired=others).retiring(self.lease, generation=self.shown or 0)
+        return replace(retiring, shown=generation, lease=lease)
 
     def lease_of(self, generation: int) -> Lease | None:
         """The lease, retired since, with which that generation was published."""

@@ -55,7 +55,6 @@ def _forget_newer(asset: Asset, place: Place, ledger: Ledger, *, shown: int, pin
         replace(ledger.retiring(ledger.lease, generation=visible), lease=None).showing(shown),
         # The keys stay: to a notifier without one, this would be a first generation, which may be left out.
         told={key: replace(told, generation=0, refused=None) for key, told in ledger.told.items()},
-        shown=shown,
         pinned=shown if pin or ledger.pinned is not None else None,
         last_generation=max(ledger.last_generation, visible),
     )

@@ -438,6 +438,20 @@ def test_a_renewal_is_due_exactly_from_its_planned_moment_on(elapsed: timedelta)
     assert is_renewal_due(REFRESH, CERTIFICATE, now=now, seed="pod-1") == (now >= planned.at)
 
 
+@pytest.mark.parametrize(
+    ("result", "permanent", "backs_off"),
+    [(Result.REJECTED, False, True), (Result.FAILED, True, True), (Result.FAILED, False, False)],
+)
+def test_looks_that_find_it_revoked_and_whose_new_one_is_refused_back_off(
+    result: Result, permanent: bool, backs_off: bool
+) -> None:
+    every = Refresh(every=SECOND)
+    refused = ended(replace(CERTIFICATE, rechecks=True), result, permanent=permanent, failures=9)
+    look = look_at(every, refused, now=NOW, seed="pod-1")
+    assert look is not None
+    assert (look - NOW >= 0.75 * LONGEST) is backs_off
+
+
 def test_a_failed_look_puts_off_the_next_look_and_never_the_renewal_beyond_the_back_off() -> None:
     failed = ended(replace(RENEWABLE, rechecks=True), Result.FAILED)
     assert ask(failed).at <= NOW + 2 * SECOND

@@ -326,3 +326,29 @@ def test_a_telling_at_the_end_of_time_ends_no_lease_early(web: Asset, logins: Lo
         place.store.remember(ledger(web).with_told(web.notifiers[0].key, at_last), fsync=False)
     cycle.release(web, clock=clock)
     assert logins.ended == []
+
+
+def test_kills_after_two_flips_leave_each_generation_its_lease(web: Asset, clock: Time) -> None:
+    refreshed(web, clock)
+    killed_after_the_flip(web, clock, shows=b"login2")
+    cycle.begin(web)
+    cycle.unpin(web)  # something writes the ledger meanwhile
+    killed_after_the_flip(web, clock, shows=b"login3")
+    held = cycle.begin(web)
+    assert held.ledger.lease is not None
+    assert held.ledger.lease.id == "login3"
+    assert [(each.generation, each.lease.id) for each in held.ledger.retired] == [(1, "login1"), (2, "login2")]
+
+
+def test_nothing_leads_to_a_login_that_was_ended_because_nobody_saw_it(web: Asset, logins: Logins, clock: Time) -> None:
+    refreshed(web, clock)
+    refreshed(web, clock)
+    with opened(web) as place, place.store.locked():
+        first = place.store.generation(1)
+        assert first is not None
+        never_shown = replace(place.store.ledger().showing(1), last_generation=1)
+        place.layout.show(first)
+        place.store.remember(never_shown, fsync=False)
+    cycle.release(web, clock=clock)
+    assert logins.ended == ["login2"]
+    assert kept(web) == [1]

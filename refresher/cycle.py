@@ -141,7 +141,7 @@ def release(asset: Asset, *, clock: Clock) -> datetime | None:
     with opened(asset) as place, place.store.locked():
         over, again_at = leases.over(asset, place, now=clock())
     # Not under the lock: the source may not answer for as long as it likes.
-    ended = [retired for retired in over if leases.end(retired, asset, now=clock())]
+    ended = [retired for retired in over[: leases.MOST_AT_ONCE] if leases.end(retired, asset, now=clock())]
     if not over:
         return again_at
     with opened(asset) as place, place.store.locked():

@@ -111,6 +111,7 @@ class Keeper:
         """Take note that the app had the previous generation put back."""
         self._remember_sight()
         self._arm()
+        self._release()
 
     def state(self) -> AssetState:
         """How the asset stands."""
@@ -139,6 +140,7 @@ class Keeper:
         with self._lock:
             request, self._waiting, self._wanted = self._waiting, None, False
             self._running = request
+        retired = self._record.holding.ledger.retired
         try:
             outcome = self._refreshed(Wish.ANEW if request else self._wish())
         except BaseException as error:
@@ -150,7 +152,8 @@ class Keeper:
         self._tell(request, outcome)
         if outcome.result is Result.PUBLISHED:
             self._tidy()
-        if self._record.holding.ledger.retired:
+        # Only for news: what couldn't be ended is armed for later, and no look may bring that forward.
+        if self._record.holding.ledger.retired not in ((), retired):
             self._release()
 
     def _wish(self) -> Wish:
@@ -227,6 +230,7 @@ class Keeper:
             done.set_result(None)
             self._tellers.changed(self.asset)
             self._tidy()
+            self._release()
 
         # A key of its own: the latest call for a key wins, and nobody's wish may be lost to another's.
         self._clockwork.at(f"by hand {next(self._acts)} {self.asset.name}", self._clock(), action)

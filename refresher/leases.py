@@ -23,6 +23,9 @@ from refresher.volume import explained
 AGAIN = timedelta(seconds=30)
 """Before a source is asked again to end a lease, and before an app that hasn't heard is looked at again."""
 
+MOST_AT_ONCE = 100
+"""Leases ended in a row; whoever can write into the volume could else have the source asked without a pause."""
+
 log = logging.getLogger("refresher")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from refresher.contract import Finding
+from refresher.contract import Finding, Lease
 from refresher.cycle import refresh
 from refresher.due import Due
 from refresher.errors import TransientError
@@ -441,6 +441,37 @@ def test_a_replaced_login_is_ended_after_the_app_has_heard_without_anybody_askin
     clockwork.turn(minutes=50)
     assert [change.generation for change in app.heard] == [1, 2]
     assert source.ended == ["login1"]
+
+
+def test_a_login_that_is_rolled_back_by_hand_to_what_had_no_lease_is_ended(tmp_path: Path) -> None:
+    clock, source, logins = Time(), Source(), Logins()
+    refresh(asset(tmp_path, source), wish=Wish.LOOK, clock=clock)
+    keeper, clockwork, _ = kept(replace(asset(tmp_path, logins), source="sha256:logins"), clock)
+    clockwork.turn(seconds=1)
+    assert logins.ended == []
+    keeper.go_back(to=1)
+    clockwork.turn(minutes=5)
+    assert logins.ended == ["login1"]
+
+
+def test_looks_do_not_have_a_source_asked_more_often_to_end_a_lease(tmp_path: Path) -> None:
+    class Leased(Certificates):
+        asked = 0
+
+        def revoke(self, lease: Lease) -> None:
+            self.asked += 1
+            raise TransientError("not now")
+
+    clock = Time()
+    source = Leased(lease=Lease(id="first", granted_at=NOON, duration=timedelta(days=1), renewable=False))
+    web = asset(tmp_path, source, refresh=Refresh(every=timedelta(seconds=1)), publish=Publish(grace=timedelta(0)))
+    keeper, clockwork, _ = kept(web, clock)
+    clockwork.turn(seconds=1)
+    source.lease = Lease(id="second", granted_at=NOON, duration=timedelta(days=1), renewable=False)
+    keeper.request()
+    clockwork.turn(minutes=5)
+    assert len(source.shown) > 200
+    assert 9 <= source.asked <= 12
 
 
 def test_a_login_that_was_replaced_before_a_restart_is_ended_after_it(tmp_path: Path) -> None:

@@ -352,3 +352,20 @@ def test_nothing_leads_to_a_login_that_was_ended_because_nobody_saw_it(web: Asse
     cycle.release(web, clock=clock)
     assert logins.ended == ["login2"]
     assert kept(web) == [1]
+
+
+def test_a_ledger_full_of_leases_has_the_source_asked_for_a_hundred_at_a_time(
+    tmp_path: Path, logins: Logins, clock: Time
+) -> None:
+    web = asset(tmp_path, logins)
+    refreshed(web, clock)
+    with opened(web) as place, place.store.locked():
+        known = place.store.ledger()
+        for number in range(250):
+            lease = Lease(id=f"made up {number}", granted_at=clock.now, duration=timedelta(hours=1), renewable=False)
+            known = known.retiring(lease, generation=0)
+        place.store.remember(known, fsync=False)
+    for asked in (100, 200, 250):
+        again_at = cycle.release(web, clock=clock)
+        assert len(logins.ended) == asked
+        assert again_at == (clock.now + AGAIN if asked < 250 else None)

@@ -28,6 +28,14 @@ def told(web: Asset, clock: Time) -> None:
         list(telling.tell(named, [web], clock=clock))
 
 
+def replaced(web: Asset, clock: Time) -> None:
+    """Publish two logins; the app hears of the second, and the grace after that goes by."""
+    refreshed(web, clock)
+    refreshed(web, clock)
+    told(web, clock)
+    clock.passes(minutes=5)
+
+
 def ledger(web: Asset) -> Ledger:
     with opened(web) as place:
         return place.store.ledger()
@@ -75,10 +83,7 @@ def test_a_replaced_lease_is_ended_when_the_app_has_heard_and_the_grace_is_over(
 
 
 def test_nothing_leads_back_to_a_login_whose_lease_was_ended(web: Asset, logins: Logins, clock: Time) -> None:
-    refreshed(web, clock)
-    refreshed(web, clock)
-    told(web, clock)
-    clock.passes(minutes=5)
+    replaced(web, clock)
     cycle.release(web, clock=clock)
     assert kept(web) == [2]
     with pytest.raises(PermanentError, match="generation 1 is not kept"):
@@ -175,10 +180,7 @@ def test_a_login_that_could_not_be_published_is_ended(
 
 
 def test_a_source_that_does_not_answer_is_asked_again(web: Asset, logins: Logins, clock: Time) -> None:
-    refreshed(web, clock)
-    refreshed(web, clock)
-    told(web, clock)
-    clock.passes(minutes=5)
+    replaced(web, clock)
     logins.revoking = TransientError("no answer")
     assert cycle.release(web, clock=clock) == clock.now + AGAIN
     logins.revoking = None
@@ -200,10 +202,7 @@ def test_a_lease_that_ended_by_itself_is_not_asked_about(web: Asset, logins: Log
 def test_a_source_that_says_no_is_asked_once(
     web: Asset, logins: Logins, clock: Time, caplog: pytest.LogCaptureFixture, trouble: Exception
 ) -> None:
-    refreshed(web, clock)
-    refreshed(web, clock)
-    told(web, clock)
-    clock.passes(minutes=5)
+    replaced(web, clock)
     logins.revoking = trouble
     with caplog.at_level(logging.WARNING):
         assert cycle.release(web, clock=clock) is None

@@ -12,7 +12,7 @@ from threading import Thread
 
 from refresher.contract import Fetched, Held, InlineFile
 from refresher.cycle import refresh
-from refresher.model import Asset, NamedNotifier, Publish, Result
+from refresher.model import Asset, NamedNotifier, Publish, Result, Wish
 from refresher.notifiers.http import HttpNotifier, HttpOptions
 from refresher.telling import tell
 
@@ -84,7 +84,7 @@ def _asset(volume: Path, notifiers: tuple[NamedNotifier, ...]) -> Asset:
 
 
 def _publish(web: Asset) -> None:
-    outcome = refresh(web, asked=False, clock=_now).outcome
+    outcome = refresh(web, wish=Wish.RENEW, clock=_now).outcome
     if outcome.result is not Result.PUBLISHED:
         raise RuntimeError(f"it was not published: {outcome.error}")
 

@@ -87,8 +87,8 @@ class Attempt:
             digests=digests,
             lease=self.ledger.lease,
             due=not is_look,
-            # A look's moment is uncertain by the jitter anyway.
-            fresh_for=refresh.every * refresh.jitter if is_look else timedelta(0),
+            # By their jitter alone, two looks at one thing can come so far apart.
+            fresh_for=refresh.every * refresh.jitter * 2 if is_look else timedelta(0),
         )
 
     @contextmanager

@@ -297,7 +297,7 @@ def test_a_look_says_how_old_an_answer_may_be_and_a_person_wants_a_new_one(tmp_p
     for wish in (Wish.LOOK, Wish.LOOK, Wish.ANEW):
         refresh(web, wish=wish, clock=Time())
     seconds = [held.fresh_for.total_seconds() for held in source.shown if held]
-    assert seconds == [30, 0]
+    assert seconds == [60, 0]
 
 
 def test_a_provider_that_builds_on_what_is_published_is_shown_it(tmp_path: Path) -> None:

@@ -13,16 +13,14 @@ from refresher.errors import PermanentError, TransientError
 
 
 def lease_of(body: Mapping[str, Any], login: Login, asked_at: datetime) -> Lease | None:
-    """The lease that an answer grants, None if it grants none. Raises TransientError for one that has no duration.
+    """The lease that an answer grants, None if it grants none.
 
     Its id is Vault's, then `#` and a mark of the token that it was got with: the server revokes a lease with its token,
     so one got with another token (an earlier process's) must not be renewed beyond that token's unknown end.
     """
     id_, duration = body.get("lease_id"), period(body, "lease_duration")
-    if not isinstance(id_, str) or not id_:
+    if not isinstance(id_, str) or not id_ or duration is None:
         return None
-    if duration is None:  # nobody would ever renew it
-        raise TransientError("the server granted a lease without a duration")
     duration = _within(login, duration, asked_at)
     renewable = body.get("renewable") is True
     return Lease(id=f"{id_}#{_mark(login)}", granted_at=asked_at, duration=duration, renewable=renewable)

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -260,15 +259,3 @@ def test_a_lease_of_another_path_is_neither_ended_nor_renewed(
 def test_a_lease_is_from_the_path_that_its_id_begins_with(id_: str, expected: bool) -> None:
     lease = Lease(id=id_, granted_at=datetime.now(UTC), duration=timedelta(hours=1), renewable=True)
     assert leases.is_from(lease, "database/creds/app") is expected
-
-
-@pytest.mark.parametrize("duration", [0, -1, 1.5, None])
-def test_a_lease_without_a_duration_is_transient_because_nobody_would_renew_it(
-    source: Sources, duration: object
-) -> None:
-    answer = {"lease_id": "database/creds/app/x", "lease_duration": duration, "data": {"username": "u"}}
-    with (
-        serving(lambda _: Reply(200, json.dumps(answer).encode())) as address,
-        pytest.raises(TransientError, match="without a duration"),
-    ):
-        source(path="database/creds/app", address=address).look()

@@ -1,10 +1,10 @@
-"""What a provider class can do besides fetching, each looked for by name. Public; standard library only."""
+"""What plugins can do besides their one method, each looked for by name. Public; standard library only."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from refresher.contract import FileSet, Lease, Provider
+from refresher.contract import ByteStream, FileSet, Lease, Provider
 
 
 @runtime_checkable
@@ -80,4 +80,49 @@ class Revoking(Protocol):
 
     def revoke(self, lease: Lease) -> None:
         """End it; safe to repeat. Raises TransientError, or PermanentError if it has to run out by itself."""
+        ...
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A remote file with a revision of its own: what is kept under its name and that revision isn't fetched again."""
+
+    @property
+    def revision(self) -> str:
+        """The source's own name for this file's version; the same one means the same bytes. Empty: nobody can tell."""
+        ...
+
+
+@runtime_checkable
+class Ranged(Protocol):
+    """A remote file whose parts can be read side by side, each pinned to the same revision as `open` is."""
+
+    @property
+    def ranged(self) -> bool:
+        """Whether the source allows it for this file."""
+        ...
+
+    def open_range(self, offset: int, size: int) -> ByteStream:
+        """Exactly `size` bytes from `offset` on. Raises as `open` does."""
+        ...
+
+
+class Check(Protocol):
+    """A checksum of another kind than SHA-256, computed while the file arrives."""
+
+    def update(self, chunk: memoryview, /) -> None:
+        """The file's next bytes, from its beginning to its end."""
+        ...
+
+    def verify(self) -> None:
+        """After the last byte: raises TransientError if the checksum isn't the one that the source sent."""
+        ...
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A remote file that its source sends checksums for."""
+
+    def check(self) -> Check | None:
+        """A new check of the whole file, None if the source sends no checksum; asked once a stream of it is open."""
         ...

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from refresher.landing import ids_of
 from refresher.model import Asset, LayoutName
-from refresher.stage import ids_of
 
 
 def foreseen(assets: Iterable[Asset]) -> list[str]:

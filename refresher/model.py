@@ -101,7 +101,8 @@ class Refresh:
 class Limits:
     """How much an asset may be.
 
-    Bytes a file and in total, number of files, and the bytes a second that a long transfer has to keep.
+    Bytes a file and in total, number of files, the bytes a second that a long transfer has to keep and may use at the
+    most (None: all there are), connections at a time, and how many times its archive's size an unpacked one may have.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
@@ -110,6 +111,9 @@ class Limits:
     total: Size = 64 * GiB
     files: int = 10_000
     min_rate: Size = 64 * 1024
+    max_rate: Size | None = None
+    connections: int = 4
+    ratio: int = 200
 
 
 SECRET_FILE_LIMIT = 4 * MiB
@@ -160,6 +164,7 @@ class Asset:
     limits: Limits = field(default_factory=Limits)
     required: bool = True
     max_stale: timedelta | None = None
+    unpack: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,28 +4,21 @@ Once for all providers: limits, safe names, hashing while copying, going on wher
 files are readable by nobody else until they are complete, and then get the mode that they will be published with.
 """
 
-import hashlib
-import os
 import time
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 
 from refresher.contract import Fetched, FileSet, RemoteFile, StagedFile
-from refresher.errors import PermanentError, RejectedError, TransientError
-from refresher.model import SECRET_FILE_LIMIT, Asset, Candidate, Clock, Limits, Publish
+from refresher.errors import RejectedError, TransientError
+from refresher.landing import Landing
+from refresher.model import SECRET_FILE_LIMIT, Asset, Candidate, Clock, Limits
 from refresher.volume import Directory, explained, parts_of
 
 BUFFER = 1024 * 1024
 """Bytes a read: measured on a 2 GiB file, 1 MiB reads into one buffer moved 694 MiB/s, 64 KiB reads 479."""
 BREAKS = 3
 """How often in a row a stream may break without a byte of progress before the fetch is given up."""
-PRIVATE_KEY = b"PRIVATE KEY-----"
-"""Part of every PEM private key's first line (RFC 7468 and OpenSSL's older forms)."""
-KEY_LIMIT = 1024 * 1024
-"""Bytes of a file that are searched for a private key; a chain of a hundred certificates with its key is under 200
-KiB.
-"""
 
 
 def stage(fetched: Fetched, *, into: Directory, asset: Asset, published: FileSet | None, clock: Clock) -> Candidate:
@@ -48,7 +41,7 @@ def _copy_all(files: Sequence[RemoteFile], *, into: Directory, asset: Asset) -> 
     buffer = memoryview(bytearray(min(BUFFER, largest + 1)))
     staged: dict[str, StagedFile] = {}
     for file in files:
-        copy = Copy(file, publish=asset.publish, limit=_limit(file, limits), pace=pace, buffer=buffer)
+        copy = Copy(file, asset=asset, pace=pace, buffer=buffer)
         staged[file.name] = copy.into(into)
         if pace.received > limits.total:
             raise RejectedError(f"the files are more than limits.total ({limits.total} bytes) together")
@@ -75,33 +68,22 @@ class Pace:
 class Copy:
     """One file on its way from the source to the disk."""
 
-    def __init__(self, file: RemoteFile, *, publish: Publish, limit: int, pace: Pace, buffer: memoryview) -> None:
-        self.file, self.publish, self.limit, self.pace, self.buffer = file, publish, limit, pace, buffer
-        self.digest = hashlib.sha256()
+    def __init__(self, file: RemoteFile, *, asset: Asset, pace: Pace, buffer: memoryview) -> None:
+        self.file, self.asset, self.pace, self.buffer = file, asset, pace, buffer
         self.size = 0
-        self.is_key = False
-        self.tail = b""
 
     def into(self, root: Directory) -> StagedFile:
         """Write the file below `root`, with its final mode and owner."""
-        with explained(root.path):
-            fd = _created(root, self.file.name)
-        try:
+        file = self.file
+        limit = _limit(file, self.asset.limits)
+        with Landing(root, file.name, sensitive=file.sensitive, limit=limit, publish=self.asset.publish) as landing:
             # Closed at once when the disk fails: the stream is the source's connection.
             with closing(self._chunks()) as chunks:
                 for chunk in chunks:
-                    self._count(chunk)
-                    with explained(root.path):
-                        _write(fd, chunk)
-            self._refuse_broken_promises()
-            with explained(root.path):
-                self._own(fd)
-        finally:
-            os.close(fd)
-        sensitive = self.file.sensitive or self.is_key
-        return StagedFile(
-            size=self.size, digest=f"sha256:{self.digest.hexdigest()}", sensitive=sensitive, mode=self._mode()
-        )
+                    self.pace.count(len(chunk))
+                    landing.write(chunk)
+            _refuse_broken_promises(file, landing)
+            return landing.complete()
 
     def _chunks(self) -> Generator[memoryview, None, None]:
         breaks = 0
@@ -120,61 +102,12 @@ class Copy:
             else:
                 return
 
-    def _count(self, chunk: memoryview) -> None:
-        self.pace.count(len(chunk))
-        if self.size > self.limit:
-            raise RejectedError(f"{self.file.name} is larger than its limit of {self.limit} bytes")
-        self._look_for_key(chunk)
-        self.digest.update(chunk)
 
-    def _look_for_key(self, chunk: memoryview) -> None:
-        if self.size <= KEY_LIMIT and not self.is_key:
-            text = self.tail + bytes(chunk)
-            self.is_key, self.tail = PRIVATE_KEY in text, text[-len(PRIVATE_KEY) :]
-
-    def _refuse_broken_promises(self) -> None:
-        promised = self.file.size
-        if promised is not None and promised != self.size:
-            raise TransientError(f"{self.file.name} has {self.size} bytes where {promised} were promised")
-        if self.file.digest is not None and self.file.digest != f"sha256:{self.digest.hexdigest()}":
-            raise RejectedError(f"{self.file.name} does not have the promised digest")
-
-    def _own(self, fd: int) -> None:
-        owner, group = ids_of(self.publish)
-        # In this order: who may give a file away may still have no right to change the mode of somebody else's.
-        os.fchmod(fd, self._mode())
-        if owner != -1 or group != -1:
-            os.fchown(fd, owner, group)
-
-    def _mode(self) -> int:
-        if self.is_key:
-            return self.publish.key_mode
-        if self.publish.mode is not None:
-            return self.publish.mode
-        return 0o640 if self.file.sensitive else 0o644
-
-
-def ids_of(publish: Publish) -> tuple[int, int]:
-    """The user and group to give files to, -1 for: as they are. Raises PermanentError for what is no number."""
-    user, _, group = (publish.owner or "").partition(":")
-    try:
-        return int(user or -1), int(publish.group or group or -1)
-    except ValueError:
-        raise PermanentError("publish.owner must be uid[:gid] and publish.group a gid, as numbers") from None
-
-
-def _created(root: Directory, name: str) -> int:
-    *above, last = parts_of(name)
-    with ExitStack() as opened:
-        directory = root
-        for part in above:
-            directory = opened.enter_context(directory.made(part))
-        return directory.create(last)
-
-
-def _write(fd: int, chunk: memoryview) -> None:
-    while chunk:
-        chunk = chunk[os.write(fd, chunk) :]
+def _refuse_broken_promises(file: RemoteFile, landing: Landing) -> None:
+    if file.size is not None and file.size != landing.size:
+        raise TransientError(f"{file.name} has {landing.size} bytes where {file.size} were promised")
+    if file.digest is not None and file.digest != landing.digest:
+        raise RejectedError(f"{file.name} does not have the promised digest")
 
 
 def _limit(file: RemoteFile, limits: Limits) -> int:

@@ -11,9 +11,10 @@ import pytest
 
 from refresher.contract import Fetched, InlineFile, RemoteFile
 from refresher.errors import PermanentError, RejectedError, TransientError
+from refresher.landing import KEY_LIMIT, PRIVATE_KEY
 from refresher.model import Candidate, Limits, Publish, Refresh
 from refresher.options import parse_duration
-from refresher.stage import BREAKS, KEY_LIMIT, PRIVATE_KEY, stage
+from refresher.stage import BREAKS, stage
 from refresher.volume import Directory
 from tests.fakes.source import Source, Time, asset
 

@@ -67,7 +67,7 @@ def _asset(name: str, asset: AssetSettings, volume: Path, shared: SharedParts) -
     return Asset(
         name=name,
         provider=provider,
-        source=fingerprint(_source(asset.source)),
+        source=fingerprint(_source(asset)),
         verifiers=tuple(
             NamedVerifier(name=check.name, verifier=_made(check, (*place, "verify", number)))
             for number, check in enumerate(checks)
@@ -83,6 +83,7 @@ def _asset(name: str, asset: AssetSettings, volume: Path, shared: SharedParts) -
         refresh=asset.refresh,
         limits=asset.limits,
         required=asset.required,
+        unpack=asset.unpack,
         max_stale=asset.max_stale,
     )
 
@@ -122,10 +123,12 @@ def _dumped(options: BaseModel) -> dict[str, Any]:
     return options.model_dump(mode="json", exclude_defaults=True, fallback=str)
 
 
-def _source(choice: Choice) -> object:
+def _source(asset: AssetSettings) -> list[object]:
     """What is fetched, without how it's reached: a new timeout or token is no reason to fetch everything again."""
+    choice = asset.source
     connection: frozenset[str] = getattr(choice.plugin.Options, "connection", frozenset())
-    return [choice.name, {key: value for key, value in _dumped(choice.options).items() if key not in connection}]
+    options = {key: value for key, value in _dumped(choice.options).items() if key not in connection}
+    return [choice.name, options, *(["unpack"] if asset.unpack else [])]
 
 
 def _check(choice: Choice) -> object:
@@ -137,7 +140,8 @@ def _check(choice: Choice) -> object:
 def _bounds(asset: AssetSettings) -> object:
     """The settings besides verifiers that content can be refused for; raising a limit is a new check."""
     limits = asset.limits
-    return [limits.file, limits.total, limits.files, asset.publish.layout]
+    ratio = [limits.ratio] if asset.unpack else []
+    return [limits.file, limits.total, limits.files, asset.publish.layout, *ratio]
 
 
 def _local_files(value: object) -> Iterator[Path]:

@@ -122,7 +122,7 @@ def _possible(refresh: Refresh) -> Refresh:
 
 
 def _roomy(limits: Limits) -> Limits:
-    names = ("file", "total", "files")
+    names = ("file", "total", "files", "connections", "ratio")
     _refuse({name: "must be more than 0" for name in names if getattr(limits, name) < 1}, limits)
     return limits
 
@@ -177,6 +177,7 @@ class AssetSettings(Section):
     """One thing to keep fresh."""
 
     source: Choice
+    unpack: bool = False
     verify: tuple[Choice, ...] = ()
     publish: PublishSection = Field(default_factory=Publish)
     notify: tuple[Choice, ...] = ()

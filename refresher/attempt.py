@@ -1,7 +1,7 @@
 """What one refresh knows when it starts, what it learns on the way, and how it ends."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,9 +16,13 @@ from refresher.model import Asset, Candidate, Clock, Generation, Outcome, Result
 from refresher.place import Place
 from refresher.renewal import emergency_at
 from refresher.standing import rechecks, standing_of
+from refresher.traffic import Progress
 from refresher.volume import explained
 
 log = logging.getLogger("refresher")
+
+Lesson = Callable[[Ledger, Generation | None], Ledger]
+"""What is remembered after something was learned, given what was before, and what is visible."""
 
 REMEMBERED_SHARE = 0.2
 """Of `max_stale`: how old the last look that is written down may be."""
@@ -31,6 +35,7 @@ class Attempt:
     asset: Asset
     wish: Wish
     clock: Clock
+    progress: Progress = field(default_factory=Progress)
     started_at: datetime = field(init=False)
     steps: dict[str, float] = field(default_factory=dict)
     before: Holding | None = None
@@ -38,9 +43,12 @@ class Attempt:
     ledger: Ledger = field(default_factory=Ledger)
     answer: Fetched | Unchanged | None = None
     outcome: Outcome | None = None
+    _learned: list[Lesson] = field(default_factory=list)
+    _seen: object = None
 
     def __post_init__(self) -> None:
         self.started_at = self.clock()
+        self.progress.expect(0)
 
     @property
     def holding(self) -> Holding | None:
@@ -48,9 +56,33 @@ class Attempt:
         return Holding(current=self.current, ledger=self.ledger) if self.before else None
 
     def look(self, place: Place) -> None:
-        """See what is held."""
-        self.before = place.holding()
+        """See what is held; once more under the lock, because fetching takes its time, and others don't wait for it."""
+        written = place.store.ledger_written()
+        if self.before is not None and written == self._seen:
+            return
+        self._seen, self.before = written, place.holding()
         self.current, self.ledger = self.before.current, self.before.ledger
+        for lesson in self._learned:
+            self.ledger = lesson(self.ledger, self.current)
+
+    def require_same(self, current: Generation | None) -> None:
+        """Raise TransientError if readers see something else now than `current`, or that is not to change."""
+        if self.is_pinned() or self._number(self.current) != self._number(current):
+            raise TransientError("another generation was put in place while this one was fetched")
+
+    def learn(self, lesson: Lesson) -> None:
+        """Change what is remembered; and again, if somebody else changes it before it is written down."""
+        self._learned.append(lesson)
+        self.ledger = lesson(self.ledger, self.current)
+
+    def _of_current(self, change: Callable[[Ledger], Ledger]) -> None:
+        """Learn what is about the visible generation, and about no other."""
+        number = self._number(self.current)
+        self.learn(lambda ledger, current: change(ledger) if self._number(current) == number else ledger)
+
+    @staticmethod
+    def _number(generation: Generation | None) -> int | None:
+        return generation.number if generation else None
 
     def is_pinned(self) -> bool:
         """Whether somebody put an earlier generation back, and it is not about to expire."""
@@ -123,8 +155,8 @@ class Attempt:
         except Exception as error:
             if isinstance(error, RejectedError) and not fetched.minted:
                 refusal = Refusal(revision=fetched.revision, digest=digest, checks=self.asset.checks, reason=str(error))
-                self.ledger = self.ledger.with_refusal(refusal)
-            self.ledger = self.ledger.retiring(fetched.lease, generation=0)
+                self.learn(lambda ledger, _: ledger.with_refusal(refusal))
+            self.learn(lambda ledger, _: ledger.retiring(fetched.lease, generation=0))
             raise
 
     @contextmanager
@@ -138,14 +170,16 @@ class Attempt:
 
     def unchanged(self, answer: Unchanged) -> Outcome:
         """The source has what is held; perhaps it renewed the lease."""
-        self.ledger = replace(self.ledger, lease=answer.lease or self.ledger.lease, changes_at=answer.changes_at)
+        self._of_current(
+            lambda ledger: replace(ledger, lease=answer.lease or ledger.lease, changes_at=answer.changes_at)
+        )
         return self.ended(Result.UNCHANGED)
 
     def seen_again(self, candidate: Candidate, current: Generation) -> Outcome:
         """Another revision, or another source, with the content that readers see already."""
         fetched = candidate.fetched
         seen = Seen(generation=current.number, revision=fetched.revision, source=self.asset.source)
-        self.ledger = replace(self.ledger, seen=seen, lease=fetched.lease, changes_at=fetched.changes_at)
+        self._of_current(lambda ledger: replace(ledger, seen=seen, lease=fetched.lease, changes_at=fetched.changes_at))
         return self.ended(Result.UNCHANGED, candidate=candidate)
 
     def expect(self, lease: Lease | None, place: Place, *, number: int) -> None:
@@ -207,7 +241,7 @@ class Attempt:
             error=str(error) if error else None,
             error_class=type(error).__name__ if error else None,
             retry_after=error.retry_after if isinstance(error, TransientError) else None,
-            fetched_bytes=sum(file.size for file in candidate.files.values()) if candidate else 0,
+            fetched_bytes=self.progress.received,
             steps=dict(self.steps),
             as_of=self.answer.as_of if self.answer and not error else None,
         )

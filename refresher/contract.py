@@ -156,12 +156,18 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedFile:
-    """A file that is complete on disk: size in bytes, digest computed by refresher (`sha256:…`), permission bits."""
+    """A file that is complete on disk: size in bytes, digest computed by refresher (`sha256:…`), permission bits.
+
+    `revision` is the source's own name for this file's version, empty if it has none; `modified` the nanoseconds of
+    its last write since 1970.
+    """
 
     size: int
     digest: str
     sensitive: bool
     mode: int = 0o644
+    revision: str = ""
+    modified: int | None = None
 
 
 class FileSet(Protocol):

@@ -6,23 +6,28 @@ so that they can be killed anywhere and called again.
 """
 
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from refresher import leases
 from refresher.attempt import Attempt
 from refresher.contract import Unchanged
 from refresher.errors import PermanentError
+from refresher.incoming import Incoming
+from refresher.kept import Kept
 from refresher.ledger import Holding, Refusal
-from refresher.model import Asset, Candidate, Clock, OnReject, Outcome, Result, Wish
+from refresher.model import Asset, Clock, Generation, OnReject, Outcome, Result, Verified, Wish
 from refresher.place import Place, opened
 from refresher.publish import next_number, publish
 from refresher.recovery import recover
 from refresher.recovery import tidy as tidy_place
 from refresher.rollback import roll_back
-from refresher.stage import stage
-from refresher.store import Incoming
+from refresher.room import require_room
+from refresher.stage import journal, stage
+from refresher.traffic import Progress
 from refresher.verify import verify
 from refresher.volume import explained
 
@@ -37,42 +42,85 @@ class Refreshed:
     holding: Holding | None
 
 
-def refresh(asset: Asset, *, wish: Wish, clock: Clock) -> Refreshed:
-    """Bring the asset up to date. Every way in which it can end is an Outcome, and only `published` changes a file."""
-    attempt = Attempt(asset=asset, wish=wish, clock=clock)
-    with attempt.concluded(), opened(asset) as place, place.store.locked():
+def refresh(
+    asset: Asset,
+    *,
+    wish: Wish,
+    clock: Clock,
+    progress: Progress | None = None,
+    alone: Callable[[], object] = lambda: None,
+) -> Refreshed:
+    """Bring the asset up to date. Every way in which it can end is an Outcome, and only `published` changes a file.
+
+    Fetching takes as long as the source takes, and locks nothing: meanwhile the app can be told, and an earlier
+    generation put back. `alone` is called before anything is touched that others touch, too.
+    """
+    attempt = Attempt(asset=asset, wish=wish, clock=clock, progress=progress or Progress())
+    with attempt.concluded(), opened(asset) as place, ExitStack() as until_published:
         attempt.look(place)
+        arrived = None
         with attempt.concluded():
-            attempt.outcome = _refresh(attempt, place)
-        attempt.remember(place)
+            arrived = _fetch(attempt, place, until_published)
+        alone()
+        with place.store.locked():
+            attempt.look(place)
+            if arrived:
+                with attempt.concluded():
+                    attempt.outcome = _publish(arrived, attempt, place)
+            attempt.remember(place)
     assert attempt.outcome is not None  # noqa: S101 - `concluded` leaves an outcome behind every error
     return Refreshed(attempt.outcome, attempt.holding)
 
 
-def _refresh(attempt: Attempt, place: Place) -> Outcome:
-    asset = attempt.asset
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What came, and may be published in place of `before`."""
+
+    verified: Verified
+    incoming: Incoming
+    before: Generation | None
+
+
+def _fetch(attempt: Attempt, place: Place, until_published: ExitStack) -> Arrived | None:
+    """Fetch, stage, verify; None, and an outcome, if there is nothing to publish."""
     if attempt.is_pinned() or attempt.is_settled():
-        return attempt.ended(Result.UNCHANGED)
-    with ExitStack() as until_published:
-        shown = until_published.enter_context(attempt.shown(place))
-        with attempt.step("fetch"), attempt.provider(shown).fetch(attempt.held()) as answer:
-            attempt.answer = answer
-            if isinstance(answer, Unchanged):
-                return attempt.unchanged(answer)
-            attempt.refuse_known(answer.revision, digest=None)
-            incoming = until_published.enter_context(place.store.incoming())
-            with attempt.step("stage"), attempt.refusing(answer, digest=""):
-                candidate = stage(answer, into=incoming.files, asset=asset, published=shown, clock=attempt.clock)
-        return _publish(candidate, incoming, attempt, place)
-
-
-def _publish(candidate: Candidate, incoming: Incoming, attempt: Attempt, place: Place) -> Outcome:
+        attempt.outcome = attempt.ended(Result.UNCHANGED)
+        return None
+    before, asset = attempt.current, attempt.asset
+    shown = until_published.enter_context(attempt.shown(place))
+    with ExitStack() as until_staged, attempt.step("fetch"), attempt.provider(shown).fetch(attempt.held()) as answer:
+        attempt.answer = answer
+        if isinstance(answer, Unchanged):
+            attempt.outcome = attempt.unchanged(answer)
+            return None
+        attempt.refuse_known(answer.revision, digest=None)
+        with place.store.locked():
+            incoming = until_published.enter_context(place.store.incoming(journal(answer, asset)))
+        until_staged.enter_context(incoming.resumable())
+        with attempt.step("stage"), attempt.refusing(answer, digest=""):
+            candidate = stage(
+                answer,
+                into=incoming,
+                asset=asset,
+                copies=until_staged.enter_context(Kept(asset, place)),
+                room=partial(require_room, asset=asset, place=place, clock=attempt.clock),
+                progress=attempt.progress,
+                published=shown,
+                clock=attempt.clock,
+            )
     attempt.refuse_known(candidate.fetched.revision, digest=candidate.digest)
-    if attempt.current and attempt.is_current(candidate):
-        return attempt.seen_again(candidate, attempt.current)
+    if before and attempt.is_current(candidate):
+        attempt.outcome = attempt.seen_again(candidate, before)
+        return None
     with attempt.step("verify"), attempt.refusing(candidate.fetched, digest=candidate.digest):
-        verified = verify(candidate, attempt.asset.verifiers)
-    with attempt.step("publish"):
+        return Arrived(verify(candidate, asset.verifiers), incoming, before)
+
+
+def _publish(arrived: Arrived, attempt: Attempt, place: Place) -> Outcome:
+    verified, incoming, candidate = arrived.verified, arrived.incoming, arrived.verified.candidate
+    with attempt.step("publish"), incoming.resumable():
+        with attempt.refusing(candidate.fetched, digest=candidate.digest):
+            attempt.require_same(arrived.before)
         attempt.expect(candidate.fetched.lease, place, number=next_number(place))
         generation = publish(verified, incoming=incoming, asset=attempt.asset, place=place, clock=attempt.clock)
     return attempt.published(generation, candidate)

@@ -1,8 +1,9 @@
-"""The machine that refresher runs on: its clock and its name. The one place that asks for either."""
+"""The machine that refresher runs on: its clock, its name, and since when. The one place that asks for them."""
 
 import os
 import socket
 from datetime import UTC, datetime
+from pathlib import Path
 
 
 def now() -> datetime:
@@ -13,3 +14,11 @@ def now() -> datetime:
 def seed() -> str:
     """What makes this pod's moments different from its siblings': the host name, which in a pod is the pod's name."""
     return os.environ.get("HOSTNAME") or socket.gethostname()
+
+
+def boot() -> str:
+    """What tells this run of the kernel from every other: after a power cut, what wasn't made durable may be wrong."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from threading import Lock
 
@@ -162,9 +164,16 @@ class Keeper:
         return Wish.RENEW if is_due else Wish.LOOK
 
     def _refreshed(self, wish: Wish) -> Outcome:
-        with self._at_work:
+        with ExitStack() as alone:
             try:
-                refreshed = refresh(self.asset, wish=wish, clock=self._clock)
+                refreshed = refresh(
+                    self.asset,
+                    wish=wish,
+                    clock=self._clock,
+                    progress=self._record.progress,
+                    # From then on until it is noted what came of it: fetching itself holds up nobody.
+                    alone=partial(alone.enter_context, self._at_work),
+                )
                 self._record.ended(refreshed.outcome, refreshed.holding)
                 # Not after an unchanged look: what somebody broke meanwhile would pass for what was published.
                 if refreshed.outcome.result is Result.PUBLISHED:

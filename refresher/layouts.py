@@ -14,8 +14,9 @@ from pathlib import Path
 
 from refresher.contract import StagedFile
 from refresher.errors import PermanentError, RejectedError
+from refresher.incoming import FILES
 from refresher.model import Generation
-from refresher.store import FILES, Store, directory_name, number_in
+from refresher.store import Store, directory_name, number_in
 from refresher.volume import Directory
 
 DATA = "..data"

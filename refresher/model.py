@@ -17,6 +17,7 @@ from typing import BinaryIO, ClassVar
 
 from refresher.contract import Fetched, FileSet, Notifier, Provider, StagedFile, Verifier
 from refresher.options import Duration, Mode, Share, ShareOrDuration, Size
+from refresher.traffic import Traffic
 from refresher.volume import Directory
 
 Clock = Callable[[], datetime]
@@ -81,6 +82,7 @@ class Publish:
     group: str | None = None
     fsync: bool = True
     nudge: bool = False
+    make_room: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +148,8 @@ class Asset:
     """One configured thing kept fresh: where from, how checked, where to, whom to tell, how often.
 
     `source` and `checks` are the fingerprints (`sha256:…`) of the configured source and of its verifiers. `directory`
-    is absolute and inside `volume`, the root that is trusted: below it, links are somebody else's.
+    is absolute and inside `volume`, the root that is trusted: below it, links are somebody else's. `traffic` is what
+    all assets share of the network.
     """
 
     name: str
@@ -165,6 +168,7 @@ class Asset:
     required: bool = True
     max_stale: timedelta | None = None
     unpack: bool = False
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

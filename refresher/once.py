@@ -81,7 +81,7 @@ class Once:
     def _ask(self, record: Record) -> None:
         asset = record.asset
         self._asked.add(asset.name)
-        refreshed = refresh(asset, wish=Wish.RENEW, clock=self._clock)
+        refreshed = refresh(asset, wish=Wish.RENEW, clock=self._clock, progress=record.progress)
         record.ended(refreshed.outcome, refreshed.holding)
         self._outcomes[asset.name] = refreshed.outcome
         for named in asset.notifiers if self._notify else ():

@@ -21,10 +21,16 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from refresher.errors import PermanentError, RefresherError
+from refresher.incoming import Incoming
 from refresher.model import Asset, Clock, Generation, Verified
 from refresher.place import Place
-from refresher.store import LARGEST, Incoming
+from refresher.store import LARGEST
 from refresher.volume import Directory, explained
+
+TOGETHER = 256
+"""Files whose writing is begun before the first of them is waited for: a thousand were durable in 0.62 s so, in 0.73 s
+one after the other, and in 0.62 s by `syncfs`, which would wait for everybody else's files on the disk, too.
+"""
 
 
 def publish(verified: Verified, *, incoming: Incoming, asset: Asset, place: Place, clock: Clock) -> Generation:
@@ -92,11 +98,24 @@ def next_number(place: Place) -> int:
 
 
 def _fsync_tree(directory: Directory) -> None:
+    files = []
     for name in directory.names():
         if directory.is_directory(name):
             with directory.child(name) as child:
                 _fsync_tree(child)
         else:
-            with directory.open(name) as file:
-                os.fsync(file.fileno())
+            files.append(name)
+    for start in range(0, len(files), TOGETHER):
+        _fsync_files(files[start : start + TOGETHER], directory)
     directory.fsync()
+
+
+def _fsync_files(names: list[str], directory: Directory) -> None:
+    with contextlib.ExitStack() as opened:
+        fds = [opened.enter_context(directory.open(name)).fileno() for name in names]
+        for fd in fds:
+            # Not to need a page that is dirty begins its writing; a link's pages may be what the app reads now.
+            if os.fstat(fd).st_nlink == 1:
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        for fd in fds:
+            os.fsync(fd)

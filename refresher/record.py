@@ -10,6 +10,7 @@ from refresher.ledger import Holding
 from refresher.model import Asset, AssetState, Outcome, Result
 from refresher.notify import untold
 from refresher.standing import Standing, standing_of
+from refresher.traffic import Progress
 
 HISTORY = 20
 """Outcomes that status shows."""
@@ -21,7 +22,7 @@ class Record:
     """Notes what happens to one asset, under a lock: the API reads while a refresh writes."""
 
     def __init__(self, asset: Asset, *, started_at: datetime) -> None:
-        self.asset = asset
+        self.asset, self.progress = asset, Progress()
         self._started_at = started_at
         self._lock = Lock()
         self._holding = Holding()

@@ -2,7 +2,7 @@
 
 | died after step | found | done |
 | --- | --- | --- |
-| 2 to 4 | `incoming-…` | swept |
+| 2 to 4 | `incoming-…` | swept, unless it is a transfer that can go on |
 | 5, 6 | a generation that was never visible | pruned: its source is asked again |
 | 7 | new content visible, stale links perhaps, nobody told | links repaired; the ledger says who hasn't been told |
 | telling | told of 6 while 7 is visible | told of 7, perhaps again |
@@ -33,7 +33,7 @@ def recover(asset: Asset, place: Place) -> Generation | None:
     Answers the visible generation; None if there is none, or if it isn't whole.
     """
     with explained(asset.directory):
-        place.store.sweep()
+        place.store.sweep(source=asset.source)
         place.store.set_aside()
         _prune_unseen(place)
         current = place.current() or _shown_last(place)
@@ -76,12 +76,11 @@ def tidy(asset: Asset, place: Place, *, now: datetime) -> datetime | None:
     if visible is None:
         # Somebody removed the link: what looks retired may be what it has to lead to again.
         return None
-    retired = _best_first(place, [number for number in place.store.numbers() if number != visible])
     pinned = place.store.ledger().pinned
     later: list[datetime] = []
     with explained(asset.directory):
-        for rank, number in enumerate(retired, 2):
-            over_at = place.store.retired_at(number, now=now) + asset.publish.grace
+        for rank, number in enumerate(_retired(place, visible), 2):
+            over_at = _over_at(number, asset, place, now)
             if now < over_at:
                 later.append(over_at)
                 continue
@@ -91,6 +90,23 @@ def tidy(asset: Asset, place: Place, *, now: datetime) -> datetime | None:
             else:
                 place.store.close(number)
     return min(later, default=None)
+
+
+def expendable(asset: Asset, place: Place, *, now: datetime) -> list[int]:
+    """The generations that only a rollback would need, the best first; under the lock."""
+    visible, pinned = place.layout.visible(), place.store.ledger().pinned
+    if visible is None:
+        return []
+    return [n for n in _retired(place, visible) if n != pinned and _over_at(n, asset, place, now) <= now]
+
+
+def _retired(place: Place, visible: int) -> list[int]:
+    return _best_first(place, [number for number in place.store.numbers() if number != visible])
+
+
+def _over_at(number: int, asset: Asset, place: Place, now: datetime) -> datetime:
+    """When its grace is over."""
+    return place.store.retired_at(number, now=now) + asset.publish.grace
 
 
 def _best_first(place: Place, numbers: list[int]) -> list[int]:

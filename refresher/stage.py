@@ -1,106 +1,203 @@
 """Staging: what a source offers becomes a candidate on disk, hashed and counted on the way.
 
-Once for all providers: limits, safe names, hashing while copying, going on where a stream broke, final modes. The
-files are readable by nobody else until they are complete, and then get the mode that they will be published with.
+Once for all providers: limits, safe names, what is kept already, hashing while copying, going on where a stream broke
+or an earlier attempt ended, final modes. The files are readable by nobody else until they are complete, and then get
+the mode that they will be published with.
 """
 
-import time
-from collections.abc import Generator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from itertools import chain
+from threading import Lock, Thread
+from typing import Protocol
 
-from refresher.contract import Fetched, FileSet, RemoteFile, StagedFile
+from refresher.abilities import Check, Checked, Versioned
+from refresher.contract import Fetched, FileSet, InlineFile, RemoteFile, StagedFile
 from refresher.errors import RejectedError, TransientError
-from refresher.landing import Landing
+from refresher.incoming import Incoming, Journal, Wanted
+from refresher.landing import Landing, Resumed
 from refresher.model import SECRET_FILE_LIMIT, Asset, Candidate, Clock, Limits
-from refresher.volume import Directory, explained, parts_of
+from refresher.traffic import Progress
+from refresher.transfer.reception import received
+from refresher.transfer.terms import GivenUp, Terms
+from refresher.volume import Directory, parts_of
 
-BUFFER = 1024 * 1024
-"""Bytes a read: measured on a 2 GiB file, 1 MiB reads into one buffer moved 694 MiB/s, 64 KiB reads 479."""
-BREAKS = 3
-"""How often in a row a stream may break without a byte of progress before the fetch is given up."""
+RESUMED = 8 * 1024 * 1024
+"""Bytes of a whole fetch from which on a later attempt goes on where this one ends."""
 
 
-def stage(fetched: Fetched, *, into: Directory, asset: Asset, published: FileSet | None, clock: Clock) -> Candidate:
-    """Copy all files into the open directory `into`: a candidate, of the moment when the last byte came.
+class Copies(Protocol):
+    """What is kept on the volume, and can be linked instead of fetched or stored again."""
+
+    def link_revision(self, name: str, revision: str, *, into: Directory) -> StagedFile | None:
+        """Link `name` to what is kept of it under this revision, if anything is."""
+        ...
+
+    def link_digest(self, name: str, digest: str | None, *, into: Directory) -> StagedFile | None:
+        """Link `name` to a file with this digest, if one is kept."""
+        ...
+
+    def instead(self, name: str, staged: StagedFile, *, into: Directory) -> StagedFile:
+        """Give up the file that came for a link to one with the same content, if one is kept."""
+        ...
+
+
+class Room(Protocol):
+    """Says whether there is room, or makes it."""
+
+    def __call__(self, needed: int, /) -> None:
+        """Raise TransientError unless so many bytes can be written."""
+        ...
+
+
+def stage(
+    fetched: Fetched,
+    *,
+    into: Incoming,
+    asset: Asset,
+    copies: Copies,
+    room: Room,
+    progress: Progress,
+    published: FileSet | None,
+    clock: Clock,
+) -> Candidate:
+    """Land all files in the open directory `into`: a candidate, of the moment when the last byte came.
 
     Raises RejectedError (names, limits, a promised digest that doesn't hold), TransientError (broken off, too slow, no
     room), and whatever the source's streams raise.
     """
     _refuse_names(fetched.files)
     _refuse_sizes(fetched.files, asset.limits)
-    _require_room(fetched.files, into)
-    files = _copy_all(fetched.files, into=into, asset=asset)
-    return Candidate(directory=into, files=files, asset=asset.name, now=clock(), fetched=fetched, published=published)
+    linked = {file.name: copy for file in fetched.files if (copy := _linked(file, fetched, copies, into))}
+    missing = [file for file in fetched.files if file.name not in linked]
+    _begin(missing, into, room, progress)
+    with asset.traffic.more(asset.limits.connections - 1) as lanes:
+        terms = Terms(asset.limits, asset.refresh.timeout, asset.traffic, progress, lanes=lanes)
+        landed = Crew(fetched, into=into, asset=asset, copies=copies, terms=terms).landed(missing)
+    files: dict[str, StagedFile] = {}
+    for file in fetched.files:
+        files |= landed.get(file.name) or {file.name: linked[file.name]}
+    return Candidate(
+        directory=into.files, files=files, asset=asset.name, now=clock(), fetched=fetched, published=published
+    )
 
 
-def _copy_all(files: Sequence[RemoteFile], *, into: Directory, asset: Asset) -> dict[str, StagedFile]:
-    timeout, limits = asset.refresh.timeout.total_seconds(), asset.limits
-    pace = Pace(started=time.monotonic(), timeout=timeout, min_rate=limits.min_rate)
-    largest = max(BUFFER if file.size is None else file.size for file in files)
-    buffer = memoryview(bytearray(min(BUFFER, largest + 1)))
-    staged: dict[str, StagedFile] = {}
-    for file in files:
-        copy = Copy(file, asset=asset, pace=pace, buffer=buffer)
-        staged[file.name] = copy.into(into)
-        if pace.received > limits.total:
-            raise RejectedError(f"the files are more than limits.total ({limits.total} bytes) together")
-    return staged
+def journal(fetched: Fetched, asset: Asset) -> Journal | None:
+    """What a later attempt could go on with: large files whose revision tells that they are the same."""
+    files = {
+        file.name: Wanted(revision, file.size)
+        for file in fetched.files
+        if file.size is not None and not file.sensitive and (revision := _revision(file, fetched))
+    }
+    if asset.unpack or sum(wanted.size for wanted in files.values()) < RESUMED:
+        return None
+    return Journal(source=asset.source, files=files)
 
 
-@dataclass(slots=True)
-class Pace:
-    """The time that a fetch may take: `timeout` seconds, and one more for every `min_rate` bytes that came."""
-
-    started: float
-    timeout: float
-    min_rate: int
-    received: int = 0
-
-    def count(self, received: int) -> None:
-        """Add bytes; TransientError once the source is too slow."""
-        self.received += received
-        allowed = self.timeout + (self.received / self.min_rate if self.min_rate else float("inf"))
-        if time.monotonic() - self.started > allowed:
-            raise TransientError(f"too slow: {self.received} bytes in {time.monotonic() - self.started:.0f} s")
+def _revision(file: RemoteFile, fetched: Fetched) -> str:
+    """The file's own revision, else that of the whole answer; empty if equal ones don't mean equal bytes."""
+    if fetched.minted or isinstance(file, InlineFile):
+        return ""
+    return file.revision if isinstance(file, Versioned) else fetched.revision
 
 
-class Copy:
-    """One file on its way from the source to the disk."""
+def _linked(file: RemoteFile, fetched: Fetched, copies: Copies, into: Incoming) -> StagedFile | None:
+    revision = _revision(file, fetched)
+    if file.sensitive or not revision:
+        return None
+    copy = copies.link_revision(file.name, revision, into=into.files) or copies.link_digest(
+        file.name, file.digest, into=into.files
+    )
+    return replace(copy, revision=revision) if copy else None
 
-    def __init__(self, file: RemoteFile, *, asset: Asset, pace: Pace, buffer: memoryview) -> None:
-        self.file, self.asset, self.pace, self.buffer = file, asset, pace, buffer
-        self.size = 0
 
-    def into(self, root: Directory) -> StagedFile:
-        """Write the file below `root`, with its final mode and owner."""
-        file = self.file
-        limit = _limit(file, self.asset.limits)
-        with Landing(root, file.name, sensitive=file.sensitive, limit=limit, publish=self.asset.publish) as landing:
-            # Closed at once when the disk fails: the stream is the source's connection.
-            with closing(self._chunks()) as chunks:
-                for chunk in chunks:
-                    self.pace.count(len(chunk))
-                    landing.write(chunk)
+def _begin(missing: Sequence[RemoteFile], into: Incoming, room: Room, progress: Progress) -> None:
+    come = sum(into.size_of_part(file.name) for file in missing)
+    known = sum(file.size or 0 for file in missing) - come
+    room(known)
+    progress.expect(None if any(file.size is None for file in missing) else known)
+
+
+class Crew:
+    """Lands a fetch's files, as many at a time as there are connections; the first that fails stops all."""
+
+    def __init__(self, fetched: Fetched, *, into: Incoming, asset: Asset, copies: Copies, terms: Terms) -> None:
+        self._fetched, self._into, self._asset, self._copies, self._terms = fetched, into, asset, copies, terms
+        self._lock = Lock()
+        self._landed: dict[str, dict[str, StagedFile]] = {}
+        self._error: Exception | None = None
+        self._total = 0
+
+    def landed(self, files: Sequence[RemoteFile]) -> dict[str, dict[str, StagedFile]]:
+        """What each file became on the disk, by its name at the source. Raises the first error."""
+        pending = deque(files)
+        # What came with the answer needs no connection.
+        wanted = sum(not isinstance(file, InlineFile) for file in files) - 1
+        helpers = [
+            Thread(target=self._help, args=(pending,), name="crew", daemon=True)
+            for _ in range(min(wanted, self._terms.lanes))
+        ]
+        for helper in helpers:
+            helper.start()
+        self._work(pending)
+        for helper in helpers:
+            helper.join()
+        if self._error:
+            raise self._error
+        return self._landed
+
+    def _help(self, pending: deque[RemoteFile]) -> None:
+        with self._terms.taken(1) as lanes:
+            if lanes:
+                self._work(pending)
+
+    def _work(self, pending: deque[RemoteFile]) -> None:
+        with suppress(IndexError):
+            while not self._terms.given_up:
+                self._land(pending.popleft())
+
+    def _land(self, file: RemoteFile) -> None:
+        try:
+            files = self._files(file)
+            with self._lock:
+                self._landed[file.name] = files
+                self._total += sum(staged.size for staged in files.values())
+                _refuse_total(self._total, self._asset.limits)
+        except GivenUp:
+            pass
+        except Exception as error:  # noqa: BLE001 - whoever waits for the crew gets it
+            with self._lock:
+                self._error = self._error or error
+            self._terms.given_up = True
+
+    def _files(self, file: RemoteFile) -> dict[str, StagedFile]:
+        staged = self._copy(file)
+        instead = self._copies.instead(file.name, staged, into=self._into.files)
+        return {file.name: replace(instead, revision=_revision(file, self._fetched))}
+
+    def _copy(self, file: RemoteFile) -> StagedFile:
+        limits, publish, root = self._asset.limits, self._asset.publish, self._into.files
+        begun = Resumed if file.name in self._into.parts else Landing
+        with begun(root, file.name, sensitive=file.sensitive, limit=_limit(file, limits), publish=publish) as landing:
+            check = _write(file, landing, self._terms)
             _refuse_broken_promises(file, landing)
+            if check:
+                check.verify()
             return landing.complete()
 
-    def _chunks(self) -> Generator[memoryview, None, None]:
-        breaks = 0
-        while True:
-            before = self.size
-            try:
-                with closing(self.file.open(self.size)) as stream:
-                    while count := stream.readinto(self.buffer):
-                        self.size += count
-                        yield self.buffer[:count]
-            except TransientError:
-                # A stream that moved on may break as often as it likes: the next one starts where it stopped.
-                breaks = 0 if self.size > before else breaks + 1
-                if breaks == BREAKS or self.size == before == 0:
-                    raise
-            else:
-                return
+
+def _write(file: RemoteFile, landing: Landing, terms: Terms) -> Check | None:
+    with closing(received(file, offset=landing.size, terms=terms)) as chunks:
+        # Once a stream is open, a source knows which checksum it sends.
+        first = next(chunks, None)
+        check = file.check() if isinstance(file, Checked) else None
+        if check:
+            landing.feed(check)
+        for chunk in chain(() if first is None else (first,), chunks):
+            landing.write(chunk)
+    return check
 
 
 def _refuse_broken_promises(file: RemoteFile, landing: Landing) -> None:
@@ -132,12 +229,9 @@ def _refuse_sizes(files: Sequence[RemoteFile], limits: Limits) -> None:
     for file in files:
         if (file.size or 0) > _limit(file, limits):
             raise RejectedError(f"{file.name} has {file.size} bytes, more than its limit of {_limit(file, limits)}")
-    if sum(file.size or 0 for file in files) > limits.total:
+    _refuse_total(sum(file.size or 0 for file in files), limits)
+
+
+def _refuse_total(total: int, limits: Limits) -> None:
+    if total > limits.total:
         raise RejectedError(f"the files are more than limits.total ({limits.total} bytes) together")
-
-
-def _require_room(files: Sequence[RemoteFile], into: Directory) -> None:
-    with explained(into.path):
-        needed, free = sum(file.size or 0 for file in files), into.free_bytes()
-    if needed > free:
-        raise TransientError(f"no room: {needed} bytes to fetch and {free} free on the volume")

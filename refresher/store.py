@@ -11,24 +11,21 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from refresher.errors import RefresherError, RejectedError, TransientError
+from refresher.incoming import FILES, JOURNAL, Incoming, Journal, incoming, new_name, sweep
 from refresher.ledger import Ledger, dump_ledger, dump_manifest, load_ledger, load_manifest
 from refresher.model import Generation
 from refresher.volume import CLOSED, OPEN, OURS, Directory, explained
 
-FILES = "files"
 MANIFEST = "manifest.json"
 LEDGER = "ledger.json"
 LOCK = "lock"
 RESERVE = "reserve"
-INCOMING = "incoming-"
 RECORD_LIMIT = 16 * 1024 * 1024
 """Bytes of a manifest or ledger that are read: 10,000 files make a manifest of about 2 MiB."""
 RESERVE_BYTES = 64 * 1024
@@ -51,14 +48,6 @@ def number_in(name: str) -> int | None:
     """The number of the generation whose directory has this name; None if none's has."""
     number = int(name) if _NUMBER.fullmatch(name) else 0
     return number if number and name == directory_name(number) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A generation in the making: its open directory, and the open `files` in it."""
-
-    directory: Directory
-    files: Directory
 
 
 class Store:
@@ -99,18 +88,11 @@ class Store:
         with self.directory.child(directory_name(number)) as directory:
             return directory.child(FILES)
 
-    @contextlib.contextmanager
-    def incoming(self) -> Iterator["Incoming"]:
-        """A new directory to stage in; unless it was kept, it is removed at the end."""
-        name = f"{INCOMING}{secrets.token_hex(8)}"
-        with contextlib.ExitStack() as stack:
-            stack.callback(self.directory.remove, name)
-            with explained(self.directory.path):
-                directory = stack.enter_context(self.directory.made(name))
-                files = stack.enter_context(directory.made(FILES))
-            yield Incoming(directory, files)
+    def incoming(self, journal: Journal | None = None) -> contextlib.AbstractContextManager[Incoming]:
+        """A new directory to stage in, with what an earlier attempt left of what `journal` wants; see `incoming`."""
+        return incoming(self.directory, journal)
 
-    def keep(self, incoming: "Incoming", generation: Generation, *, fsync: bool) -> None:
+    def keep(self, incoming: Incoming, generation: Generation, *, fsync: bool) -> None:
         """Steps 4 and 5 of publishing: the manifest goes inside, then the whole gets its number in one rename.
 
         Raises RejectedError for so many files that their manifest could never be read again.
@@ -122,6 +104,9 @@ class Store:
                 "fewer files are needed, whatever limits.files allows"
             )
         incoming.directory.write(MANIFEST, manifest, mode=0o644, fsync=fsync)
+        self.directory.set_mode(incoming.directory.path.name, OPEN)
+        # Not before: until the rename, a kill must find a transfer that can go on.
+        incoming.directory.remove(JOURNAL)
         if fsync:
             incoming.directory.fsync()
         self.directory.rename(incoming.directory.path.name, directory_name(generation.number))
@@ -135,6 +120,11 @@ class Store:
             if found:
                 return found
         return Ledger(last_generation=max(self.numbers(), default=0))
+
+    def ledger_written(self) -> object:
+        """What is different once somebody has written the ledger: it is a new file each time."""
+        status = self.directory.status(LEDGER)
+        return status and (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
 
     def remember(self, ledger: Ledger, *, fsync: bool) -> None:
         """Write the ledger, in one step; on a full disk, in the room that was set aside for it."""
@@ -161,15 +151,19 @@ class Store:
         inside = inside or self.directory
         if inside.is_directory(name):
             # By way of the store: what can't be removed now is swept there later.
-            doomed = f"{INCOMING}{secrets.token_hex(8)}"
+            doomed = new_name()
             inside.rename(name, doomed, into=self.directory)
             self.directory.remove(doomed)
 
-    def sweep(self) -> None:
-        """Remove what a killed refresher left: half-staged sets and temporary names. Only under the lock."""
+    def sweep(self, *, source: str) -> None:
+        """Remove what a killed refresher left: half-staged sets and temporary names. Only under the lock.
+
+        Transfers of the source with this fingerprint that can go on stay.
+        """
         for name in self.directory.names():
-            if name.startswith((INCOMING, OURS)):
+            if name.startswith(OURS):
                 self.directory.remove(name)
+        sweep(self.directory, source=source)
 
     def retire(self, number: int, *, now: datetime) -> None:
         """Note that readers were led away from this generation now."""
@@ -203,7 +197,7 @@ class Store:
 
     def drop(self, number: int) -> None:
         """Remove a generation: first its number, in one rename, so that no half of it is ever taken for a whole."""
-        doomed = f"{INCOMING}{secrets.token_hex(8)}"
+        doomed = new_name()
         self.directory.rename(directory_name(number), doomed)
         self.directory.remove(doomed)
 

@@ -32,7 +32,7 @@ CLOSED = 0o700
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def parts_of(name: str) -> tuple[str, ...]:
@@ -140,6 +140,22 @@ class Directory:
         """A descriptor for writing the new file `name`, readable by nobody else."""
         return os.open(name, _CREATE, 0o600, dir_fd=self.fd)
 
+    def reopen(self, name: str) -> int | None:
+        """A descriptor to go on with the file `name`, readable by nobody else from now on.
+
+        None, and nothing is there any more, if it isn't a file that nobody but this user has under any name.
+        """
+        status = self.status(name)
+        if status is None:
+            return None
+        is_file, is_own = stat.S_ISREG(status.st_mode), status.st_uid == os.geteuid() and status.st_nlink == 1
+        if not is_file or not is_own:
+            self.remove(name)
+            return None
+        fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
+        os.fchmod(fd, 0o600)
+        return fd
+
     def open(self, name: str) -> FileIO:
         """The regular file `name` for reading; PermanentError if it is anything else."""
         # Looked at before, because opening a device can do something already; and after, because it may be swapped.
@@ -206,6 +222,33 @@ class Directory:
     def rename(self, old: str, new: str, *, into: "Directory | None" = None) -> None:
         """Rename `old` to `new`, in this directory or into another one, replacing a file or link that is there."""
         os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=(into or self).fd)
+
+    def move_nested(self, name: str, *, into: "Directory") -> None:
+        """Rename the file with the relative name `name` to the same name below `into`."""
+        *above, last = parts_of(name)
+        with contextlib.ExitStack() as opened:
+            source, target = self, into
+            for part in above:
+                source, target = opened.enter_context(source.child(part)), opened.enter_context(target.made(part))
+            source.rename(last, last, into=target)
+
+    @contextlib.contextmanager
+    def replacing_nested(self, name: str, source: "Directory", source_name: str) -> Iterator[os.stat_result]:
+        """A hard link to `source_name` below `source`, to look at; it becomes `name` if nothing is raised then."""
+        *above, last = parts_of(name)
+        *source_above, source_last = parts_of(source_name)
+        with contextlib.ExitStack() as opened:
+            target = self
+            for part in source_above:
+                source = opened.enter_context(source.child(part))
+            for part in above:
+                target = opened.enter_context(target.made(part))
+            temporary = opened.enter_context(target._temporary())
+            os.link(source_last, temporary, src_dir_fd=source.fd, dst_dir_fd=target.fd, follow_symlinks=False)
+            yield os.stat(temporary, dir_fd=target.fd, follow_symlinks=False)
+            # First, because a rename between two names of one file does nothing.
+            target.remove(last)
+            target.rename(temporary, last)
 
     def remove(self, name: str) -> None:
         """Remove `name`, a directory with all that is in it; a link goes, what it leads to stays.

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from refresher.contract import Fetched, InlineFile, RemoteFile
+from refresher.contract import Fetched, InlineFile, RemoteFile, StagedFile
 from refresher.errors import PermanentError, RejectedError, TransientError
+from refresher.incoming import Incoming
 from refresher.landing import KEY_LIMIT, PRIVATE_KEY
 from refresher.model import Candidate, Limits, Publish, Refresh
 from refresher.options import parse_duration
-from refresher.stage import BREAKS, stage
+from refresher.stage import stage
+from refresher.traffic import Progress
+from refresher.transfer.reading import BREAKS
 from refresher.volume import Directory
 from tests.fakes.source import Source, Time, asset
 
@@ -54,11 +57,33 @@ class Breaking:
         return Brittle(CONTENT[offset:], good)
 
 
+class Nothing:
+    """Nothing is kept."""
+
+    def link_revision(self, name: str, revision: str, *, into: Directory) -> None:
+        return None
+
+    def link_digest(self, name: str, digest: str | None, *, into: Directory) -> None:
+        return None
+
+    def instead(self, name: str, staged: StagedFile, *, into: Directory) -> StagedFile:
+        return staged
+
+
 @contextmanager
 def staged(tmp_path: Path, files: Sequence[RemoteFile], **changes: object) -> Iterator[Candidate]:
     web = replace(asset(tmp_path, Source()), **changes)  # type: ignore[arg-type]
     with Directory.at(tmp_path) as into:
-        yield stage(Fetched(revision="r", files=files), into=into, asset=web, published=None, clock=Time())
+        yield stage(
+            Fetched(revision="r", files=files),
+            into=Incoming(into, into),
+            asset=web,
+            copies=Nothing(),
+            room=lambda _: None,
+            progress=Progress(),
+            published=None,
+            clock=Time(),
+        )
 
 
 def expect_rejected(tmp_path: Path, file: RemoteFile, words: str, **changes: object) -> None:

@@ -107,7 +107,7 @@ def test_a_sweep_takes_leftovers_and_nothing_else(store: Store, tmp_path: Path) 
     for name in ("incoming-1/files", "..0123", "00000001/files", "notes"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "..link").symlink_to("notes")
-    store.sweep()
+    store.sweep(source="s")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00000001", "notes"]
 
 

@@ -1,0 +1,32 @@
+"""Room on the volume for what is to come."""
+
+from datetime import datetime
+
+from refresher.errors import TransientError
+from refresher.model import Asset, Clock
+from refresher.place import Place
+from refresher.recovery import expendable
+from refresher.volume import explained
+
+
+def require_room(needed: int, *, asset: Asset, place: Place, clock: Clock) -> None:
+    """See to it that `needed` bytes can be written: where the configuration allows it, by giving kept generations up.
+
+    Raises TransientError if there is no room. The visible generation, a pinned one, and what a reader may still have
+    open, stay.
+    """
+    with explained(asset.directory):
+        if needed > place.store.directory.free_bytes() and asset.publish.make_room:
+            _give_up_kept(needed, asset, place, clock())
+        free = place.store.directory.free_bytes()
+    if needed > free:
+        advice = "" if asset.publish.make_room else "; with publish.make_room, kept generations would give way"
+        raise TransientError(f"no room: {needed} bytes to fetch and {free} free on the volume{advice}")
+
+
+def _give_up_kept(needed: int, asset: Asset, place: Place, now: datetime) -> None:
+    with place.store.locked():
+        for number in reversed(expendable(asset, place, now=now)):
+            if needed <= place.store.directory.free_bytes():
+                break
+            place.store.drop(number)

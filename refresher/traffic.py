@@ -1,0 +1,75 @@
+"""What transfers use of the network, together and each, and how far they are."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+
+CONNECTIONS = 16
+"""Connections of all assets together, beyond each one's first."""
+UNTHROTTLED = 1024 * 1024
+"""First bytes of a fetch that never wait for a rate limit: a certificate doesn't wait behind a model."""
+
+
+@dataclass(slots=True)
+class Throttle:
+    """So many bytes a second (None: no limit), whoever uses them; what isn't used within a second is lost."""
+
+    rate: int | None = None
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    _free_at: float = 0.0
+    _lock: Lock = field(default_factory=Lock)
+
+    def spend(self, count: int, *, used: int) -> None:
+        """Use `count` more bytes, after `used` of the same fetch; wait until they are due."""
+        if self.rate is None:
+            return
+        with self._lock:
+            now = self.clock()
+            self._free_at = max(self._free_at, now - 1.0) + count / self.rate
+            wait = self._free_at - now
+        if wait > 0 and used > UNTHROTTLED:
+            self.sleep(wait)
+
+
+class Traffic:
+    """The budget that all assets share. Everybody's first connection is free: nobody waits for somebody's model."""
+
+    def __init__(self, *, connections: int = CONNECTIONS, max_rate: int | None = None) -> None:
+        self.throttle = Throttle(max_rate)
+        self._free = connections
+        self._lock = Lock()
+
+    @contextmanager
+    def more(self, wanted: int) -> Iterator[int]:
+        """How many of the wanted connections there are besides the first, for as long as this is open."""
+        with self._lock:
+            granted = max(0, min(wanted, self._free))
+            self._free -= granted
+        try:
+            yield granted
+        finally:
+            with self._lock:
+                self._free += granted
+
+
+@dataclass(slots=True)
+class Progress:
+    """Bytes that have come, of those that are to come (None: nobody says how many). Written by many threads."""
+
+    received: int = 0
+    expected: int | None = 0
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def expect(self, expected: int | None) -> None:
+        """A transfer begins, of so many bytes; 0: none does."""
+        with self._lock:
+            self.received, self.expected = 0, expected
+
+    def add(self, received: int) -> int:
+        """More bytes came; how many that makes."""
+        with self._lock:
+            self.received += received
+            return self.received

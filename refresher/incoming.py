@@ -87,11 +87,11 @@ def incoming(store: Directory, journal: Journal | None) -> Iterator[Incoming]:
     can look into it before it is kept: nothing in it is verified.
     """
     name = new_name()
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as removed, contextlib.ExitStack() as stack:
+        removed.callback(store.remove, name)
         with explained(store.path):
             directory = stack.enter_context(store.made(name))
             made = Incoming(directory, stack.enter_context(directory.made(FILES)))
-            stack.callback(_end, store, name, made)
             store.set_mode(name, CLOSED)
             _claim(directory)
             if journal is None:
@@ -99,7 +99,11 @@ def incoming(store: Directory, journal: Journal | None) -> Iterator[Incoming]:
             else:
                 directory.put_file(JOURNAL, _JOURNAL.dump_json(journal), mode=0o600, fsync=False)
                 _go_on(store, made, journal)
-        yield made
+        try:
+            yield made
+        finally:
+            if made.stays:
+                removed.pop_all()
 
 
 def new_name() -> str:
@@ -114,11 +118,6 @@ def sweep(store: Directory, *, source: str | None = None) -> None:
             journal = _journal(left) if source is not None else None
             if journal is None or not journal.leads_to(Journal(source=source or "", files={})):
                 store.remove(name)
-
-
-def _end(store: Directory, name: str, made: Incoming) -> None:
-    if not made.stays:
-        store.remove(name)
 
 
 def _go_on(store: Directory, made: Incoming, journal: Journal) -> None:

@@ -4,6 +4,7 @@ import contextlib
 
 import urllib3
 
+from providers.deadline import Room
 from refresher.errors import TransientError
 
 
@@ -16,20 +17,22 @@ class BodyStream:
 
     def readinto(self, buffer: memoryview, /) -> int:
         """What has arrived, at least one byte; 0 at the promised end. TransientError if the body ends before."""
-        wanted = len(buffer) if self._length is None else min(len(buffer), self._length - self._received)
-        data = self._read(wanted) if wanted else b""
-        self._received += len(data)
-        if wanted and not data and self._length is not None:
+        wanted = buffer if self._length is None else buffer[: self._length - self._received]
+        count = self._fill(wanted) if wanted else 0
+        self._received += count
+        if wanted and not count and self._length is not None:
             raise TransientError(self._broken())
-        buffer[: len(data)] = data
-        return len(data)
+        return count
 
-    def _read(self, wanted: int) -> bytes:
+    def _fill(self, wanted: memoryview) -> int:
         try:
             # read1 and not read: a dripping source has to be seen dripping, not after the whole buffer is full.
-            return self._response.read1(wanted)
+            data = self._response.read1(Room(wanted))
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise TransientError(f"{self._broken()}: {type(error).__name__}") from error
+        if isinstance(data, bytes):
+            wanted[: len(data)] = data
+        return len(data)
 
     def _broken(self) -> str:
         promised = "" if self._length is None else f" of {self._length}"

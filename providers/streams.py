@@ -4,6 +4,7 @@ import contextlib
 
 import urllib3
 
+from providers import answers
 from providers.deadline import Room
 from refresher.errors import TransientError
 
@@ -54,10 +55,6 @@ def give_back(response: urllib3.BaseHTTPResponse) -> None:
 
 
 def content_range(value: str) -> tuple[int, int | None] | None:
-    """First byte and total size (None: `*`) of a Content-Range (RFC 9110, 14.4); None if it is not one."""
-    unit, _, rest = value.strip().partition(" ")
-    span, _, total = rest.partition("/")
-    first, dash, last = span.partition("-")
-    if unit.lower() != "bytes" or not dash or not (first.isdecimal() and last.isdecimal()):
-        return None
-    return int(first[:18]), int(total[:18]) if total.isdecimal() else None
+    """First byte and total size (None: `*`) of a Content-Range; None if it is not one."""
+    part = answers.content_range(value)
+    return part and (part.first, part.total)

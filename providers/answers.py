@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import urllib3
@@ -12,6 +13,7 @@ from refresher.errors import PermanentError, RefresherError, RejectedError, Tran
 
 AGAIN_SOON = frozenset({408, 416, 425, 429})
 """Client errors that are about the moment (RFC 9110, 8470, 6585); 416: the file is shorter than it was."""
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
 _DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
 
 
@@ -36,6 +38,50 @@ def is_strong(revision: str) -> bool:
     return bool(revision) and not revision.startswith("W/")
 
 
+def strong_etag(headers: Mapping[str, str]) -> str:
+    """The ETag if it is a strong one, which the same bytes have and no others (RFC 9110, 8.8.3), else empty."""
+    etag = headers.get("ETag", "").strip()
+    return etag if re.fullmatch(r'"[^"]*"', etag) else ""
+
+
+def accepts_ranges(headers: Mapping[str, str]) -> bool:
+    """Whether the server says that it sends parts (RFC 9110, 14.3)."""
+    units = headers.get("Accept-Ranges", "").lower().split(",")
+    return "bytes" in (unit.strip() for unit in units)
+
+
+class Part(NamedTuple):
+    """Bytes `first` to `last` of `total` (None: the server doesn't know)."""
+
+    first: int
+    last: int
+    total: int | None
+
+    @property
+    def length(self) -> int:
+        """Bytes in the part."""
+        return self.last - self.first + 1
+
+
+def content_range(value: str) -> Part | None:
+    """A Content-Range (RFC 9110, 14.4); None if it is not one."""
+    found = _CONTENT_RANGE.fullmatch(value.strip())
+    if found is None or int(found[1]) > int(found[2]):
+        return None
+    return Part(int(found[1]), int(found[2]), int(found[3]) if found[3] != "*" else None)
+
+
+def part_of(response: urllib3.BaseHTTPResponse) -> Part | None:
+    """The part that a 206 holds; None for any other answer, several parts in one among them."""
+    several = media_type(response) == "multipart/byteranges"
+    return content_range(response.headers.get("Content-Range", "")) if response.status == 206 and not several else None
+
+
+def media_type(response: urllib3.BaseHTTPResponse) -> str:
+    """The Content-Type, without its parameters."""
+    return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
 def condition(revision: str) -> dict[str, str]:
     """The header that asks for something else than `revision`; none if nobody knows it."""
     if not revision:
@@ -55,12 +101,14 @@ def body_length(response: urllib3.BaseHTTPResponse) -> int | None:
 
 def refuse_content(response: urllib3.BaseHTTPResponse, name: str, url: str) -> None:
     """RejectedError for an HTML page where a file was expected, and for an encoded body."""
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind == "text/html" and not name.lower().endswith((".html", ".htm")):
+    if media_type(response) == "text/html" and not name.lower().endswith((".html", ".htm")):
         raise RejectedError(f"{url} answers an HTML page for {name}, probably a login or error page")
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        raise RejectedError(f"{url} answers with the content encoding {encoding[:20]!r}, which was not asked for")
+        raise RejectedError(
+            f"{url} answers with the content encoding {encoding[:20]!r}, which was not asked for: length, digest and "
+            "parts would be those of the encoded form; have the file stored there without it, or the server not encode"
+        )
 
 
 def status_error(response: urllib3.BaseHTTPResponse, url: str) -> RefresherError:

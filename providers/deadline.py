@@ -3,10 +3,12 @@
 A socket's own timeout starts anew with each byte: a server that sends one now and then would be waited for for ever.
 """
 
+import contextlib
 import io
 import socket
 import time
-from http.client import HTTPResponse
+from http.client import HTTPResponse, IncompleteRead
+from ssl import SSLSocket
 from typing import Any
 
 import urllib3
@@ -36,7 +38,18 @@ class _Punctual(io.RawIOBase):
         if remaining <= 0:
             raise TimeoutError("the answer took too long")
         self._source.settimeout(remaining if self._silence is None else min(remaining, self._silence))
-        return self._stream.readinto(buffer)
+        count = self._stream.readinto(buffer)
+        return count + self._records(buffer[count:]) if count and isinstance(self._source, SSLSocket) else count
+
+    def _records(self, buffer: memoryview) -> int:
+        """What else has arrived over TLS, which gives no more than a record of 16 KiB at a time."""
+        count = 0
+        self._source.settimeout(0)
+        # An error here would lose what was read; the next read meets it again, or the end of the body before its time.
+        with contextlib.suppress(OSError):
+            while more := self._source.recv_into(buffer[count:]):
+                count += more
+        return count
 
     def close(self) -> None:
         self._stream.close()
@@ -53,11 +66,28 @@ class _PunctualSocket:
         return io.BufferedReader(self._stream)
 
 
+class Room(int):
+    """How many bytes to read, as `read1` takes it, and where to put them.
+
+    urllib3 passes what it is asked for on to the answer below it, and counts what comes back. So bytes get straight
+    from the socket to where they are wanted, with urllib3's own bookkeeping and by nothing but its public methods.
+    """
+
+    view: memoryview
+
+    def __new__(cls, view: memoryview) -> "Room":
+        """Room for all of `view`."""
+        room = super().__new__(cls, len(view))
+        room.view = view
+        return room
+
+
 class _PacedResponse(HTTPResponse):
     """An answer of any size, each read of which is on time, however slowly chunk sizes and trailers come."""
 
     def __init__(self, source: socket.socket, silence: float, **arguments: Any) -> None:
         self._stream, self._silence = _Punctual(source, HEADERS * silence, silence=silence), silence
+        self._buffered = True
         super().__init__(_PunctualSocket(self._stream), **arguments)  # type: ignore[arg-type]
 
     def read(self, amt: int | None = None) -> bytes:
@@ -65,8 +95,36 @@ class _PacedResponse(HTTPResponse):
         return super().read(amt)
 
     def read1(self, n: int = -1) -> bytes:
+        """At most one read of the socket's bytes. Given `Room`, they are put there, and the filled part is returned."""
         self._stream.allow(self._silence)
-        return super().read1(n)
+        return self._fill(n) if isinstance(n, Room) else super().read1(n)
+
+    def _fill(self, room: Room) -> bytes:
+        if self.isclosed():
+            return b""
+        count = self._fill_chunk(room.view) if self.chunked else self._fill_some(room.view[: self.length])
+        if self.length is not None:
+            self.length -= count
+        return room.view[:count]  # type: ignore[return-value]  # as good as bytes to urllib3, which counts them
+
+    def _fill_chunk(self, view: memoryview) -> int:
+        self._buffered = self._buffered or not self.chunk_left
+        left = self._get_chunk_left()  # type: ignore[attr-defined]  # left out of the types
+        if left is None:
+            return 0
+        count = self._fill_some(view[:left])
+        if not count:
+            raise IncompleteRead(b"")
+        self.chunk_left = left - count
+        return count
+
+    def _fill_some(self, view: memoryview) -> int:
+        if not self._buffered:
+            return self._stream.readinto(view) or 0
+        # Never more than the buffer can hold: asked for more, `readinto1` hands out what there is only after it has
+        # waited for the next bytes, and drops it if they don't come in time.
+        self._buffered = len(view) < io.DEFAULT_BUFFER_SIZE
+        return self.fp.readinto1(view[: io.DEFAULT_BUFFER_SIZE])
 
 
 class _PunctualMixin(HTTPConnection):

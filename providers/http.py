@@ -19,10 +19,11 @@ from urllib.parse import unquote, urljoin, urlsplit
 import urllib3
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from providers.answers import body_length, condition, is_strong, refuse_content, revision_of, shown, status_error
+from providers.answers import condition, refuse_content, revision_of, shown, status_error
 from providers.connections import Certificates, Connections, Contexts, Origin
-from providers.streams import BodyStream, content_range, give_back
-from refresher.contract import ByteStream, Fetched, Held, Unchanged
+from providers.http_file import HttpFile
+from providers.streams import give_back
+from refresher.contract import Fetched, Held, Unchanged
 from refresher.errors import PermanentError, RefresherError, TransientError
 from refresher.options import Secret
 
@@ -107,56 +108,6 @@ def _refuse_url(url: str) -> None:
     _ = parts.port  # raises ValueError for a port that is none
 
 
-class HttpFile:
-    """The `RemoteFile` that an answer describes; its body is the first stream, if that starts at the beginning."""
-
-    digest = None
-    sensitive = False
-
-    def __init__(self, provider: "HttpProvider", response: urllib3.BaseHTTPResponse) -> None:
-        self.name = provider.options.file_name
-        self.size = body_length(response)
-        self.revision = revision_of(response.headers)
-        self._provider = provider
-        self._unread: urllib3.BaseHTTPResponse | None = response
-
-    def open(self, offset: int = 0) -> ByteStream:
-        """The content from `offset` on. TransientError if it isn't the revision any more that the first answer had."""
-        response, self._unread = self._unread, None
-        if response is not None and offset == 0:
-            return BodyStream(response, length=self.size, name=self.name)
-        if response is not None:
-            give_back(response)
-        return self._reopen(offset)
-
-    def _reopen(self, offset: int) -> ByteStream:
-        if offset and not is_strong(self.revision):
-            raise TransientError(f"{self.name} can't be read on from the middle: the server has no strong ETag for it")
-        pinned = {"Range": f"bytes={offset}-", "If-Range": self.revision} if offset else {}
-        response = self._provider.ask(pinned)
-        try:
-            self._require_same(response, offset)
-        except RefresherError:
-            give_back(response)
-            raise
-        return BodyStream(response, length=body_length(response), name=self.name)
-
-    def _require_same(self, response: urllib3.BaseHTTPResponse, offset: int) -> None:
-        if revision_of(response.headers) != self.revision:
-            raise TransientError(f"{self.name} changed while it was fetched")
-        if not offset:
-            return
-        found = content_range(response.headers.get("Content-Range", ""))
-        if response.status != 206 or found is None or found[0] != offset or found[1] not in (None, self.size):
-            raise TransientError(f"{self.name} can't be read on from byte {offset}: the server answers something else")
-
-    def close(self) -> None:
-        """Give the first answer back if nobody has opened it."""
-        if self._unread is not None:
-            give_back(self._unread)
-            self._unread = None
-
-
 class HttpProvider:
     """One file behind a URL. A later look sends what is held as a condition, so that nothing is moved twice."""
 
@@ -168,6 +119,7 @@ class HttpProvider:
     ) -> None:
         self.options = options
         certificates = Certificates(options.ca_file, options.cert_file, options.key_file)
+        self._ignores_ranges = False
         self._connections = Connections(certificates, contexts=shared or Contexts(), timeout=timeout)
 
     @classmethod
@@ -181,7 +133,7 @@ class HttpProvider:
         """One conditional GET; see `Provider.fetch`. All bytes are one answer's, or pinned: no second look."""
         response = self.ask(condition(held.revision) if held else {})
         try:
-            file = None if _is_held(response, held) else HttpFile(self, response)
+            file = None if _is_held(response, held) else self._described(response)
         except RefresherError:
             give_back(response)
             raise
@@ -190,9 +142,13 @@ class HttpProvider:
             yield Unchanged()
             return
         try:
-            yield Fetched(revision=file.revision, files=[file])
+            yield Fetched(revision=file.answered, files=[file])
         finally:
+            self._ignores_ranges = file.ignores_ranges
             file.close()
+
+    def _described(self, response: urllib3.BaseHTTPResponse) -> HttpFile:
+        return HttpFile(self.options.file_name, response, self.ask, ignores_ranges=self._ignores_ranges)
 
     def close(self) -> None:
         """Close all idle connections."""

@@ -4,6 +4,8 @@ import contextlib
 
 import urllib3
 
+from providers import answers
+from providers.deadline import Room
 from refresher.errors import TransientError
 
 
@@ -16,20 +18,22 @@ class BodyStream:
 
     def readinto(self, buffer: memoryview, /) -> int:
         """What has arrived, at least one byte; 0 at the promised end. TransientError if the body ends before."""
-        wanted = len(buffer) if self._length is None else min(len(buffer), self._length - self._received)
-        data = self._read(wanted) if wanted else b""
-        self._received += len(data)
-        if wanted and not data and self._length is not None:
+        wanted = buffer if self._length is None else buffer[: self._length - self._received]
+        count = self._fill(wanted) if wanted else 0
+        self._received += count
+        if wanted and not count and self._length is not None:
             raise TransientError(self._broken())
-        buffer[: len(data)] = data
-        return len(data)
+        return count
 
-    def _read(self, wanted: int) -> bytes:
+    def _fill(self, wanted: memoryview) -> int:
         try:
             # read1 and not read: a dripping source has to be seen dripping, not after the whole buffer is full.
-            return self._response.read1(wanted)
+            data = self._response.read1(Room(wanted))
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise TransientError(f"{self._broken()}: {type(error).__name__}") from error
+        if isinstance(data, bytes):
+            wanted[: len(data)] = data
+        return len(data)
 
     def _broken(self) -> str:
         promised = "" if self._length is None else f" of {self._length}"
@@ -51,10 +55,6 @@ def give_back(response: urllib3.BaseHTTPResponse) -> None:
 
 
 def content_range(value: str) -> tuple[int, int | None] | None:
-    """First byte and total size (None: `*`) of a Content-Range (RFC 9110, 14.4); None if it is not one."""
-    unit, _, rest = value.strip().partition(" ")
-    span, _, total = rest.partition("/")
-    first, dash, last = span.partition("-")
-    if unit.lower() != "bytes" or not dash or not (first.isdecimal() and last.isdecimal()):
-        return None
-    return int(first[:18]), int(total[:18]) if total.isdecimal() else None
+    """First byte and total size (None: `*`) of a Content-Range; None if it is not one."""
+    part = answers.content_range(value)
+    return part and (part.first, part.total)

@@ -81,11 +81,12 @@ class Page:
         if held and held == revision:
             request.reply(304, {**facts, "Content-Length": ""})
             return
-        first, status = 0, 200
+        first, last, status = 0, len(self.content) - 1, 200
         if "range" in asked and asked.get("if-range") == revision:
-            first, status = int(asked["range"].removeprefix("bytes=").rstrip("-")), 206
-            facts["Content-Range"] = f"bytes {first}-{len(self.content) - 1}/{len(self.content)}"
-        body = self.content[first:]
+            begin, _, end = asked["range"].removeprefix("bytes=").partition("-")
+            first, last, status = int(begin), min(last, int(end or last)), 206
+            facts["Content-Range"] = f"bytes {first}-{last}/{len(self.content)}"
+        body = self.content[first : last + 1]
         if self.cut is None or len(body) <= self.cut:
             request.reply(status, facts, body)
         else:

@@ -182,9 +182,12 @@ class Crew:
         begun = Resumed if file.name in self._into.parts else Landing
         with begun(root, file.name, sensitive=file.sensitive, limit=_limit(file, limits), publish=publish) as landing:
             check = _write(file, landing, self._terms)
-            _refuse_broken_promises(file, landing)
-            if check:
-                check.verify()
+            try:
+                _refuse_broken_promises(file, landing, check)
+            except TransientError:
+                # Damaged, wherever that was: nobody must go on with it.
+                root.remove_nested(file.name)
+                raise
             return landing.complete()
 
 
@@ -200,11 +203,13 @@ def _write(file: RemoteFile, landing: Landing, terms: Terms) -> Check | None:
     return check
 
 
-def _refuse_broken_promises(file: RemoteFile, landing: Landing) -> None:
+def _refuse_broken_promises(file: RemoteFile, landing: Landing, check: Check | None) -> None:
     if file.size is not None and file.size != landing.size:
         raise TransientError(f"{file.name} has {landing.size} bytes where {file.size} were promised")
     if file.digest is not None and file.digest != landing.digest:
         raise RejectedError(f"{file.name} does not have the promised digest")
+    if check:
+        check.verify()
 
 
 def _limit(file: RemoteFile, limits: Limits) -> int:

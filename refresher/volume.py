@@ -232,6 +232,15 @@ class Directory:
                 source, target = opened.enter_context(source.child(part)), opened.enter_context(target.made(part))
             source.rename(last, last, into=target)
 
+    def remove_nested(self, name: str) -> None:
+        """Remove the file with the relative name `name`."""
+        *above, last = parts_of(name)
+        with contextlib.ExitStack() as opened:
+            directory = self
+            for part in above:
+                directory = opened.enter_context(directory.child(part))
+            directory.remove(last)
+
     @contextlib.contextmanager
     def replacing_nested(self, name: str, source: "Directory", source_name: str) -> Iterator[os.stat_result]:
         """A hard link to `source_name` below `source`, to look at; it becomes `name` if nothing is raised then."""

@@ -1,0 +1,164 @@
+"""A remote file's bytes, in order, whatever becomes of its streams."""
+
+from datetime import timedelta
+
+import pytest
+
+from refresher.errors import TransientError
+from refresher.model import Limits
+from refresher.traffic import Progress, Traffic
+from refresher.transfer.reception import RANGE, received
+from refresher.transfer.terms import GivenUp, Terms
+from tests.fakes.models import MiB, Model, content
+from tests.waiting import until
+
+LARGE = content(80 * MiB)
+
+
+def terms(*, connections: int = 4, timeout: float = 60, min_rate: int = 64 * 1024) -> Terms:
+    limits = Limits(connections=connections, min_rate=min_rate)
+    return Terms(limits, timedelta(seconds=timeout), Traffic(), Progress(), lanes=connections - 1)
+
+
+def read(model: Model, the: Terms, *, offset: int = 0) -> bytes:
+    return b"".join(bytes(chunk) for chunk in received(model, offset=offset, terms=the))
+
+
+@pytest.mark.parametrize("size", [0, 1, MiB - 1, MiB, MiB + 1, 4 * MiB - 1, 4 * MiB, 9 * MiB + 5])
+def test_every_size_arrives_as_it_is(size: int) -> None:
+    model = Model("m", LARGE[:size])
+    assert read(model, terms()) == LARGE[:size]
+    assert model.at_once == 0
+
+
+def test_reading_goes_on_where_an_earlier_attempt_ended() -> None:
+    model = Model("m", LARGE[: 9 * MiB])
+    assert read(model, terms(), offset=5 * MiB) == LARGE[5 * MiB : 9 * MiB]
+    assert model.opened == [(5 * MiB, 9 * MiB)]
+
+
+def test_what_is_complete_already_is_not_asked_for() -> None:
+    model = Model("m", LARGE[:MiB], trouble=AssertionError())
+    assert read(model, terms(), offset=MiB) == b""
+
+
+def test_a_stream_that_breaks_goes_on_at_the_same_byte() -> None:
+    model = Model("m", LARGE[: 6 * MiB], breaks=[MiB + 7] * 4)
+    assert read(model, terms()) == LARGE[: 6 * MiB]
+    assert [start for start, _ in model.opened] == [number * (MiB + 7) for number in range(5)]
+    assert model.moved == 6 * MiB
+
+
+def test_a_connection_that_is_slow_gets_help_and_one_that_is_fast_gets_none() -> None:
+    slow = Model("m", LARGE, delay=0.002)
+    assert read(slow, terms(connections=4)) == LARGE
+    assert slow.most_at_once == 4
+    fast = Model("m", LARGE, most=4 * MiB)
+    assert read(fast, terms(connections=4)) == LARGE
+    assert fast.opened == [(0, len(LARGE))]
+
+
+def test_help_never_fetches_a_byte_twice() -> None:
+    model = Model("m", LARGE, delay=0.002)
+    read(model, terms(connections=3))
+    assert model.moved == len(LARGE)
+
+
+@pytest.mark.parametrize("alone", [{"ranged": False}, {"content": LARGE[: 60 * MiB]}])
+def test_a_source_without_ranges_and_a_file_that_is_small_are_read_by_one_connection(alone: dict[str, object]) -> None:
+    model = Model(**{"name": "m", "content": LARGE[: 66 * MiB], "delay": 0.001, **alone})  # type: ignore[arg-type]
+    assert read(model, terms()) == model.content
+    assert model.most_at_once == 1
+
+
+def test_one_connection_is_all_there_is_when_others_have_the_rest() -> None:
+    model = Model("m", LARGE[: 66 * MiB], delay=0.001)
+    assert read(model, terms(connections=1)) == LARGE[: 66 * MiB]
+    assert model.most_at_once == 1
+
+
+def test_ranges_that_break_go_on_side_by_side() -> None:
+    model = Model("m", LARGE, delay=0.002, breaks=[17 * MiB, *[RANGE // 3] * 30])
+    assert read(model, terms()) == LARGE
+    assert model.moved == len(LARGE)
+
+
+def test_a_source_that_is_down_is_not_asked_again_and_again() -> None:
+    model = Model("m", LARGE[:MiB], breaks=[0] * 9)
+    with pytest.raises(TransientError, match="reset"):
+        read(model, terms())
+    assert len(model.opened) == 1
+
+
+def test_one_that_wants_us_to_wait_is_left_alone() -> None:
+    class Busy(Model):
+        def open(self, offset: int = 0):  # type: ignore[no-untyped-def]
+            if offset:
+                raise TransientError("503", retry_after=timedelta(seconds=9))
+            return super().open(offset)
+
+    model = Busy("m", LARGE[: 6 * MiB], breaks=[MiB])
+    with pytest.raises(TransientError) as raised:
+        read(model, terms())
+    assert raised.value.retry_after == timedelta(seconds=9)
+    assert len(model.opened) == 1
+
+
+def test_what_came_before_the_end_is_given_before_the_error() -> None:
+    model = Model("m", LARGE[: 9 * MiB], breaks=[5 * MiB, 0, 0, 0])
+    came = list[int]()
+    with pytest.raises(TransientError):
+        came.extend(len(chunk) for chunk in received(model, offset=0, terms=terms()))
+    assert sum(came) >= 4 * MiB
+
+
+def test_a_source_that_drips_is_given_up() -> None:
+    model = Model("m", LARGE[: 5 * MiB], delay=0.001, most=1)
+    with pytest.raises(TransientError, match="too slow"):
+        read(model, terms(timeout=0.05, min_rate=MiB))
+
+
+def test_nobody_reads_any_more_once_the_reader_has_gone() -> None:
+    model = Model("m", LARGE, delay=0.002)
+    chunks = received(model, offset=0, terms=terms())
+    for _ in range(30):
+        next(chunks)
+    chunks.close()
+    assert model.at_once == 0
+
+
+def test_a_fetch_that_failed_elsewhere_is_not_finished_here() -> None:
+    model, the = Model("m", LARGE, delay=0.001), terms()
+    chunks = received(model, offset=0, terms=the)
+    next(chunks)
+    the.given_up = True
+    with pytest.raises(GivenUp):
+        for _ in chunks:
+            pass
+    assert until(lambda: model.at_once == 0)
+
+
+def test_progress_counts_every_byte() -> None:
+    the = terms()
+    read(Model("m", LARGE, delay=0.001), the)
+    assert the.progress.received == len(LARGE)
+
+
+def test_lanes_are_given_back() -> None:
+    the = terms(connections=4)
+    read(Model("m", LARGE, delay=0.002), the)
+    assert the.lanes == 3
+
+
+def test_an_unknown_length_ends_where_the_stream_does() -> None:
+    class Unmeasured(Model):
+        size = None  # type: ignore[assignment]
+
+        def _open(self, start: int, end: int):  # type: ignore[no-untyped-def]
+            return super()._open(start, len(self.content))
+
+        def open(self, offset: int = 0):  # type: ignore[no-untyped-def]
+            return self._open(offset, 0)
+
+    for size in (0, 5, MiB, 5 * MiB):
+        assert read(Unmeasured("m", LARGE[:size]), terms()) == LARGE[:size]

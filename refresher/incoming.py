@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
+from refresher import nested
 from refresher.errors import RefresherError, TransientError
 from refresher.host import boot
 from refresher.volume import CLOSED, Directory, explained
@@ -135,7 +136,7 @@ def _take_over(left: Directory, made: Incoming, earlier: Journal, journal: Journ
         for name, wanted in journal.files.items():
             if earlier.files.get(name) == wanted:
                 with contextlib.suppress(OSError):
-                    files.move_nested(name, into=made.files)
+                    nested.move(name, files, into=made.files)
                     made.parts.add(name)
 
 

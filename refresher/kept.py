@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from refresher import nested
 from refresher.contract import StagedFile
 from refresher.landing import ids_of, mode_of
 from refresher.model import Asset, LayoutName
@@ -61,7 +62,7 @@ class Kept:
 
     def _linked(self, copy: Copy, name: str, into: Directory) -> StagedFile | None:
         with contextlib.suppress(OSError):
-            with into.replacing_nested(name, self._files(copy.number), copy.name) as status:
+            with nested.link(name, into, source=self._files(copy.number), source_name=copy.name) as status:
                 if not self._is_as_published(copy.staged, status):
                     raise FileNotFoundError(name)
             return replace(copy.staged, revision="")

@@ -5,7 +5,7 @@ It is readable by nobody else until it is complete.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
@@ -15,7 +15,8 @@ from typing import Protocol, Self
 from refresher.contract import StagedFile
 from refresher.errors import PermanentError, RejectedError
 from refresher.model import Publish
-from refresher.volume import Directory, explained, parts_of
+from refresher.nested import above
+from refresher.volume import Directory, explained
 
 PRIVATE_KEY = b"PRIVATE KEY-----"
 """Part of every PEM private key's first line (RFC 7468 and OpenSSL's older forms)."""
@@ -52,8 +53,8 @@ class Landing:
         self._fed: list[Updated] = [self._sha256]
         self._sensitive, self._is_key, self._tail = sensitive, False, b""
         self._closing = ExitStack()
-        with explained(root.path), ExitStack() as opened:
-            self._fd = _opened(root, name, opened, self._begun)
+        with explained(root.path), above(root, name, reach=Directory.made) as (directory, last):
+            self._fd = self._begun(directory, last)
             self._closing.callback(os.close, self._fd)
 
     def __enter__(self) -> Self:
@@ -192,14 +193,6 @@ def ids_of(publish: Publish) -> tuple[int, int]:
         return int(user or -1), int(publish.group or group or -1)
     except ValueError:
         raise PermanentError("publish.owner must be uid[:gid] and publish.group a gid, as numbers") from None
-
-
-def _opened(root: Directory, name: str, above: ExitStack, begun: Callable[[Directory, str], int]) -> int:
-    *parents, last = parts_of(name)
-    directory = root
-    for parent in parents:
-        directory = above.enter_context(directory.made(parent))
-    return begun(directory, last)
 
 
 def _write(fd: int, chunk: memoryview) -> None:

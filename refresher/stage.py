@@ -13,6 +13,7 @@ from itertools import chain
 from threading import Lock, Thread
 from typing import Protocol
 
+from refresher import nested
 from refresher.abilities import Check, Checked, Versioned
 from refresher.contract import Fetched, FileSet, InlineFile, RemoteFile, StagedFile
 from refresher.errors import RejectedError, TransientError
@@ -186,7 +187,7 @@ class Crew:
                 _refuse_broken_promises(file, landing, check)
             except TransientError:
                 # Damaged, wherever that was: nobody must go on with it.
-                root.remove_nested(file.name)
+                nested.remove(file.name, root)
                 raise
             return landing.complete()
 

@@ -200,7 +200,7 @@ class Directory:
 
     def put_file(self, name: str, content: bytes, *, mode: int, fsync: bool) -> None:
         """Make `name` a file with `content` in one step, whatever file or link it was before."""
-        with self._temporary() as temporary:
+        with self.temporary() as temporary:
             self.write(temporary, content, mode=mode, fsync=fsync)
             self.rename(temporary, name)
 
@@ -209,55 +209,19 @@ class Directory:
 
         The temporary name is in this directory: whoever watches the other one sees one event, and never a leftover.
         """
-        with self._temporary() as temporary:
+        with self.temporary() as temporary:
             os.symlink(target, temporary, dir_fd=self.fd)
             self.rename(temporary, name, into=into)
 
     def put_hard_link(self, name: str, source: "Directory", *, into: "Directory") -> None:
         """Make `name` in `into` the file `name` of `source` in one step, whatever file or link it was before."""
-        with self._temporary() as temporary:
+        with self.temporary() as temporary:
             os.link(name, temporary, src_dir_fd=source.fd, dst_dir_fd=self.fd, follow_symlinks=False)
             self.rename(temporary, name, into=into)
 
     def rename(self, old: str, new: str, *, into: "Directory | None" = None) -> None:
         """Rename `old` to `new`, in this directory or into another one, replacing a file or link that is there."""
         os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=(into or self).fd)
-
-    def move_nested(self, name: str, *, into: "Directory") -> None:
-        """Rename the file with the relative name `name` to the same name below `into`."""
-        *above, last = parts_of(name)
-        with contextlib.ExitStack() as opened:
-            source, target = self, into
-            for part in above:
-                source, target = opened.enter_context(source.child(part)), opened.enter_context(target.made(part))
-            source.rename(last, last, into=target)
-
-    def remove_nested(self, name: str) -> None:
-        """Remove the file with the relative name `name`."""
-        *above, last = parts_of(name)
-        with contextlib.ExitStack() as opened:
-            directory = self
-            for part in above:
-                directory = opened.enter_context(directory.child(part))
-            directory.remove(last)
-
-    @contextlib.contextmanager
-    def replacing_nested(self, name: str, source: "Directory", source_name: str) -> Iterator[os.stat_result]:
-        """A hard link to `source_name` below `source`, to look at; it becomes `name` if nothing is raised then."""
-        *above, last = parts_of(name)
-        *source_above, source_last = parts_of(source_name)
-        with contextlib.ExitStack() as opened:
-            target = self
-            for part in source_above:
-                source = opened.enter_context(source.child(part))
-            for part in above:
-                target = opened.enter_context(target.made(part))
-            temporary = opened.enter_context(target._temporary())
-            os.link(source_last, temporary, src_dir_fd=source.fd, dst_dir_fd=target.fd, follow_symlinks=False)
-            yield os.stat(temporary, dir_fd=target.fd, follow_symlinks=False)
-            # First, because a rename between two names of one file does nothing.
-            target.remove(last)
-            target.rename(temporary, last)
 
     def remove(self, name: str) -> None:
         """Remove `name`, a directory with all that is in it; a link goes, what it leads to stays.
@@ -289,7 +253,8 @@ class Directory:
         return facts.f_bavail * facts.f_frsize
 
     @contextlib.contextmanager
-    def _temporary(self) -> Iterator[str]:
+    def temporary(self) -> Iterator[str]:
+        """A new name for what becomes something else by a rename; what has it is removed if that fails."""
         # A constant name would survive a crash and block every later publish.
         name = temporary_name()
         try:

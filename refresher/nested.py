@@ -1,4 +1,4 @@
-"""Files below an open directory, by relative names of several parts. Each part is opened by itself; no link is followed.
+"""Files below an open directory, by relative names of several parts: each part is opened by itself, without links.
 
 Errors are OSError as the system gives them; RejectedError for a name that leads outside.
 """

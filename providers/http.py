@@ -2,7 +2,7 @@
 
 The revision is the server's ETag, else its Last-Modified when that is strong (RFC 9110, 8.8.2.2), else empty: then
 every fetch moves the body, and refresher compares digests. Reading goes on after a break only where the revision is
-strong.
+strong, and in parts only with a strong ETag.
 
 Credentials (Authorization, all configured headers, the client certificate) go to the configured scheme, host and port,
 and to nobody that an answer redirects to.

@@ -121,3 +121,13 @@ def test_a_proxy_that_is_no_url_is_permanent_and_not_shown(environment: Environm
     error = refused(f"https://{NAME}/file")
     assert isinstance(error, PermanentError)
     assert "proxy" in str(error)
+
+
+def test_a_host_that_no_proxy_names_is_asked_directly(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with forward_proxy() as proxy:
+        environment(proxy.address)
+        monkeypatch.setenv("no_proxy", NAME)
+        assert "has no address" in str(refused(f"http://{NAME}/file"))
+    assert not proxy.asked

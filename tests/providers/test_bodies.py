@@ -8,8 +8,10 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
+import urllib3
 
 from providers.http import HttpOptions, HttpProvider
+from providers.streams import BodyStream
 from refresher.contract import ByteStream, Fetched
 from refresher.demo.caddy import Caddy
 from refresher.errors import TransientError
@@ -98,3 +100,16 @@ def test_what_came_with_the_headers_is_handed_on_before_the_next_byte_comes(head
         assert bytes(buffer[: stream.readinto(buffer)]) == b"one"
         with pytest.raises(TransientError, match="broke off after 3"):
             stream.readinto(buffer)
+
+
+def test_after_the_end_of_the_chunks_there_is_nothing_more() -> None:
+    answer = sending(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n")
+    with raw_server(answer) as url, opened(url + "/file") as stream:
+        assert [rest(stream), rest(stream)] == [b"one", b""]
+
+
+def test_the_body_of_a_response_that_knows_no_buffers_is_copied(caddy: Caddy) -> None:
+    with urllib3.PoolManager() as pool:
+        response = pool.request("GET", caddy.url + stored(caddy, BODY), preload_content=False)
+        with closing(BodyStream(response, length=len(BODY), name="file")) as stream:
+            assert rest(stream, chunk=MIB) == BODY

@@ -261,6 +261,11 @@ def test_a_server_that_never_answers_is_transient(web: WebServer) -> None:
         fetched(provider)
 
 
+def test_a_server_that_hangs_up_without_an_answer_is_transient() -> None:
+    with raw_server(lambda _: None) as url, pytest.raises(TransientError, match="can't be reached"):
+        fetched(provider_of(url + "/file"))
+
+
 @pytest.mark.parametrize(
     "begin", [b"", b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 "], ids=repr
 )

@@ -91,7 +91,11 @@ def _next_header(stream: _Stream) -> TarInfo | None:
         room -= BLOCKSIZE + header.size
         if room < 0:
             raise stream.archive.refusal(f"has a member with over {EXTENSION_LIMIT} bytes of names and attributes")
-        _add(said, _extension(header, stream), stream.archive)
+        for key, value in _extension(header, stream):
+            # Readers differ in which of two they believe, so that a check elsewhere may have seen the other one.
+            if key in said:
+                raise stream.archive.refusal("gives one member two names or sizes")
+            said[key] = value
     if said:
         raise stream.archive.refusal("ends before the file that its last header announces")
     return None
@@ -110,17 +114,15 @@ def _header(stream: _Stream) -> TarInfo | None:
     return header
 
 
-def _extension(header: TarInfo, stream: _Stream) -> dict[str, str]:
+def _extension(header: TarInfo, stream: _Stream) -> list[tuple[str, str]]:
     content = stream.exactly(header.size)
     stream.skip_filling(header.size)
     if header.type in _LONG:
-        return {_LONG[header.type]: _text(content.rstrip(NUL))}
-    said = dict(_records(content, stream.archive))
-    if header.type in _PAX:
-        return said
-    if said.keys() & _FOR_ONE_MEMBER:
+        return [(_LONG[header.type], _text(content.rstrip(NUL)))]
+    said = list(_records(content, stream.archive))
+    if said and header.type not in _PAX:
         raise stream.archive.refusal("gives all its members one name or size")
-    return {}
+    return said
 
 
 def _records(content: bytes, archive: Archive) -> Iterator[tuple[str, str]]:
@@ -143,13 +145,6 @@ def _records(content: bytes, archive: Archive) -> Iterator[tuple[str, str]]:
         at += length
 
 
-def _add(said: dict[str, str], more: dict[str, str], archive: Archive) -> None:
-    # Readers differ in which of two they believe, so that a check elsewhere may have seen the other one.
-    if said.keys() & more.keys():
-        raise archive.refusal("gives one member two names or sizes")
-    said.update(more)
-
-
 def _told(header: TarInfo, said: dict[str, str], archive: Archive) -> TarInfo:
     header.name = said.get("path", header.name)
     header.linkname = said.get("linkpath", header.linkname)
@@ -162,6 +157,9 @@ def _told(header: TarInfo, said: dict[str, str], archive: Archive) -> TarInfo:
 
 def _member(header: TarInfo, stream: _Stream) -> Member:
     if header.type in _FILE:
+        if header.name.endswith("/"):
+            # GNU tar makes a directory of it, others a file.
+            raise stream.archive.refusal("has a file whose name ends as a directory's")
         return File(name=header.name, size=header.size, content=stream.pieces(header.size))
     if header.isdir():
         return Folder(name=header.name)

@@ -26,7 +26,7 @@ class Names:
 
     def add_file(self, name: str) -> None:
         """Add a file. Raises RejectedError for a bad name, or one that something else has."""
-        self._add_directories(_above(parts_of(name)))
+        self._imply(_above(parts_of(name)))
         folded = _folded(name)
         other = self._files.get(folded) or self._directories.get(folded)
         if other is not None:
@@ -35,18 +35,22 @@ class Names:
 
     def add_directory(self, name: str) -> None:
         """Add a directory, which may have been named before. Raises RejectedError as `add_file` does."""
-        self._add_directories([*_above(parts_of(name)), name])
+        self._imply(_above(parts_of(name)))
+        self._add_directory(name)
 
-    def _add_directories(self, names: list[str]) -> None:
-        for name in names:
-            folded = _folded(name)
-            if folded in self._files:
-                raise _clash(name, self._files[folded])
-            if folded not in self._directories:
-                self._directories[folded] = name
+    def _imply(self, directories: list[str]) -> None:
+        for name in directories:
+            if self._add_directory(name):
                 self.count()
-            if self._directories[folded] != name:
-                raise _clash(name, self._directories[folded])
+
+    def _add_directory(self, name: str) -> bool:
+        folded = _folded(name)
+        known = self._directories.get(folded)
+        other = self._files.get(folded) or known
+        if other is not None and (other != name or known is None):
+            raise _clash(name, other)
+        self._directories[folded] = name
+        return known is None
 
 
 def _above(parts: tuple[str, ...]) -> list[str]:

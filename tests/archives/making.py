@@ -93,9 +93,7 @@ def deflated(content: bytes) -> bytes:
 KINDS: dict[str, Callable[[Mapping[str, bytes]], bytes]] = {
     "a.tar": tar_of,
     "a.tar.gz": lambda files: gzip.compress(tar_of(files), mtime=0),
-    "a.tgz": lambda files: gzip.compress(tar_of(files), mtime=0),
     "a.tar.zst": lambda files: zstd.compress(tar_of(files)),
-    "a.tzst": lambda files: zstd.compress(tar_of(files)),
     "a.zip": zip_of,
 }
 """A name, and how an archive of that kind is made."""

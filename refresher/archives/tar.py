@@ -8,6 +8,7 @@ damaged header for the end, reads a long name of any size into memory, and remem
 3. A file's content follows, filled up to a whole block.
 """
 
+import itertools
 import posixpath
 import tarfile
 from collections.abc import Generator, Iterator
@@ -22,6 +23,7 @@ EXTENSION_LIMIT = MiB
 
 _LONG = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
 _PAX = frozenset({tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE})
+_EXTENSIONS = frozenset({*_LONG, *_PAX, tarfile.XGLTYPE})
 _FILE = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE})
 _FOR_ONE_MEMBER = frozenset({"path", "linkpath", "size"})
 _SPARSE = "GNU.sparse."
@@ -66,14 +68,9 @@ class _Stream:
 
     def expect_only_zeros(self) -> None:
         """Read to the end."""
-        piece = self._left
-        while True:
-            if any(bytes(piece).lstrip(NUL)):
+        for piece in itertools.chain([self._left], self._pieces):
+            if bytes(piece).strip(NUL):
                 raise self.archive.refusal("has something after its end")
-            try:
-                piece = next(self._pieces)
-            except StopIteration:
-                return
 
     def _following(self) -> memoryview:
         try:
@@ -86,7 +83,7 @@ def _next_header(stream: _Stream) -> TarInfo | None:
     said: dict[str, str] = {}
     room = EXTENSION_LIMIT
     while (header := _header(stream)) is not None:
-        if header.type not in {*_LONG, *_PAX, tarfile.XGLTYPE}:
+        if header.type not in _EXTENSIONS:
             return _told(header, said, stream.archive)
         room -= BLOCKSIZE + header.size
         if room < 0:

@@ -79,7 +79,7 @@ class Unpacking:
         target = posixpath.normpath(posixpath.join(self._above, link.target))
         if link.target.startswith("/") or target not in self._files:
             raise self._archive.refusal(
-                f"has a link {name} to {link.target[:300]!r}, which is no file that stands before it in the archive"
+                f"has a link, {name}, that leads to no file that stands before it in the archive"
             )
         with explained(self._into.path):
             _link(self._into, target, name)

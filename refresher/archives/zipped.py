@@ -167,5 +167,5 @@ def _understood(archive: Archive) -> Iterator[None]:
         yield
     except (zipfile.BadZipFile, zlib.error) as error:
         raise archive.refusal(f"is no whole zip file: {error}") from None
-    except (EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError, struct.error) as error:
+    except (EOFError, NotImplementedError, ValueError, OverflowError, struct.error) as error:
         raise archive.refusal(f"is no whole zip file ({type(error).__name__})") from None

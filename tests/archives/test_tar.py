@@ -131,8 +131,8 @@ def test_a_link_to_anything_else_is_rejected(kind: bytes, target: str) -> None:
     archive = tarred(
         member("d", type=tarfile.DIRTYPE), member("a", b"1"), link("itself", target, kind), member("later", b"2")
     )
-    expect_rejected("a.tar", archive, "a link itself to")
-    expect_rejected("models/a.tar", archive, "a link models/itself to")
+    expect_rejected("a.tar", archive, "a link, itself,")
+    expect_rejected("models/a.tar", archive, "a link, models/itself,")
 
 
 @both_links
@@ -146,7 +146,7 @@ def test_a_link_to_a_file_of_somebody_else_is_rejected(kind: bytes) -> None:
 def test_nothing_is_written_through_a_link() -> None:
     archive = tarred(member("d/a", b""), link("l", "d/a", tarfile.SYMTYPE), member("l/x", b"through"))
     expect_rejected("a.tar", archive, "given twice")
-    expect_rejected("a.tar", tarred(link("l", "..", tarfile.SYMTYPE), member("l/x", b"through")), "a link l")
+    expect_rejected("a.tar", tarred(link("l", "..", tarfile.SYMTYPE), member("l/x", b"through")), "a link, l,")
 
 
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, b"V", b"M", b"D", b"Z"])

@@ -83,7 +83,7 @@ def test_a_link_to_a_file_before_it_is_that_file() -> None:
         assert (inside / "e/l").samefile(inside / "d/a")
     expect_rejected("a.zip", zipped(*reversed(members)), "stands before it")
     for target in (b"/etc/passwd", b"../../x", b"missing", b"\xff", b""):
-        expect_rejected("a.zip", zipped(members[0], (info("e/l", stat.S_IFLNK), target)), "a link e/l")
+        expect_rejected("a.zip", zipped(members[0], (info("e/l", stat.S_IFLNK), target)), "a link, e/l,")
     expect_rejected("a.zip", zipped((info("l", stat.S_IFLNK), b"x" * 5000)), "target is too long")
 
 

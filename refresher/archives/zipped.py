@@ -8,14 +8,14 @@ import os
 import posixpath
 import stat
 import struct
-import sys
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
-from zipfile import ZipFile, ZipInfo
+from typing import cast
+from zipfile import ZipExtFile, ZipFile, ZipInfo
 
 from refresher.archives.archive import PIECE, Archive
 from refresher.archives.members import File, Folder, Link, Member
@@ -75,7 +75,7 @@ def _write(file: FileIO, chunk: memoryview) -> None:
 def _opened(archive: Archive, spool: "_Spool") -> Iterator[ZipFile]:
     with _understood(archive):
         opened = ZipFile(spool)
-    spool.most_entries = sys.maxsize
+    spool.most_entries = None
     with opened:
         yield opened
 
@@ -83,12 +83,12 @@ def _opened(archive: Archive, spool: "_Spool") -> Iterator[ZipFile]:
 class _Spool:
     """The file for `zipfile`, which reads the whole directory at once, whatever its size, and makes objects of it.
 
-    `most_entries` is how many entries of a directory one read may hold.
+    `most_entries` is how many entries of a directory one read may hold; None once the directory has been read.
     """
 
     def __init__(self, file: FileIO, archive: Archive, where: Path) -> None:
         self.tell, self.seekable, self.close = file.tell, file.seekable, file.close
-        self.most_entries = archive.limits.files
+        self.most_entries: int | None = archive.limits.files
         self._file, self._archive, self._where = file, archive, where
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
@@ -105,7 +105,7 @@ class _Spool:
             raise self._archive.refusal("has a directory that is far too long for limits.files")
         with explained(self._where):
             content = self._file.read(size)
-        if content.count(_SIGNATURE) > self.most_entries:
+        if self.most_entries is not None and content.count(_SIGNATURE) > self.most_entries:
             raise self._archive.refusal(f"holds more than limits.files ({self.most_entries})")
         return content
 
@@ -149,11 +149,11 @@ def _target(entry: ZipInfo, opened: ZipFile, archive: Archive) -> str:
 
 def _content(entry: ZipInfo, opened: ZipFile, archive: Archive) -> Iterator[memoryview]:
     with _understood(archive):
-        reading = opened.open(entry)
+        reading = cast("ZipExtFile", opened.open(entry))
     with reading:
         while True:
             with _understood(archive):
-                piece = reading.read(PIECE)
+                piece = reading.read1(PIECE)
             if not piece:
                 return
             archive.count(len(piece))

@@ -30,6 +30,7 @@ from tests.archives.making import (
     unpacked,
     zip_of,
 )
+from tests.test_floors import loaded_by
 
 kinds = pytest.mark.parametrize("name", KINDS)
 streamed = pytest.mark.parametrize("name", [name for name in KINDS if name != "a.zip"])
@@ -305,3 +306,8 @@ def test_an_empty_directory_is_not_made() -> None:
     with somewhere() as inside:
         unpacked(inside, "a.tar", tar_of({"empty/": b"", "a": b""}))
         assert os.listdir(inside) == ["a"]
+
+
+def test_the_library_for_zstandard_is_loaded_by_those_who_need_it() -> None:
+    assert not loaded_by("refresher.archives") & {"backports", "compression"}
+    assert "backports" in loaded_by("backports.zstd")

@@ -1,0 +1,204 @@
+"""The crew that lands a fetch's files: as many at a time as there are connections.
+
+A file that is to be unpacked becomes the files in it; every other one is written as it comes, or given up for a link
+when its content turns out to be kept already.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from itertools import chain
+from threading import Lock, Thread
+from typing import Protocol
+
+from refresher import nested
+from refresher.abilities import Check, Checked, Versioned
+from refresher.archives import is_archive, unpack
+from refresher.contract import Fetched, InlineFile, RemoteFile, StagedFile
+from refresher.errors import RejectedError, TransientError
+from refresher.incoming import Incoming
+from refresher.landing import Landing, Resumed
+from refresher.model import SECRET_FILE_LIMIT, Asset, Limits
+from refresher.transfer.reception import received
+from refresher.transfer.terms import GivenUp, Terms
+from refresher.volume import Directory
+
+
+class Copies(Protocol):
+    """What is kept on the volume, and can be linked instead of fetched or stored again."""
+
+    def link_revision(self, name: str, revision: str, *, into: Directory) -> StagedFile | None:
+        """Link `name` to what is kept of it under this revision, if anything is."""
+        ...
+
+    def link_digest(self, name: str, digest: str | None, *, into: Directory) -> StagedFile | None:
+        """Link `name` to a file with this digest, if one is kept."""
+        ...
+
+    def instead(self, name: str, staged: StagedFile, *, into: Directory) -> StagedFile:
+        """Give up the file that came for a link to one with the same content, if one is kept."""
+        ...
+
+
+class Crew:
+    """Lands a fetch's files, as many at a time as there are connections; the first that fails stops all."""
+
+    def __init__(self, fetched: Fetched, *, into: Incoming, asset: Asset, copies: Copies, terms: Terms) -> None:
+        self._fetched, self._into, self._asset, self._copies, self._terms = fetched, into, asset, copies, terms
+        self._lock = Lock()
+        self._landed: dict[str, dict[str, StagedFile]] = {}
+        self._error: Exception | None = None
+        self._total = 0
+
+    def landed(self, files: Sequence[RemoteFile]) -> dict[str, dict[str, StagedFile]]:
+        """What each file became on the disk, by its name at the source. Raises the first error."""
+        pending = deque(file for file in files if not is_unpacked(file, self._asset))
+        # What came with the answer needs no connection.
+        wanted = sum(not isinstance(file, InlineFile) for file in pending) - 1
+        helpers = [
+            Thread(target=self._help, args=(pending,), name="crew", daemon=True)
+            for _ in range(min(wanted, self._terms.lanes))
+        ]
+        for helper in helpers:
+            helper.start()
+        self._work(pending)
+        for helper in helpers:
+            helper.join()
+        # One after the other: a name that two archives have must be seen.
+        self._work(deque(file for file in files if is_unpacked(file, self._asset)))
+        if self._error:
+            raise self._error
+        return self._landed
+
+    def _help(self, pending: deque[RemoteFile]) -> None:
+        with self._terms.taken(1) as lanes:
+            if lanes:
+                self._work(pending)
+
+    def _work(self, pending: deque[RemoteFile]) -> None:
+        with suppress(IndexError):
+            while not self._terms.given_up:
+                self._land(pending.popleft())
+
+    def _land(self, file: RemoteFile) -> None:
+        try:
+            files = self._files(file)
+            with self._lock:
+                self._landed[file.name] = files
+                self._total += sum(staged.size for staged in files.values())
+                refuse_total(self._total, self._asset.limits)
+        except GivenUp:
+            pass
+        except Exception as error:  # noqa: BLE001 - whoever waits for the crew gets it
+            with self._lock:
+                self._error = self._error or error
+            self._terms.given_up = True
+
+    def _files(self, file: RemoteFile) -> dict[str, StagedFile]:
+        if is_unpacked(file, self._asset):
+            return self._unpacked(file)
+        staged = self._copy(file)
+        instead = self._copies.instead(file.name, staged, into=self._into.files)
+        return {file.name: replace(instead, revision=revision_of(file, self._fetched))}
+
+    def _copy(self, file: RemoteFile) -> StagedFile:
+        limit, publish, root = limit_of(file, self._asset), self._asset.publish, self._into.files
+        begun = Resumed if file.name in self._into.parts else Landing
+        with begun(root, file.name, sensitive=file.sensitive, limit=limit, publish=publish) as landing:
+            with closing(received(file, offset=landing.size, terms=self._terms)) as stream:
+                check, chunks = _opened(file, stream)
+                if check:
+                    landing.feed(check)
+                for chunk in chunks:
+                    landing.write(chunk)
+            try:
+                _refuse_broken_promises(file, size=landing.size, digest=landing.digest, check=check)
+            except TransientError:
+                # Damaged, wherever that was: nobody must go on with it.
+                nested.remove(file.name, root)
+                raise
+            return landing.complete()
+
+    def _unpacked(self, file: RemoteFile) -> dict[str, StagedFile]:
+        with closing(received(file, offset=0, terms=self._terms)) as stream:
+            check, chunks = _opened(file, stream)
+            passing = Passing(chunks, check)
+            files = unpack(
+                file.name,
+                iter(passing),
+                into=self._into.files,
+                asset=self._asset,
+                sensitive=file.sensitive,
+                taken=self._taken(),
+            )
+        _refuse_broken_promises(file, size=passing.size, digest=passing.digest, check=check)
+        return files
+
+    def _taken(self) -> set[str]:
+        """The names that an archive's files can't have."""
+        others = {file.name for file in self._fetched.files if not is_unpacked(file, self._asset)}
+        return others.union(*self._landed.values())
+
+
+class Passing:
+    """Chunks on their way through, counted and hashed."""
+
+    def __init__(self, chunks: Iterable[memoryview], check: Check | None) -> None:
+        self.size = 0
+        self._chunks, self._check, self._sha256 = chunks, check, hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        """`sha256:…` of what passed."""
+        return f"sha256:{self._sha256.hexdigest()}"
+
+    def __iter__(self) -> Iterator[memoryview]:
+        for chunk in self._chunks:
+            self.size += len(chunk)
+            self._sha256.update(chunk)
+            if self._check:
+                self._check.update(chunk)
+            yield chunk
+
+
+def is_unpacked(file: RemoteFile, asset: Asset) -> bool:
+    """Whether the files in it come in its place."""
+    return asset.unpack and is_archive(file.name)
+
+
+def limit_of(file: RemoteFile, asset: Asset) -> int:
+    """Bytes that the file may have; an archive counts by what is in it."""
+    if is_unpacked(file, asset):
+        return asset.limits.total
+    return min(asset.limits.file, SECRET_FILE_LIMIT) if file.sensitive else asset.limits.file
+
+
+def revision_of(file: RemoteFile, fetched: Fetched) -> str:
+    """The file's own revision, else that of the whole answer; empty if equal ones don't mean equal bytes."""
+    if fetched.minted or isinstance(file, InlineFile):
+        return ""
+    return file.revision if isinstance(file, Versioned) else fetched.revision
+
+
+def refuse_total(total: int, limits: Limits) -> None:
+    """RejectedError for so many bytes in all files together."""
+    if total > limits.total:
+        raise RejectedError(f"the files are more than limits.total ({limits.total} bytes) together")
+
+
+def _opened(file: RemoteFile, stream: Iterator[memoryview]) -> tuple[Check | None, Iterable[memoryview]]:
+    """The file's checksum, which a source may know only once a stream is open, and all chunks."""
+    first = next(stream, None)
+    check = file.check() if isinstance(file, Checked) else None
+    return check, stream if first is None else chain((first,), stream)
+
+
+def _refuse_broken_promises(file: RemoteFile, *, size: int, digest: str, check: Check | None) -> None:
+    if file.size is not None and file.size != size:
+        raise TransientError(f"{file.name} has {size} bytes where {file.size} were promised")
+    if file.digest is not None and file.digest != digest:
+        raise RejectedError(f"{file.name} does not have the promised digest")
+    if check:
+        check.verify()

@@ -22,11 +22,12 @@ from refresher.demo.process import free_port, program
 from refresher.demo.seaweed import SeaweedFS
 
 INCOMING, PUBLISHED = "incoming", "published"
+DIGESTS = "openssl dgst -sha256 -r" if shutil.which("openssl") else "sha256sum -b"
 EQUAL_WORK = f"""\
 set -e
 "$@"
 cd {INCOMING}
-find . -type f ! -name {LIST} -printf '%P\\n' | LC_ALL=C sort | xargs openssl dgst -sha256 -r | cmp - "$LIST"
+find . -type f ! -name {LIST} -printf '%P\\n' | LC_ALL=C sort | xargs {DIGESTS} | cmp - "$LIST"
 sync -f .
 cd ..
 mv {INCOMING} {PUBLISHED}

@@ -1,7 +1,7 @@
 """Large files and many: refresher beside the tools that people use, from the same servers onto the same disk.
 
-Every round runs each tool once, beginning with another one. The servers' files are warm; before the next tool starts,
-what the last one brought is removed, and the disk has nothing left to write.
+Every round runs each tool once, beginning with another one. A first run isn't counted: after it the servers have all
+in memory. Before the next tool starts, what the last one brought is removed, and the disk has nothing more to write.
 """
 
 import json
@@ -10,22 +10,20 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+from bench.race import BARE, ONCE, RESIDENT, Race, goals
 from bench.racers import Racer, Spent, configured, from_s3, from_web, refresher_once, s3_asset, surroundings, web_asset
 from bench.resident import Resident
-from bench.sources import BUCKET, LIST, Load, Web, store, web
-from bench.table import Row, columns, figures, say, table
+from bench.sources import BUCKET, LIST, Load, store, web
+from bench.table import Row, say, table
 from bench.upkeep import Upkeep
 from refresher.demo.seaweed import SeaweedFS
 
 MiB = 2**20
-RESIDENT, ONCE = "refresher run", "refresher once"
-BARE = "download only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,52 +48,6 @@ class Sizes:
 
 
 QUICK = Sizes(big=256 * MiB, medium=8 * MiB, medium_files=8, small_files=50, rounds=2, certificates=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Race:
-    """One load from one server: what each tool spent, by its name, and the refreshes by refresher's own account."""
-
-    server: str
-    load: Load
-    spent: dict[str, list[Spent]] = field(default_factory=dict)
-    refreshes: dict[str, list[float]] = field(default_factory=dict)
-
-    def speed(self, name: str) -> list[float]:
-        """MiB a second of each run."""
-        return [self.load.mib / spent.wall for spent in self.spent[name]]
-
-    def files_a_second(self, name: str) -> list[float]:
-        """Files a second of each run."""
-        return [self.load.count / spent.wall for spent in self.spent[name]]
-
-    def table(self) -> str:
-        """All tools, and how often refresher's time they take."""
-        ours = median(spent.wall for spent in self.spent[ONCE])
-        heading = (
-            "median (min-max)",
-            "wall [s]",
-            "MiB/s",
-            "CPU [s]",
-            "peak RSS [MiB]",
-            "its refresh [s]",
-            "wall, ratio",
-        )
-        lines = [self._cells(name, ours) for name in self.spent]
-        return f"{self.load.shown} from {self.server}\n{columns([heading, *lines])}"
-
-    def _cells(self, name: str, ours: float) -> tuple[str, ...]:
-        spent = self.spent[name]
-        walls = [one.wall for one in spent]
-        return (
-            name,
-            figures(walls),
-            figures([median(self.speed(name))]),
-            figures([one.cpu for one in spent]),
-            figures([one.rss for one in spent]),
-            figures(self.refreshes.get(name, ())),
-            f"{median(walls) / ours:.2f} x",
-        )
 
 
 class Transfers:
@@ -159,6 +111,7 @@ class Transfers:
         racers = [racer for peer in peers for racer in (peer.completed(), peer)]
         entries = [partial(self._run_once, race, asset), partial(self._run_resident, race, asset)]
         entries += [partial(self._run, race, racer) for racer in racers]
+        self._run(Race(server, load), racers[-1])
         for number in range(self._sizes.rounds):
             say(f"{load.shown} from {server}, round {number + 1}")
             first = number % len(entries)
@@ -169,15 +122,14 @@ class Transfers:
     def _run(self, race: Race, racer: Racer) -> None:
         name = racer.name if racer.complete else f"{racer.name}, {BARE}"
         with _Place(self._directory / "runs") as place:
-            race.spent.setdefault(name, []).append(racer.run(place, self._environment(race.load)))
+            race.note(name, racer.run(place, self._environment(race.load)))
 
     def _run_once(self, race: Race, asset: Mapping[str, Any]) -> None:
         with _Place(self._directory / "runs") as place:
             config, _ = configured(place, {"once": asset})
             spent = refresher_once(config).run(place, self._environment(race.load))
             logged = [json.loads(line) for line in (place / "log").read_text().splitlines() if line.startswith("{")]
-        race.spent.setdefault(ONCE, []).append(spent)
-        race.refreshes.setdefault(ONCE, []).append(sum(line.get("duration", 0) for line in logged))
+        race.note(ONCE, spent, sum(line.get("duration", 0) for line in logged))
 
     def _run_resident(self, race: Race, asset: Mapping[str, Any]) -> None:
         environment = self._environment(race.load)
@@ -185,10 +137,8 @@ class Transfers:
             _Place(self._directory / "runs") as place,
             Resident.running(place, {"run": asset}, environment) as resident,
         ):
-            refresh = resident.published["run"]
             spent = Spent(resident.ready_after, resident.cpu, resident.peak)
-        race.spent.setdefault(RESIDENT, []).append(spent)
-        race.refreshes.setdefault(RESIDENT, []).append(refresh)
+            race.note(RESIDENT, spent, resident.published["run"])
 
     def _environment(self, load: Load) -> dict[str, str]:
         return surroundings(self.s3, self._directory, self.root / load.name / LIST)
@@ -209,34 +159,15 @@ class _Place:
         os.sync()
 
 
-def goals(big: Race, small: Race) -> Iterator[Row]:
-    """What should be reached: speed on equal work with the peers, and memory."""
-    ours = big.speed(ONCE)
-    beside = f"{big.load.shown}, once, beside"
-    yield Row(what=f"{beside} rclone", unit="MiB/s", ours=ours, theirs=big.speed("rclone"), least=1.1)
-    yield Row(what=f"{beside} s5cmd", unit="MiB/s", ours=ours, theirs=big.speed("s5cmd"), least=1.3)
-    bare = big.speed(f"s5cmd, {BARE}")
-    yield Row(what=f"{beside} s5cmd, {BARE}", unit="MiB/s", ours=ours, theirs=bare, least=0.7)
-    peaks = [spent.rss for spent in big.spent[RESIDENT]]
-    yield Row(what=f"{big.load.shown}, peak RSS of the sidecar", unit="MiB", ours=peaks, limit=120)
-    few = small.files_a_second(ONCE)
-    beside = f"{small.load.shown}, once, beside"
-    yield Row(what=f"{beside} s5cmd", unit="files/s", ours=few, theirs=small.files_a_second("s5cmd"), least=0.5)
-    yield Row(what=f"{beside} aws s3 cp", unit="files/s", ours=few, theirs=small.files_a_second("aws s3 cp"), least=2)
-
-
 def transfers(directory: Path, sizes: Sizes) -> None:
     """Run all races, print their tables and what was to be reached."""
     with Transfers(directory, sizes) as running:
         races = list(running.races())
         rows = [*goals(races[0], races[2]), *running.upkeep()]
-        used: Web = running.web
+        web_server = running.web.program
+    print(f"{sizes.rounds} rounds; web server: {web_server}; {os.cpu_count()} CPUs; Python {sys.version.split()[0]}\n")
     print(
-        f"{sizes.rounds} rounds; web server: {used.program}; {os.cpu_count()} CPUs; Python {sys.version.split()[0]}\n"
+        "Digests checked, fsync, renamed into place, unless it says `download only`; whole processes, start included.\n"
     )
-    print(
-        "Tools without a remark end with checked digests, fsync and a rename, as refresher does. `once` and the peers"
-    )
-    print("are whole processes; what a refresh takes without the start is in `its refresh`.\n")
     print("\n\n".join(race.table() for race in races))
     print(f"\n{table(rows, peer='peer')}")

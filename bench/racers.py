@@ -106,12 +106,14 @@ def from_s3(load: Load) -> list[Racer]:
 
 
 def from_web(load: Load, server: Web) -> list[Racer]:
-    """What people use for one file over HTTP."""
-    (name,) = load.files
-    url, file = f"{server.url}/{load.name}/{name}", f"{INCOMING}/{name}"
-    curl = shutil.which("curl")
-    curls = [Racer(name="curl", argv=[curl, "--fail", "--silent", "--show-error", "-o", file, url])] if curl else []
-    return [*curls, Racer(name="rclone", argv=[program("rclone"), "copyurl", url, file])]
+    """What people use for files over HTTP; rclone takes one URL, or a server's index."""
+    urls = [f"{server.url}/{load.name}/{name}" for name in load.files]
+    curl = ["curl", "--fail", "--silent", "--show-error", "--parallel", "--remote-name-all", "--output-dir", INCOMING]
+    racers = [Racer(name="curl", argv=[*curl, *urls])] if shutil.which("curl") else []
+    if load.count == 1:
+        argv = [program("rclone"), "copyurl", urls[0], f"{INCOMING}/{load.files[0]}"]
+        racers.append(Racer(name="rclone", argv=argv))
+    return racers
 
 
 def refresher_once(config: Path) -> Racer:
@@ -143,12 +145,15 @@ def s3_asset(load: Load, endpoint_url: str) -> dict[str, Any]:
     return {"source": {"s3": source}, "verify": [{"checksums": {"file": LIST}}]}
 
 
-def web_asset(load: Load, server: Web, root: Path) -> dict[str, Any]:
-    """An asset that is the load's only file on the web server, checked with the digest in the configuration."""
-    digest, name = (root / load.name / LIST).read_text().split(" *")
-    name = name.strip()
-    source = {"url": f"{server.url}/{load.name}/{name}"}
-    return {"source": {"http": source}, "verify": [{"checksums": {"digests": {name: f"sha256:{digest}"}}}]}
+def web_assets(load: Load, server: Web, root: Path) -> dict[str, Any]:
+    """An asset for each of the load's files on the web server, checked with the digest in the configuration."""
+    assets = {}
+    for line in (root / load.name / LIST).read_text().splitlines():
+        digest, name = line.split(" *")
+        source = {"http": {"url": f"{server.url}/{load.name}/{name}"}}
+        verify = [{"checksums": {"digests": {name: f"sha256:{digest}"}}}]
+        assets[Path(name).stem] = {"source": source, "verify": verify}
+    return assets
 
 
 def _s5cmd() -> str:

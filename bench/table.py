@@ -1,5 +1,6 @@
-"""The figures as a table for people."""
+"""The figures as a table for people, and progress apart from it."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
@@ -9,7 +10,8 @@ from statistics import median, quantiles
 class Row:
     """One measure: figures of refresher and of the peer (none: it can't do that), and what refresher should reach.
 
-    `share`: at most so many times the peer's median. `limit`: at most that median.
+    `share`: at most so many times the peer's median; `least`: at least so many times; `above`: at most so much more.
+    `limit`: at most that median.
     """
 
     what: str
@@ -17,6 +19,8 @@ class Row:
     ours: Sequence[float]
     theirs: Sequence[float] = ()
     share: float | None = None
+    least: float | None = None
+    above: float | None = None
     limit: float | None = None
 
     @property
@@ -29,6 +33,11 @@ class Row:
         """What should be reached, and whether it is."""
         if self.share is not None and self.ratio is not None:
             return f"<= {self.share:g} x  {_mark(self.ratio <= self.share)}"
+        if self.least is not None and self.ratio is not None:
+            return f">= {self.least:g} x  {_mark(self.ratio >= self.least)}"
+        if self.above is not None:
+            more = median(self.ours) - median(self.theirs)
+            return f"<= {self.above:g} {self.unit} more  {_mark(more <= self.above)}"
         if self.limit is not None:
             return f"<= {self.limit:g} {self.unit}  {_mark(median(self.ours) <= self.limit)}"
         return ""
@@ -36,16 +45,24 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """The row's texts."""
         ratio = "" if self.ratio is None else f"{self.ratio:.2f} x"
-        return (f"{self.what} [{self.unit}]", _figures(self.ours), _figures(self.theirs), ratio, self.goal)
+        return (f"{self.what} [{self.unit}]", figures(self.ours), figures(self.theirs), ratio, self.goal)
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Row], *, peer: str) -> str:
     """All rows below a heading, in columns."""
-    heading = ("median (min-max)", "refresher", "bao agent", "ratio", "goal")
-    cells = [heading, *(row.cells() for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(heading))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return columns([("median (min-max)", "refresher", peer, "ratio", "goal"), *(row.cells() for row in rows)])
+
+
+def columns(lines: Sequence[Sequence[str]]) -> str:
+    """The lines with their texts one below the other; the first is the heading."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    heading, *rest = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    return "\n".join([heading, "-" * len(heading), *rest])
+
+
+def say(line: str) -> None:
+    """Progress, apart from the figures."""
+    print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
 def percentile_95(figures: Sequence[float]) -> float:
@@ -53,11 +70,12 @@ def percentile_95(figures: Sequence[float]) -> float:
     return quantiles(figures, n=20, method="inclusive")[-1]
 
 
-def _figures(figures: Sequence[float]) -> str:
-    if not figures:
+def figures(found: Sequence[float]) -> str:
+    """The median, with the least and the most if there are several."""
+    if not found:
         return "-"
-    middle = _number(median(figures))
-    return middle if len(figures) == 1 else f"{middle} ({_number(min(figures))}-{_number(max(figures))})"
+    middle = _number(median(found))
+    return middle if len(found) == 1 else f"{middle} ({_number(min(found))}-{_number(max(found))})"
 
 
 def _number(figure: float) -> str:

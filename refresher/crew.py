@@ -134,7 +134,7 @@ class Crew:
                 taken=self._taken(),
             )
         _refuse_broken_promises(file, size=passing.size, digest=passing.digest, check=check)
-        return files
+        return {name: self._copies.instead(name, staged, into=self._into.files) for name, staged in files.items()}
 
     def _taken(self) -> set[str]:
         """The names that an archive's files can't have."""

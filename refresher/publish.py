@@ -3,7 +3,7 @@
 The steps, in this order, because a crash can come between any two:
 
  1. lock the asset's directory                               (`cycle`, by `Store.locked`)
- 2. stage into `incoming-…` on the same file system           (`stage`)
+ 1. stage into `incoming-…` on the same file system           (`stage`)
  3. fsync every file, then the directories
  4. write the manifest inside                                 (`Store.keep`)
  5. rename to the generation's number, fsync the parent        (`Store.keep`)

@@ -18,8 +18,9 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 
+from refresher.abilities import Checked, Ranged, Versioned
 from refresher.contract import ByteStream, Fetched, Held, Lease, Provider, RemoteFile, Unchanged
 from refresher.errors import PermanentError, RefresherError, TransientError
 
@@ -115,6 +116,38 @@ class ProviderContract:
                 assert _read(file.open(1)) == _rest(first)
                 assert head
 
+    def test_ranges_are_the_bytes_that_were_asked_for(self) -> None:
+        """Side by side, each exactly as long as it was asked to be; where the provider has ranges at all."""
+        with self.provider().fetch(None) as answer:
+            for file in _fetched(answer).files:
+                if isinstance(file, Ranged) and file.ranged:
+                    whole = _read(file.open())
+                    middle = len(whole) // 2
+                    with closing(file.open_range(0, middle)) as first, closing(file.open_range(middle, 1)) as second:
+                        assert (_rest(second), _rest(first)) == (whole[middle : middle + 1], whole[:middle])
+
+    def test_a_file_has_a_revision_of_its_own_until_it_changes(self) -> None:
+        """The same one at each fetch, and another one after a change."""
+        before = self._revisions()
+        assert self.mints or self._revisions() == before
+        if not self.mints:
+            self.change()
+        after = self._revisions()
+        assert not before or after != before, "the files' revisions say that nothing changed"
+
+    def test_a_checksum_is_that_of_the_bytes(self) -> None:
+        """What the source sent is right for what it sends, and wrong for anything else."""
+        with self.provider().fetch(None) as answer:
+            for file in _fetched(answer).files:
+                with closing(file.open()) as stream:
+                    content = _rest(stream)
+                    checks = [file.check() for _ in range(2)] if isinstance(file, Checked) else []
+                for check, seen in zip(checks, (content, content + b"x"), strict=False):
+                    if check is not None:
+                        check.update(memoryview(seen))
+                        with nullcontext() if seen == content else _raises(TransientError):
+                            check.verify()
+
     def test_what_is_missing_is_permanent(self) -> None:
         """Asking again soon doesn't help against a missing path."""
         with _raises(PermanentError):
@@ -140,6 +173,11 @@ class ProviderContract:
         leaks = [str(warning.message) for warning in caught if issubclass(warning.category, ResourceWarning)]
         assert left <= allowed, f"{left - allowed} connections or files stay open"
         assert not leaks, f"left for the garbage collector: {leaks}"
+
+    def _revisions(self) -> dict[str, str]:
+        with self.provider().fetch(None) as answer:
+            files = [file for file in _fetched(answer).files if isinstance(file, Versioned)]
+            return {file.name: file.revision for file in files if file.revision}
 
     def _leave_early(self, provider: Provider) -> None:
         with provider.fetch(None) as answer:

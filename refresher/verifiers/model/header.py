@@ -1,0 +1,62 @@
+"""Reading a header forward, in a file of which nobody knows yet whether it is sensible.
+
+A header says how long its parts are, and may lie: nothing is read that would lie beyond the file's end, nothing is read
+whole that could be large, and a header of very many parts is refused.
+"""
+
+import os
+from typing import BinaryIO
+
+from refresher.errors import RejectedError
+
+PARTS_LIMIT = 8_000_000
+"""Reads and skips in one header, each of half a microsecond; a large vocabulary with its merges takes two million."""
+
+
+class Header:
+    """The file's beginning up to `position`; each refusal names the file."""
+
+    def __init__(self, file: BinaryIO, name: str, *, size: int) -> None:
+        self._file, self.name, self.size = file, name, size
+        self.position = 0
+        self._parts = PARTS_LIMIT
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes, which are kept in memory: callers refuse a large count first."""
+        self._advance(count)
+        taken = self._file.read(count)
+        if len(taken) != count:
+            raise self.wrong(f"ends after {self.position - count + len(taken)} of its {self.size} bytes")
+        return taken
+
+    def skip(self, count: int) -> None:
+        """Pass over `count` bytes without reading them."""
+        self._advance(count)
+        self._file.seek(count, os.SEEK_CUR)
+
+    def _advance(self, count: int) -> None:
+        self._parts -= 1
+        if self._parts < 0:
+            raise self.wrong(f"has a header of more than {PARTS_LIMIT} parts")
+        if count > self.size - self.position:
+            raise self.cut_short(self.position + count)
+        self.position += count
+
+    def integer(self, size: int, *, order: str) -> int:
+        """The next `size` bytes as a number without sign; `order` is `little` or `big`."""
+        return int.from_bytes(self.take(size), "big" if order == "big" else "little")
+
+    def wrong(self, what: str) -> RejectedError:
+        """A refusal to raise: the file's name and what is wrong with it."""
+        return RejectedError(f"{self.name} {what}")
+
+    def cut_short(self, wanted: int) -> RejectedError:
+        """A refusal to raise: the file has fewer bytes than its header asks for."""
+        return self.wrong(f"is cut short: by its header it has at least {wanted} bytes, and there are {self.size}")
+
+    def refuse_other_size(self, wanted: int, *, padded: int | None = None) -> None:
+        """Raises RejectedError unless the file has `wanted` bytes, or up to `padded`."""
+        if self.size < wanted:
+            raise self.cut_short(wanted)
+        if self.size > (padded or wanted):
+            raise self.wrong(f"has bytes after its end: by its header it has {wanted} bytes, and there are {self.size}")

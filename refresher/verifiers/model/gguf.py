@@ -22,6 +22,9 @@ KEY_LIMIT = 65_535
 NAME_LIMIT = 1024
 """Bytes; the format allows 64."""
 
+COUNTABLE = 2**63
+"""Numbers in a tensor: llama.cpp counts them with a sign."""
+
 DIMENSIONS = 8
 """The format allows 4, and may allow more."""
 
@@ -183,6 +186,8 @@ def _tensor(numbers: Numbers, alignment: int) -> Tensor:
     if dimensions > DIMENSIONS:
         raise numbers.header.wrong(f"has a tensor of {dimensions} dimensions: {name!r}")
     shape = [numbers.eight() for _ in range(dimensions)]
+    if prod(shape) >= COUNTABLE:
+        raise numbers.header.wrong(f"has a tensor of more numbers than can be counted: {name!r}")
     size = _size(numbers.four(), shape)
     offset = numbers.eight()
     if offset % alignment:

@@ -16,10 +16,10 @@ PARTS_LIMIT = 8_000_000
 class Header:
     """The file's beginning up to `position`; each refusal names the file."""
 
-    def __init__(self, file: BinaryIO, name: str, *, size: int) -> None:
+    def __init__(self, file: BinaryIO, name: str, *, size: int, parts: int = PARTS_LIMIT) -> None:
         self._file, self.name, self.size = file, name, size
         self.position = 0
-        self._parts = PARTS_LIMIT
+        self._parts = parts
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes, which are kept in memory: callers refuse a large count first."""
@@ -37,7 +37,7 @@ class Header:
     def _advance(self, count: int) -> None:
         self._parts -= 1
         if self._parts < 0:
-            raise self.wrong(f"has a header of more than {PARTS_LIMIT} parts")
+            raise self.wrong("has a header of too many parts")
         if count > self.size - self.position:
             raise self.cut_short(self.position + count)
         self.position += count

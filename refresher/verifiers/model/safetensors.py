@@ -22,6 +22,7 @@ WIDE_HEADER_LIMIT = 4 * MiB
 """Bytes, if it isn't ASCII: one character beyond the others makes text of four bytes a character out of all of it."""
 
 LENGTH = 8
+COUNTABLE = 2**64
 _DIMENSIONS = 64
 _KEYS = 16
 _REMARKS = 65_536
@@ -140,8 +141,8 @@ def _size(kind: str, shape: list[int], name: str) -> int | None:
     if kind not in BITS:
         return None
     size, rest = divmod(prod(shape) * BITS[kind], 8)
-    if rest:
-        raise ValueError(f"{_shown(name)} doesn't end with a whole byte")
+    if rest or size >= COUNTABLE:
+        raise ValueError(f"{_shown(name)} doesn't end with a whole byte, or after more than can be counted")
     return size
 
 

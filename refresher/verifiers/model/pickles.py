@@ -92,18 +92,17 @@ def _decompressed(start: bytes, file: BinaryIO) -> bytes:
 
 
 def _archive_holds(file: BinaryIO) -> bool:
+    bounded = _Bounded(file)
     try:
-        with zipfile.ZipFile(_Bounded(file)) as archive:
+        with zipfile.ZipFile(bounded) as archive:
             return any(_member_holds(archive, member) for member in archive.infolist())
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error):
-        return True
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError):
+        pass
     except (EOFError, NotImplementedError, RuntimeError, ValueError):
-        return True
-    except OSError as error:
-        # bzip2's for bad data has no number; one with a number is the disk's.
-        if error.errno is not None:
-            raise
-        return True
+        pass
+    if bounded.failure:
+        raise bounded.failure
+    return True
 
 
 def _member_holds(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
@@ -117,10 +116,14 @@ def _member_holds(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
 
 
 class _Bounded(io.RawIOBase):
-    """The file, of which nobody gets much at once: an archive says itself how long its table of contents is."""
+    """The file, of which nobody gets much at once: an archive says itself how long its table of contents is.
+
+    `failure` is the disk's, which zipfile would call a bad archive.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self.failure: OSError | None = None
 
     def seekable(self) -> bool:
         return True
@@ -136,4 +139,8 @@ class _Bounded(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         if size > DIRECTORY_LIMIT:
             raise zipfile.BadZipFile("a table of contents that is too long")
-        return self._file.read(DIRECTORY_LIMIT if size < 0 else size)
+        try:
+            return self._file.read(DIRECTORY_LIMIT if size < 0 else size)
+        except OSError as error:
+            self.failure = error
+            raise

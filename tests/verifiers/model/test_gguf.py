@@ -139,6 +139,12 @@ def test_a_header_of_very_many_parts_is_refused() -> None:
         checked.check(Header(io.BytesIO(content), NAME, size=len(content), parts=100), FakeCandidate({}))
 
 
+def test_a_file_that_is_shorter_than_it_was_a_moment_ago_is_refused() -> None:
+    content = Gguf().words(b"a").head()
+    with pytest.raises(RejectedError, match="ends after 20 of its 999 bytes"):
+        checked.check(Header(io.BytesIO(content[:20]), NAME, size=999), FakeCandidate({}))
+
+
 GOOD = {order: gguf(order=order) for order in "<>"}
 
 

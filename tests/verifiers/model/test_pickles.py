@@ -1,5 +1,7 @@
 import bz2
+import errno
 import gzip
+import io
 import lzma
 import pickle
 import pickletools
@@ -14,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refresher.contract import Finding
+from refresher.verifiers.model.pickles import holds_pickle
 from tests.fakes.models import archive, array, gguf, safetensors
 from tests.verifiers.model.judging import judged, mutated, refusal, verify
 
@@ -124,6 +127,25 @@ def test_an_archive_that_cannot_be_looked_through_is_refused() -> None:
     for content in (encrypted, unknown):
         assert content != whole
         assert is_refused("a.zip", content)
+
+
+def test_a_damaged_part_of_an_archive_is_refused() -> None:
+    for compressed in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        whole = archive({"a": random.Random(3).randbytes(900)}, compressed=compressed)
+        damaged = whole[:32] + bytes(900) + whole[932:]
+        assert is_accepted("a.zip", whole)
+        assert is_refused("a.zip", damaged)
+
+
+def test_a_disk_that_fails_refuses_nothing() -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell():
+                raise OSError(errno.EIO, "the disk fails")
+            return super().read(size)
+
+    with pytest.raises(OSError, match="the disk fails"):
+        holds_pickle(Failing(archive(TORCH)), "a.zip")
 
 
 def test_a_table_of_contents_that_is_too_long_is_not_read() -> None:

@@ -1,6 +1,7 @@
 import contextlib
 import hashlib
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from refresher import cycle
 from refresher.contract import Finding
 from refresher.errors import RejectedError
+from refresher.model import NamedVerifier, Result, Wish
 from refresher.verifiers.checksums import ChecksumsOptions, ChecksumsVerifier
 from tests.fakes.candidate import FakeCandidate, FakeFiles, HugeCandidate, UnreadableCandidate
+from tests.fakes.source import Source, Time, asset, read
 
 FILES = {"model.bin": b"weights", "tokens/vocab.txt": b"words"}
 
@@ -279,3 +283,21 @@ def test_of_any_two_versions_only_the_greater_follows(one: int, other: int) -> N
     if lesser < greater:
         assert follow(aged(f"# version: {lesser}", b"0"), aged(f"# version: {greater}")) == Finding()
     assert "version" in stale(aged(f"# version: {greater}", b"0"), aged(f"# version: {lesser}"))
+
+
+def test_on_a_volume_a_replayed_list_changes_nothing_and_a_newer_one_does(tmp_path: Path) -> None:
+    verifier = ChecksumsVerifier(ChecksumsOptions(file="L", monotonic=True))
+    kept = asset(tmp_path, Source(), verifiers=(NamedVerifier(name="checksums", verifier=verifier),))
+
+    def refresh(version: int) -> Result:
+        content = str(version).encode()
+        source = Source(files={"a": content, "L": aged(f"# version: {version}", content)}, revision=str(version))
+        return cycle.refresh(replace(kept, provider=source), wish=Wish.LOOK, clock=Time()).outcome.result
+
+    assert [refresh(version) for version in (17, 16, 18)] == [Result.PUBLISHED, Result.REJECTED, Result.PUBLISHED]
+    assert read(kept.directory)["a"] == b"18"
+    # Whoever goes back by hand means it: the bound goes back, too.
+    cycle.go_back(kept, to=None, clock=Time())
+    cycle.unpin(kept)
+    assert read(kept.directory)["a"] == b"17"
+    assert [refresh(version) for version in (16, 18)] == [Result.REJECTED, Result.PUBLISHED]

@@ -9,7 +9,7 @@ from math import prod
 from typing import NamedTuple
 
 from refresher.contract import Candidate
-from refresher.verifiers.model.header import Header
+from refresher.verifiers.model.header import Header, Order
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -89,8 +89,8 @@ class Numbers:
         self.header = header
         version = header.take(4)
         # 3 read in the wrong order is 0x03000000.
-        self._order = "big" if version[:2] == b"\0\0" else "little"
-        self.version = int.from_bytes(version, "big" if self._order == "big" else "little")
+        self._order: Order = "big" if version[:2] == b"\0\0" else "little"
+        self.version = int.from_bytes(version, self._order)
 
     def four(self) -> int:
         """A number of four bytes."""
@@ -150,7 +150,7 @@ def _alignment(numbers: Numbers, pairs: int) -> int:
         if key != ALIGNMENT.encode():
             _skip(numbers, kind)
         elif kind != _UINT32 or (alignment := numbers.four()) == 0 or alignment & (alignment - 1):
-            raise numbers.header.wrong(f"has an {ALIGNMENT} that is no power of two")
+            raise numbers.header.wrong(f"has a {ALIGNMENT} that is no power of two")
     return alignment
 
 

@@ -5,12 +5,16 @@ whole that could be large, and a header of very many parts is refused.
 """
 
 import os
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from refresher.errors import RejectedError
 
 PARTS_LIMIT = 8_000_000
 """Reads and skips in one header, each of half a microsecond; a large vocabulary with its merges takes two million."""
+
+
+Order = Literal["little", "big"]
+"""Which byte of a number comes first."""
 
 
 class Header:
@@ -42,9 +46,9 @@ class Header:
             raise self.cut_short(self.position + count)
         self.position += count
 
-    def integer(self, size: int, *, order: str) -> int:
-        """The next `size` bytes as a number without sign; `order` is `little` or `big`."""
-        return int.from_bytes(self.take(size), "big" if order == "big" else "little")
+    def integer(self, size: int, *, order: Order) -> int:
+        """The next `size` bytes as a number without sign."""
+        return int.from_bytes(self.take(size), order)
 
     def wrong(self, what: str) -> RejectedError:
         """A refusal to raise: the file's name and what is wrong with it."""

@@ -7,7 +7,6 @@ and programs of other kinds (Python files, Keras's Lambda layers, graphs).
 """
 
 import bz2
-import contextlib
 import io
 import lzma
 import os
@@ -16,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from refresher.verifiers.model.opcodes import can_import
 
@@ -26,8 +25,8 @@ ENDINGS = frozenset({".ckpt", ".dill", ".joblib", ".mar", ".nemo", ".pickle", ".
 GUESSED = frozenset({".bin"})
 """Of files that PyTorch loads as pickles and others as something else: looked at as if they began like a pickle."""
 
-PROTOCOLS = tuple(b"\x80" + bytes([number]) for number in range(2, 6))
-"""How pickles of protocol 2 to 5 begin; those of 0 and 1 begin in any way."""
+PROTOCOLS = tuple(b"\x80" + bytes([number]) for number in range(6))
+"""How pickles of protocol 2 to 5 begin; those of 0 and 1 may begin so, and in any other way."""
 
 ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 ARRAY = b"\x93NUMPY"
@@ -44,13 +43,10 @@ BLOCK = 1024 * 1024
 _DICTIONARY_LIMIT = 96 * 1024 * 1024
 _START = 512
 
-_DECOMPRESSORS: dict[bytes, Callable[[bytes], bytes]] = {
-    **dict.fromkeys((b"\x78", b"\x1f\x8b"), lambda block: zlib.decompressobj(wbits=47).decompress(block, _START)),
-    b"BZh": lambda block: bz2.BZ2Decompressor().decompress(block, _START),
-    **dict.fromkeys(
-        (b"\xfd7zXZ", b"\x5d\x00\x00"),
-        lambda block: lzma.LZMADecompressor(memlimit=_DICTIONARY_LIMIT).decompress(block, _START),
-    ),
+_DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {
+    **dict.fromkeys((b"\x78", b"\x1f\x8b"), lambda: zlib.decompressobj(wbits=47)),
+    b"BZh": bz2.BZ2Decompressor,
+    **dict.fromkeys((b"\xfd7zXZ", b"\x5d\x00\x00"), lambda: lzma.LZMADecompressor(memlimit=_DICTIONARY_LIMIT)),
 }
 
 
@@ -83,12 +79,19 @@ def _holds_objects(start: bytes) -> bool:
 
 
 def _decompressed(start: bytes, file: BinaryIO) -> bytes:
-    """The first bytes of what is compressed; none if it isn't."""
-    for magic, decompress in _DECOMPRESSORS.items():
-        if start.startswith(magic):
-            with contextlib.suppress(zlib.error, lzma.LZMAError, OSError, EOFError):
-                return decompress(start + file.read(BLOCK))
-    return b""
+    """The first bytes of what is compressed, a pickle's if nobody can say; none if it isn't compressed."""
+    opened = next((each() for magic, each in _DECOMPRESSORS.items() if start.startswith(magic)), None)
+    if opened is None:
+        return b""
+    block = file.read(BLOCK)
+    try:
+        plain: bytes = opened.decompress(start + block, _START)
+    except lzma.LZMAError as error:
+        return PROTOCOLS[0] if "limit" in str(error) else b""
+    except (zlib.error, OSError):
+        return b""
+    # A megabyte that gives nothing yet is made to.
+    return plain or (PROTOCOLS[0] if len(block) == BLOCK and not opened.eof else b"")
 
 
 def _archive_holds(file: BinaryIO) -> bool:
@@ -98,7 +101,7 @@ def _archive_holds(file: BinaryIO) -> bool:
             return any(_member_holds(archive, member) for member in archive.infolist())
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError):
         pass
-    except (EOFError, NotImplementedError, RuntimeError, ValueError):
+    except (EOFError, MemoryError, NotImplementedError, RuntimeError, ValueError):
         pass
     if bounded.failure:
         raise bounded.failure

@@ -79,6 +79,20 @@ def test_a_compressed_pickle_is_refused_and_other_compressed_files_are_not(compr
     assert is_accepted("broken.gz", compress(b"words " * 100)[:5])
 
 
+def test_what_gives_nothing_for_long_or_takes_too_much_room_is_refused() -> None:
+    beginning, empty_block = b"\x78\x9c", b"\0\0\0\xff\xff"
+    assert is_refused("weights.dat", beginning + empty_block * 300_000)
+    assert is_accepted("weights.dat", beginning + empty_block * 9)
+    packed = lzma.compress(b"words", format=lzma.FORMAT_ALONE)
+    assert is_accepted("words.lzma", packed)
+    assert is_refused("words.lzma", packed[:1] + (2**29).to_bytes(4, "little") + packed[5:])
+
+
+def test_a_protocol_may_be_named_that_needs_no_name() -> None:
+    for protocol in (0, 1):
+        assert is_refused("weights.dat", bytes([0x80, protocol]) + b"cos\nsystem\n")
+
+
 def test_old_lzma_is_looked_into_too() -> None:
     assert is_refused("weights.dat", lzma.compress(pickle.dumps(ANYTHING, 4), format=lzma.FORMAT_ALONE))
 

@@ -13,6 +13,9 @@ PARTS_LIMIT = 8_000_000
 """Reads and skips in one header, each of half a microsecond; a large vocabulary with its merges takes two million."""
 
 
+READ_LIMIT = 32 * 1024 * 1024
+"""Bytes that are read of one header, and may all be kept: names, of which many short ones or some long ones fit."""
+
 Order = Literal["little", "big"]
 """Which byte of a number comes first."""
 
@@ -23,11 +26,14 @@ class Header:
     def __init__(self, file: BinaryIO, name: str, *, size: int, parts: int = PARTS_LIMIT) -> None:
         self._file, self.name, self.size = file, name, size
         self.position = 0
-        self._parts = parts
+        self._parts, self._room = parts, READ_LIMIT
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes, which are kept in memory: callers refuse a large count first."""
+        """The next `count` bytes, which may be kept in memory."""
         self._advance(count)
+        self._room -= count
+        if self._room < 0:
+            raise self.wrong(f"has a header of which more than {READ_LIMIT} bytes would have to be read")
         taken = self._file.read(count)
         if len(taken) != count:
             raise self.wrong(f"ends after {self.position - count + len(taken)} of its {self.size} bytes")

@@ -9,8 +9,8 @@ from refresher.errors import RejectedError
 from refresher.verifiers.content import listed, text
 from refresher.verifiers.model.json_text import JsonText
 
-INDEX_LIMIT = 32 * 1024 * 1024
-"""Bytes; the index of one of the largest models, with 140 000 tensors, has 15 MB."""
+INDEX_LIMIT = 16 * 1024 * 1024
+"""Bytes; 140 000 tensors, more than the largest models have, take 15 MB at the usual length of their names."""
 
 INDEXES = (".safetensors.index.json", ".bin.index.json")
 

@@ -139,6 +139,13 @@ def test_a_header_of_very_many_parts_is_refused() -> None:
         checked.check(Header(io.BytesIO(content), NAME, size=len(content), parts=100), FakeCandidate({}))
 
 
+def test_a_header_of_many_long_names_is_refused() -> None:
+    file = Gguf()
+    for number in range(520):
+        file.entry(b"%05d" % number + b"k" * 65_000, 7, b"\1")
+    assert "has a header of which more than 33554432 bytes would have to be read" in said(file)
+
+
 def test_a_file_that_is_shorter_than_it_was_a_moment_ago_is_refused() -> None:
     content = Gguf().words(b"a").head()
     with pytest.raises(RejectedError, match="ends after 20 of its 999 bytes"):

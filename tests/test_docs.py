@@ -242,7 +242,7 @@ def test_the_provider_in_the_documentation_passes_the_conformance_kit(tmp_path: 
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
     assert ended.returncode == 0, ended.stdout
-    assert "10 passed" in ended.stdout
+    assert "13 passed" in ended.stdout
 
 
 def test_the_documented_plugin_configuration_fits_the_documented_options(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """How a generation becomes visible, layout by layout."""
 
+import re
+import stat
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -7,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from refresher import cycle
-from refresher.model import Asset, LayoutName, Outcome, Publish, Result, Wish
+from refresher.contract import Candidate, Finding
+from refresher.model import Asset, LayoutName, NamedVerifier, Outcome, Publish, Result, StoreName, Wish
 from tests.crash.scenes import published, seen
-from tests.fakes.source import Source, Time, asset
+from tests.fakes.source import Judge, Source, Time, asset
 
 ONE, TWO, THREE = ({"app.conf": content} for content in (b"one", b"two", b"three"))
 LATER = Time(now=Time().now + timedelta(days=900))
@@ -127,3 +130,90 @@ def test_a_number_that_leaves_none_above_it_is_an_error_that_names_the_place(tmp
     asset = web(tmp_path, LayoutName.VERSIONS)
     (asset.directory / "999999999999").mkdir(parents=True)
     assert f"{asset.directory} shows a number that refresher never gave" in str(outcome(asset, ONE).error)
+
+
+def tensorflow_serving(directory: Path) -> list[int]:
+    """Its versions: every child whose name C's strtoll takes whole (`file_system_storage_path_source.cc`)."""
+    return sorted(int(path.name) for path in directory.iterdir() if re.fullmatch(r"\s*[+-]?[0-9]+\s*", path.name))
+
+
+def triton(directory: Path) -> list[int]:
+    """Its versions: directories of digits that begin with no zero (its `model_repository.md`)."""
+    names = (path.name for path in directory.iterdir() if path.is_dir())
+    return sorted(int(name) for name in names if re.fullmatch(r"[1-9][0-9]*", name))
+
+
+def last_modified(directory: Path) -> int:
+    """Whether a model has to be loaded anew: the newest change of anything in it (Triton's `ModelTimestamp`)."""
+    return max(path.lstat().st_mtime_ns for path in (directory, *directory.rglob("*")))
+
+
+def versions(asset: Asset) -> list[int]:
+    found = tensorflow_serving(asset.directory)
+    assert found == triton(asset.directory)
+    return found
+
+
+@pytest.fixture(params=list(StoreName))
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Asset:
+    return web(tmp_path, LayoutName.VERSIONS, store=request.param, keep=3)
+
+
+def test_model_servers_see_the_newest_version_and_for_its_grace_the_one_before(served: Asset) -> None:
+    for files in (ONE, TWO, THREE):
+        published(served, files)
+    assert versions(served) == [1, 2, 3]
+    cycle.tidy(served, clock=Time())
+    assert versions(served) == [1, 2, 3]
+    cycle.tidy(served, clock=LATER)
+    assert versions(served) == [3]
+
+
+def test_what_is_kept_out_of_sight_comes_back_as_it_was_for_a_reader_of_another_user(served: Asset) -> None:
+    for files in (ONE, TWO):
+        published(served, files)
+    cycle.tidy(served, clock=LATER)
+    assert cycle.go_back(served, to=1, clock=Time()).outcome.result is Result.ROLLED_BACK
+    assert versions(served) == [1]
+    assert stat.S_IMODE((served.directory / "1").stat().st_mode) == 0o755
+    assert seen(served) == ONE
+
+
+def test_a_version_that_is_on_its_way_or_refused_is_never_in_sight(served: Asset) -> None:
+    published(served, ONE)
+
+    class Looking(Judge):
+        def verify(self, candidate: Candidate) -> Finding:
+            self.seen.extend(map(str, versions(served)))
+            return super().verify(candidate)
+
+    judge = Looking(reason="broken")
+    refused = outcome(replace(served, verifiers=(NamedVerifier(name="judge", verifier=judge),)), TWO)
+    assert (refused.result, judge.seen) == (Result.REJECTED, ["1", "app.conf"])
+    assert versions(served) == [1]
+
+
+def test_a_configuration_of_the_server_s_beside_the_versions_is_left_alone(served: Asset) -> None:
+    served.directory.mkdir(parents=True)
+    (served.directory / "config.pbtxt").write_text('backend: "onnxruntime"')
+    for files in (ONE, TWO):
+        published(served, files)
+    cycle.go_back(served, to=1, clock=Time())
+    cycle.tidy(served, clock=LATER)
+    cycle.begin(served)
+    assert (served.directory / "config.pbtxt").read_text() == 'backend: "onnxruntime"'
+    assert versions(served) == [1]
+
+
+def test_with_the_store_in_the_volume_a_model_changes_only_when_a_version_comes_or_goes(tmp_path: Path) -> None:
+    asset = web(tmp_path, LayoutName.VERSIONS, store=StoreName.VOLUME)
+    published(asset, ONE)
+    assert [path.name for path in asset.directory.iterdir()] == ["1"]
+    before = last_modified(asset.directory)
+    judge = NamedVerifier(name="judge", verifier=Judge(reason="broken"))
+    assert outcome(replace(asset, verifiers=(judge,)), THREE).result is Result.REJECTED
+    cycle.begin(asset)
+    cycle.tidy(asset, clock=LATER)
+    assert last_modified(asset.directory) == before
+    published(asset, TWO)
+    assert last_modified(asset.directory) > before

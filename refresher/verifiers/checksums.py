@@ -7,14 +7,15 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
-from refresher.contract import Candidate, Finding
+from refresher.contract import Candidate, FileSet, Finding
 from refresher.errors import RejectedError
+from refresher.verifiers.age import Age, age, refuse_unless_newer
 from refresher.verifiers.content import listed, text
 
 LIST_LIMIT = 16 * 1024 * 1024
 """Bytes: ten thousand files with names of a thousand characters, and room."""
 
-SIGNATURES = (".sig", ".asc")
+SIGNATURES = (".sig", ".asc", ".bundle", ".sigstore.json")
 """What a signature of the list is called, after the list's own name: it can't be in the list that it signs."""
 
 _GNU = re.compile(r"(?P<escaped>\\?)(?P<digest>[0-9A-Fa-f]{64}) [ *](?P<name>.+)")
@@ -28,17 +29,21 @@ class ChecksumsOptions(BaseModel):
     """Where the digests are: exactly one of `file`, a list in the candidate, and `digests` by name, configured.
 
     The list is what `sha256sum` writes, or `sha256sum --tag` and `sha256` of BSD; names are relative to its directory.
+    With `monotonic` it says in a comment how old it is, and one that is older than the published one is refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: str | None = None
     digests: dict[str, Digest] | None = None
+    monotonic: bool = False
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.file is None) == (self.digests is None):
             raise ValueError("must have exactly one of file and digests")
+        if self.monotonic and self.file is None:
+            raise ValueError("must have a file, if it is monotonic: digests that are configured have no age")
         return self
 
 
@@ -51,7 +56,7 @@ class ChecksumsVerifier:
         self._options = options
 
     def verify(self, candidate: Candidate) -> Finding:
-        """Raises RejectedError if a listed file is missing or different, or a file isn't listed."""
+        """Raises RejectedError if a listed file is missing or different, a file isn't listed, or the list is old."""
         if self._options.file is None:
             _compare(candidate, self._options.digests or {}, origin="the configured digests", excepted=frozenset())
         else:
@@ -59,9 +64,26 @@ class ChecksumsVerifier:
         return Finding()
 
     def _compare_with_list(self, candidate: Candidate, name: str) -> None:
-        digests = _read(text(candidate, name, limit=LIST_LIMIT), name)
+        content = text(candidate, name, limit=LIST_LIMIT)
+        if self._options.monotonic:
+            _refuse_rollback(candidate, name, age(content, name))
         excepted = frozenset({name, *(name + ending for ending in SIGNATURES)})
-        _compare(candidate, digests, origin=name, excepted=excepted)
+        _compare(candidate, _read(content, name), origin=name, excepted=excepted)
+
+
+def _refuse_rollback(candidate: Candidate, name: str, stated: Age) -> None:
+    published = candidate.published
+    before = _published_age(published, name) if published else None
+    if published and before and published.files[name].digest != candidate.files[name].digest:
+        refuse_unless_newer(stated, before, name)
+
+
+def _published_age(published: FileSet, name: str) -> Age | None:
+    """None for a list from before `monotonic`: if it bounded anything, no list could ever follow it."""
+    try:
+        return age(text(published, name, limit=LIST_LIMIT), name)
+    except RejectedError:
+        return None
 
 
 def _compare(candidate: Candidate, digests: Mapping[str, str], *, origin: str, excepted: frozenset[str]) -> None:

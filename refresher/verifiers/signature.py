@@ -1,11 +1,8 @@
 """A file is signed with the private half of a public key that is known here.
 
-As `cosign sign-blob`, `openssl dgst -sha256 -sign` and `openssl pkeyutl -sign -rawin` sign: ECDSA and RSA over the
-file's SHA-256, which is known already, and Ed25519 over the file itself.
+As `cosign sign-blob --key`, `openssl dgst -sha256 -sign` and `openssl pkeyutl -sign -rawin` sign: ECDSA and RSA over
+the file's SHA-256, which is known already, and Ed25519 over the file itself.
 """
-
-import base64
-import binascii
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -17,12 +14,10 @@ from refresher.contract import Candidate, Finding
 from refresher.errors import PermanentError, RejectedError
 from refresher.options import LocalFile
 from refresher.verifiers.content import content, require
+from refresher.verifiers.signed import SIGNATURE_LIMIT, signature_in
 
 WHOLE_FILE_LIMIT = 64 * 1024 * 1024
 """Bytes of a file that is signed with Ed25519, which can't be checked from a digest and so is read into memory."""
-
-SIGNATURE_LIMIT = 16 * 1024
-"""Bytes; an RSA signature of 16384 bits has 2048, and base64 and line ends add a half."""
 
 PUBLIC_KEY_LIMIT = 64 * 1024
 
@@ -36,7 +31,8 @@ PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublic
 class SignatureOptions(BaseModel):
     """`signature` signs `file`, both in the candidate, with the PEM key in `public_key`, which is read at each check.
 
-    The signature may be base64 or binary. Best signed is the list of digests: `checksums` then checks the rest.
+    The signature may be base64, binary, or a bundle of cosign's. Best signed is the list of digests: `checksums` then
+    checks the rest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,9 +54,9 @@ class SignatureVerifier:
         """Raises RejectedError if the signature is missing or wrong; PermanentError if the key can't be read."""
         key = _public_key(self._options.public_key)
         require(candidate, self._options.file)
-        signature = _decoded(content(candidate, self._options.signature, limit=SIGNATURE_LIMIT))
+        name, signed_by = self._options.file, self._options.signature
+        signature = signature_in(content(candidate, signed_by, limit=SIGNATURE_LIMIT), signed_by)
         if not self._signed(candidate, signature, key):
-            name, signed_by = self._options.file, self._options.signature
             raise RejectedError(f"{signed_by} is not a signature of {name} by the key {self._options.public_key}")
         return Finding()
 
@@ -88,14 +84,6 @@ def _public_key(reference: LocalFile) -> PublicKey:
     if not isinstance(key, PublicKey):
         raise PermanentError(f"public_key: {reference} is neither an Ed25519, an EC nor an RSA key")
     return key
-
-
-def _decoded(written: bytes) -> bytes:
-    """Signatures are written in base64 or as they are; those that are binary are no valid base64."""
-    try:
-        return base64.b64decode(b"".join(written.split()), validate=True)
-    except binascii.Error:
-        return written
 
 
 def _signed_by_ed25519(key: ed25519.Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:

@@ -1,4 +1,3 @@
-import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -8,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from providers.s3 import Clients, S3Options, S3Provider
+from providers.s3.clients import Clients
+from providers.s3.options import S3Options
+from providers.s3.provider import S3Provider
 from refresher.contract import Fetched, Provider, Unchanged
 from refresher.demo.process import free_port
 from refresher.demo.seaweed import SeaweedFS
@@ -260,17 +261,18 @@ def test_headers_that_drip_for_ever_are_transient(store: Store, options: dict[st
     assert time.monotonic() - started < 5
 
 
-def test_chunk_sizes_of_a_body_that_drip_for_ever_are_transient(store: Store) -> None:
-    head = b'HTTP/1.1 200 OK\r\nETag: "a"\r\n'
-    body = head + b"Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n3;x="
+def test_chunk_sizes_of_a_body_that_drip_for_ever_are_transient(store: Store, web: WebServer) -> None:
+    head = b'HTTP/1.1 200 OK\r\nETag: "a"\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3;x='
 
-    def answer(connection: socket.socket) -> None:
-        connection.sendall(head + b"Content-Length: 10\r\n\r\n")
-        if connection.recv(65536):
-            dripping(body, b"0")(connection)
+    def answer(request: Request) -> None:
+        if request.command == "HEAD":
+            request.reply(200, {"ETag": '"a"', "Content-Length": "10"})
+        else:
+            dripping(head, b"0")(request.connection)
 
-    with raw_server(answer) as url, closing(Clients(read_timeout=0.3)) as clients:
+    web.respond = answer
+    with closing(Clients(read_timeout=0.3)) as clients:
         started = time.monotonic()
         with pytest.raises(TransientError, match="broke off after 3 of 10 bytes"):
-            fetched(store.provider(clients=clients, endpoint_url=url, key="a"))
+            fetched(store.provider(clients=clients, endpoint_url=web.url, key="a"))
     assert time.monotonic() - started < 5

@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, Self
 
+from awscrt import checksums
+
 from refresher.errors import TransientError
 
 HEADER = "x-amz-checksum-"
@@ -41,21 +43,9 @@ class _Crc:
         return self._sum.to_bytes(self._size, "big")
 
 
-def _crc32c() -> Sum:
-    from awscrt import checksums  # 2 MiB, for who needs them
-
-    return _Crc(checksums.crc32c, 4)
-
-
-def _crc64nvme() -> Sum:
-    from awscrt import checksums  # 2 MiB, for who needs them
-
-    return _Crc(checksums.crc64nvme, 8)
-
-
 KINDS: Mapping[str, Callable[[], Sum]] = {
-    "crc64nvme": _crc64nvme,
-    "crc32c": _crc32c,
+    "crc64nvme": lambda: _Crc(checksums.crc64nvme, 8),
+    "crc32c": lambda: _Crc(checksums.crc32c, 4),
     "crc32": lambda: _Crc(zlib.crc32, 4),
     "sha256": hashlib.sha256,
     "sha1": lambda: hashlib.sha1(usedforsecurity=False),

@@ -84,7 +84,8 @@ class S3File:
     def _stream(self, response: urllib3.BaseHTTPResponse, offset: int, size: int) -> ByteStream:
         # The length is the one that was asked for: a chunked answer has none of its own.
         stream = BodyStream(response, length=size, name=self.name)
-        found = content_range(response.headers.get("Content-Range", f"bytes 0-0/{self.size}"))
+        part = response.status == 206
+        found = content_range(response.headers.get("Content-Range", "")) if part else (0, self.size)
         length = response.headers.get("Content-Length", str(size))
         if (response.headers.get("ETag"), found, length) != (self.etag, (offset, self.size), str(size)):
             stream.close()

@@ -7,6 +7,7 @@ One covers the whole object, or, *composite*, the checksums of its parts one aft
 import base64
 import binascii
 import hashlib
+import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, Self
@@ -16,6 +17,7 @@ from awscrt import checksums
 from refresher.errors import TransientError
 
 HEADER = "x-amz-checksum-"
+_COUNT = re.compile(r"[1-9][0-9]{0,4}")
 
 
 class Sum(Protocol):
@@ -75,8 +77,8 @@ class Checksum(NamedTuple):
             value = base64.b64decode(encoded, validate=True)
         except binascii.Error:
             return None
-        known = len(value) == len(KINDS[kind]().digest()) and (not dash or count.isdecimal())
-        return cls(kind, value, int(count[:6]) if dash else 0) if known else None
+        known = len(value) == len(KINDS[kind]().digest()) and (not dash or _COUNT.fullmatch(count))
+        return cls(kind, value, int(count) if dash else 0) if known else None
 
     @property
     def digest(self) -> str | None:

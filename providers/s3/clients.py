@@ -105,7 +105,7 @@ class Login:
         signing = request.context.get("signing", {})
         # As botocore's own signing does: the endpoint's region and name go before the client's.
         found |= {"region_name": signing["region"]} if signing.get("region") else {}
-        for name in ("signing_name", "request_credentials", "identity_cache", "cache_key"):
+        for name in ("signing_name", "identity_cache", "cache_key"):
             found |= {name: signing[name]} if signing.get(name) is not None else {}
         self._noted.last = urlsplit(str(request.url))._replace(query="").geturl(), found
 

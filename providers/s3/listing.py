@@ -1,6 +1,8 @@
 """What there is at the moment: one object, all below a prefix, or all below the prefix that a small object names."""
 
 import hashlib
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from providers.s3.checksums import Checksum
@@ -13,6 +15,7 @@ MOST_OBJECTS = 100_000
 """Keys below a prefix, 100 listing pages; more is a mistake in `prefix`."""
 MOST_POINTER = 1024
 """Bytes of a pointer: what a key may have (S3 User Guide, "Naming Amazon S3 objects")."""
+_ETAG = re.compile(r"[\x21-\x7e]+")
 
 
 def one_object(objects: Objects, key: str) -> Fetched:
@@ -23,13 +26,14 @@ def one_object(objects: Objects, key: str) -> Fetched:
     # "null" names whatever an unversioned bucket holds at the moment, so it pins nothing.
     found = options.version_id or head.get("VersionId", "null")
     version = None if found == "null" else found
+    size, etag = _facts(head, ("ContentLength", "ETag"), options.place)
     file = S3File(
         objects=objects,
         route=route,
         name=options.file_name,
         key=key,
-        size=head["ContentLength"],
-        etag=head["ETag"],
+        size=size,
+        etag=etag,
         version=version,
         checksum=Checksum.told(head["ResponseMetadata"]["HTTPHeaders"]),
         told=True,
@@ -42,7 +46,7 @@ def all_below(objects: Objects, prefix: str) -> Fetched:
     files, seen = [], hashlib.sha256()
     for page, route in objects.pages(prefix):
         for found in page.get("Contents", []):
-            key, etag, size = found["Key"], found["ETag"], found["Size"]
+            key, size, etag = _facts(found, ("Key", "Size", "ETag"), objects.options.place)
             if key.endswith("/") and size == 0:
                 continue  # what consoles make to show a directory
             seen.update(repr((key, etag, size)).encode())
@@ -54,6 +58,15 @@ def all_below(objects: Objects, prefix: str) -> Fetched:
         place = f"s3://{objects.options.bucket}/{prefix}"
         raise PermanentError(f"{place} has no objects, and nothing empty is published")
     return Fetched(revision=seen.hexdigest(), files=files)
+
+
+def _facts(answer: Any, names: Sequence[str], place: str) -> list[Any]:
+    """What an answer has under these names, the ETag last. PermanentError for one that no S3 store would give."""
+    facts = [answer.get(name) for name in names]
+    # An ETag goes into a header: with a line break in it, a listing could write our requests.
+    if None in facts or not _ETAG.fullmatch(facts[-1]):
+        raise PermanentError(f"{place}: an answer without {', '.join(names)} isn't what S3's API defines")
+    return facts
 
 
 def where_it_points(objects: Objects, key: str) -> Fetched:

@@ -10,6 +10,7 @@ from botocore import exceptions as aws
 from providers.s3.clients import Clients, Login, Route
 from providers.s3.options import S3Options, customer_headers, customer_key
 from providers.s3.troubles import LOGIN_REFUSED, LoginRefusedError, SpentLoginError, accepted, answer_of, translating
+from refresher.errors import PermanentError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ListObjectsV2OutputTypeDef
@@ -47,7 +48,10 @@ class Objects:
             yield page, route
             if not page.get("IsTruncated"):
                 return
-            asked["ContinuationToken"] = page["NextContinuationToken"]
+            token = page.get("NextContinuationToken")
+            if not token or token == asked.get("ContinuationToken"):
+                raise PermanentError(f"{self.options.place}: the server's listing never ends")
+            asked["ContinuationToken"] = token
 
     def body(
         self, route: Route, key: str, version: str | None, headers: Mapping[str, str], *, status: int
@@ -146,6 +150,10 @@ def _part(asked: dict[str, Any], login: Login) -> "HeadObjectOutputTypeDef":
 def _beginning(answer: "GetObjectOutputTypeDef", limit: int) -> bytes:
     body = answer["Body"]
     try:
-        return body.read(limit + 1)
+        content = body.read(limit + 1)
+        if len(content) <= limit:
+            # Only a read that finds nothing more has botocore compare the length: half a name is another name.
+            content += body.read(1)
+        return content
     finally:
         body.close()

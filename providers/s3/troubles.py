@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import urllib3
 from botocore import exceptions as aws
+from botocore.parsers import ResponseParserError
 
 from providers.answers import retry_after
 from providers.http import translated as unreachable
@@ -60,6 +61,9 @@ def translating(place: str, *, reading: bool = False) -> Iterator[None]:
         raise refusal(answer_of(error), place, reading=reading) from error
     except aws.BotoCoreError as error:
         raise _failure(error, place) from error
+    except ResponseParserError:
+        # Without its cause, which quotes the answer.
+        raise PermanentError(f"{place}: an answer isn't what AWS's API defines") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise unreachable(error, place) from error
 
@@ -106,6 +110,7 @@ def _failure(error: aws.BotoCoreError, place: str) -> RefresherError:
         return NoLoginError(f"{place} can't be asked: {kind}")
     if isinstance(error, (aws.CredentialRetrievalError, aws.MetadataRetrievalError)):
         return NoLoginNowError(f"{place}: no credentials at the moment: {kind}")
-    if isinstance(error, (aws.HTTPClientError, aws.ConnectionError)) and not isinstance(error, aws.SSLError):
+    broken = (aws.HTTPClientError, aws.ConnectionError, aws.IncompleteReadError)
+    if isinstance(error, broken) and not isinstance(error, aws.SSLError):
         return TransientError(f"{place} can't be reached: {kind}")
     return PermanentError(f"{place} can't be asked: {kind}")

@@ -140,7 +140,15 @@ def headers(value: str, kind: str = "crc32") -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "told",
-    [{}, headers(""), headers("AAAA"), headers("not base64"), headers("AAAAAA==-x"), headers("AAAAAA==", "xxhash64")],
+    [
+        {},
+        headers(""),
+        headers("AAAA"),
+        headers("not base64"),
+        headers("AAAAAA==-x"),
+        headers("AAAAAA==-0"),
+        headers("AAAAAA==", "xxhash64"),
+    ],
 )
 def test_what_is_no_checksum_of_a_known_kind_is_none(told: dict[str, str]) -> None:
     assert Checksum.told(told) is None

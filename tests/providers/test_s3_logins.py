@@ -130,17 +130,30 @@ def test_a_token_service_that_is_down_is_transient(
         fetched(store.provider(key="a", role_arn=ROLE, clients=clients))
 
 
+def test_a_token_service_that_answers_a_page_is_permanent(
+    store: Store, clients: Clients, nobody: Path, web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials(nobody, "default", "AKIDCHAIN", "chain-secret")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", web.url)
+    web.respond = lambda request: request.reply(200, {}, b"<html><p>Log in<br></html>")
+    with pytest.raises(PermanentError, match="isn't what AWS's API"):
+        fetched(store.provider(key="a", role_arn=ROLE, clients=clients))
+
+
 def key_file(path: Path, content: bytes) -> dict[str, str]:
     path.write_bytes(content)
     return {"file": str(path)}
 
 
+@pytest.mark.parametrize("source", [{"key": "a"}, {"prefix": ""}], ids=["object", "prefix"])
 @pytest.mark.parametrize("written", [bytes, base64.b64encode, lambda key: base64.b64encode(key) + b"\n"])
-def test_an_object_is_read_with_the_customers_key(store: Store, tmp_path: Path, written: Any) -> None:
+def test_an_object_is_read_with_the_customers_key(
+    store: Store, tmp_path: Path, written: Any, source: dict[str, str]
+) -> None:
     key = os.urandom(32)
     body = os.urandom(100_000)
     store.put("a", body, SSECustomerAlgorithm="AES256", SSECustomerKey=key)
-    provider = store.provider(key="a", sse_customer_key=key_file(tmp_path / "key", written(key)))
+    provider = store.provider(**source, sse_customer_key=key_file(tmp_path / "key", written(key)))
     with provider.fetch(None) as answer:
         assert isinstance(answer, Fetched)
         assert content(answer.files[0]) == body

@@ -11,7 +11,7 @@ from refresher.contract import Fetched, Provider, Unchanged
 from refresher.demo.process import free_port
 from refresher.errors import PermanentError, TransientError
 from refresher.testing import ProviderContract
-from tests.fakes.fault_proxy import FaultProxy, silence
+from tests.fakes.fault_proxy import FaultProxy, half, silence
 from tests.providers.buckets import Store
 from tests.providers.reading import content, fetched, holding, left_after
 
@@ -116,6 +116,12 @@ def test_one_that_names_no_prefix_with_objects_is_permanent(models: Store, targe
 def test_a_huge_one_is_not_read(models: Store, between: FaultProxy) -> None:
     models.put("fraud/LATEST", b"x" * 5_000_000)
     with pytest.raises(PermanentError, match="larger"):
+        fetched(models.provider(current="fraud/LATEST", endpoint_url=between.address))
+
+
+def test_one_that_breaks_off_is_transient(models: Store, between: FaultProxy) -> None:
+    between.fail(half, where="LATEST")
+    with pytest.raises(TransientError, match="reached"):
         fetched(models.provider(current="fraud/LATEST", endpoint_url=between.address))
 
 

@@ -166,6 +166,37 @@ def test_an_object_of_a_prefix_is_asked_for_once(store: Store, between: FaultPro
     assert len(between.asked("list-type=2")) == 2
 
 
+ENDLESS = b"<IsTruncated>true</IsTruncated><NextContinuationToken>a</NextContinuationToken>"
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        b"<ListBucketResult><Contents><Key>a</Key><Size>1</Size></Contents></ListBucketResult>",
+        b"<ListBucketResult><Contents><Key>a</Key><Size>1</Size><ETag>a&#10;b: c</ETag></Contents></ListBucketResult>",
+        b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+        b"<ListBucketResult>%b</ListBucketResult>" % ENDLESS,
+    ],
+    ids=["no-etag", "line-break", "no-token", "same-token"],
+)
+def test_what_is_no_listing_is_permanent(store: Store, web: WebServer, listing: bytes) -> None:
+    web.respond = lambda request: request.reply(200, {}, listing)
+    with pytest.raises(PermanentError, match=r"isn't what S3's API|never ends"):
+        fetched(store.provider(prefix="", endpoint_url=web.url))
+
+
+def test_a_page_for_people_is_transient(store: Store, web: WebServer) -> None:
+    web.respond = lambda request: request.reply(200, {}, b"<html><p>Back soon<br></html>")
+    with pytest.raises(TransientError):
+        fetched(store.provider(prefix="", endpoint_url=web.url))
+
+
+def test_a_head_without_an_etag_is_permanent(store: Store, web: WebServer) -> None:
+    web.respond = lambda request: request.reply(200)
+    with pytest.raises(PermanentError, match="isn't what S3's API"):
+        fetched(store.provider(key="a", endpoint_url=web.url))
+
+
 def test_an_object_deleted_midway_is_transient(store: Store) -> None:
     for key in ("p/a", "p/b"):
         store.put(key, b"one")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+import boto3
 import urllib3
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
@@ -29,6 +30,8 @@ CONNECT = 5.0
 """Seconds until a connection has to stand."""
 LOOKS = ("GetObject", "HeadObject", "ListObjectsV2")
 """The operations that show where a bucket is."""
+ENDPOINT = ("signing_name", "identity_cache", "cache_key")
+"""What an endpoint can want for its signature beside a region; the latter two are those of directory buckets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +62,11 @@ class Login:
         self.spent = False
         self._noted = threading.local()
         made = session(options, read_timeout=read_timeout)
-        config = Config(
-            s3={"addressing_style": options.addressing_style},
-            # Checksums are compared while the file arrives, and not every server that speaks S3 sends them.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        )
-        self.client: S3Client = made.client(
-            "s3", endpoint_url=options.endpoint_url, region_name=options.region, config=config
-        )
-        _pace(self.client)
+        self.client = _client(made, options)
         for operation in LOOKS:
             self.client.meta.events.register(f"before-sign.s3.{operation}", self._note)
-        trusted = made._session.get_config_variable("ca_bundle") or get_cert_path(verify=True)
         self._connections = Connections(
-            Certificates(Path(str(trusted))),
-            contexts=contexts,
-            timeout=urllib3.Timeout(connect=CONNECT, read=read_timeout),
+            _trusted(made), contexts=contexts, timeout=urllib3.Timeout(connect=CONNECT, read=read_timeout)
         )
 
     def route(self, key: str = "") -> Route:
@@ -101,13 +92,32 @@ class Login:
         self, request: AWSRequest, signing_name: str, region_name: str, signature_version: str, **_: object
     ) -> None:
         """What botocore's event `before-sign` shows; called in the thread that asks."""
-        found = {"signing_name": signing_name, "region_name": region_name, "signature_version": signature_version}
-        signing = request.context.get("signing", {})
-        # As botocore's own signing does: the endpoint's region and name go before the client's.
-        found |= {"region_name": signing["region"]} if signing.get("region") else {}
-        for name in ("signing_name", "identity_cache", "cache_key"):
-            found |= {name: signing[name]} if signing.get(name) is not None else {}
+        # As botocore's own signing does: what the endpoint asks for goes before what the client was made with.
+        endpoint = request.context.get("signing", {})
+        found = {
+            "signing_name": signing_name,
+            "region_name": endpoint.get("region") or region_name,
+            "signature_version": signature_version,
+        }
+        found |= {name: endpoint[name] for name in ENDPOINT if endpoint.get(name) is not None}
         self._noted.last = urlsplit(str(request.url))._replace(query="").geturl(), found
+
+
+def _client(made: boto3.session.Session, options: S3Options) -> "S3Client":
+    config = Config(
+        s3={"addressing_style": options.addressing_style},
+        # Checksums are compared while the file arrives, and not every server that speaks S3 sends them.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    client = made.client("s3", endpoint_url=options.endpoint_url, region_name=options.region, config=config)
+    _pace(client)
+    return client
+
+
+def _trusted(made: boto3.session.Session) -> Certificates:
+    """The authorities that boto3 trusts, from the environment, its configuration, or its own list."""
+    return Certificates(Path(str(made._session.get_config_variable("ca_bundle") or get_cert_path(verify=True))))
 
 
 def _pace(client: Any) -> None:

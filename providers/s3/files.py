@@ -57,7 +57,7 @@ class S3File:
     def check(self) -> Check | None:
         """What the server's checksum has to be compared with; None if it sends none whose parts are known."""
         if not self.told:
-            head, _ = self.objects.head(self.key, **self._pin)
+            head, _ = self.objects.head(self.key, self._pin, reading=True)
             self._learn(head["ResponseMetadata"]["HTTPHeaders"])
         if self.checksum is None:
             return None
@@ -96,7 +96,7 @@ class S3File:
         self.checksum, self.told = Checksum.told(headers), True
 
     def _check_of_parts(self, checksum: Checksum) -> Check | None:
-        sizes = self.objects.part_sizes(self.key, checksum.parts, **self._pin)
+        sizes = self.objects.part_sizes(self.key, checksum.parts, self._pin)
         if sizes is None or sum(sizes) != self.size:
             _log.info("%s: the server doesn't tell the sizes of its parts, so its checksum isn't compared", self.name)
             return None

@@ -21,8 +21,7 @@ _ETAG = re.compile(r"[\x21-\x7e]+")
 def one_object(objects: Objects, key: str) -> Fetched:
     """The object; its revision is its version, in a bucket without versions its ETag. One HEAD."""
     options = objects.options
-    pinned: dict[str, Any] = {"VersionId": options.version_id} if options.version_id else {}
-    head, route = objects.head(key, **pinned)
+    head, route = objects.head(key, {"VersionId": options.version_id} if options.version_id else {})
     # "null" names whatever an unversioned bucket holds at the moment, so it pins nothing.
     found = options.version_id or head.get("VersionId", "null")
     version = None if found == "null" else found

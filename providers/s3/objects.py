@@ -31,10 +31,12 @@ class Objects:
     def __init__(self, options: S3Options, clients: Clients) -> None:
         self.options, self._clients = options, clients
 
-    def head(self, key: str, **pinned: Any) -> tuple["HeadObjectOutputTypeDef", Route]:
-        """The object's facts, its checksum among them, and where its bucket is."""
+    def head(
+        self, key: str, pinned: Mapping[str, Any], *, reading: bool = False
+    ) -> tuple["HeadObjectOutputTypeDef", Route]:
+        """The object's facts, its checksum among them, and where its bucket is; `reading`: it was there before."""
         asked = {**self._where(key), **pinned, "ChecksumMode": "ENABLED"}
-        return self._asked(lambda login: (login.client.head_object(**asked), login.route(key)))
+        return self._asked(lambda login: (login.client.head_object(**asked), login.route(key)), reading=reading)
 
     def text(self, key: str, limit: int) -> bytes:
         """A small object's content, of which at most `limit` + 1 bytes are read."""
@@ -66,7 +68,7 @@ class Objects:
 
         return self._asked(read, reading=True)
 
-    def part_sizes(self, key: str, count: int, **pinned: Any) -> list[int] | None:
+    def part_sizes(self, key: str, count: int, pinned: Mapping[str, Any]) -> list[int] | None:
         """The sizes in bytes of the object's `count` parts; None if the server tells them in no way."""
         for tell in (self._listed_sizes, self._sizes_one_by_one):
             sizes = tell(key, count, pinned)

@@ -117,6 +117,15 @@ def test_after_a_range_the_checksum_is_asked_for_by_a_head(store: Store, between
     assert len(between.asked("HEAD")) == 1
 
 
+def test_a_checksum_of_what_was_replaced_is_not_asked_for(store: Store) -> None:
+    store.put("p/a", CONTENT)
+    file = only_file(store.provider(prefix="p/"))
+    assert isinstance(file, Checked)
+    store.put("p/a", CONTENT[::-1])
+    with pytest.raises(TransientError, match="changed"):
+        file.check()
+
+
 def test_the_sha_256_of_an_object_is_its_promised_digest(store: Store) -> None:
     store.put("a", CONTENT, ChecksumAlgorithm="SHA256")
     assert digest_of(only_file(store.provider(key="a"))) == f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"

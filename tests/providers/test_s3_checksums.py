@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import socket
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -11,11 +12,12 @@ from itertools import pairwise
 import pytest
 
 from providers.s3.checksums import KINDS, Checksum, PartsCheck, WholeCheck
+from providers.s3.clients import Clients
 from providers.s3.provider import S3Provider
 from refresher.abilities import Check, Checked
 from refresher.contract import Fetched, RemoteFile
 from refresher.errors import TransientError
-from tests.fakes.fault_proxy import FaultProxy, replies
+from tests.fakes.fault_proxy import FaultProxy, Upstream, replies
 from tests.fakes.web import WebServer
 from tests.providers.buckets import PART, Store
 
@@ -91,6 +93,21 @@ def test_a_store_that_lists_no_parts_is_asked_for_each(store: Store, between: Fa
     assert check
     check.verify()
     assert len(between.asked("partNumber=")) == 2
+
+
+def test_a_login_that_ended_is_replaced_when_the_parts_are_asked_for(
+    store: Store, between: FaultProxy, clients: Clients
+) -> None:
+    store.put_parts("a", os.urandom(PART), b"rest", algorithm="SHA256", ChecksumType="COMPOSITE")
+    file = only_file(store.provider(key="a", endpoint_url=between.address, clients=clients))
+
+    def expired(connection: socket.socket, upstream: Upstream) -> None:
+        between.heal()
+        replies(400, b"<Error><Code>ExpiredToken</Code></Error>")(connection, upstream)
+
+    between.fail(expired, where="attributes")
+    assert arrived(file)
+    assert len(between.asked("attributes")) == 2
 
 
 def test_without_the_sizes_of_parts_nothing_is_compared(

@@ -2,7 +2,9 @@
 
 import base64
 import os
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from providers.s3.clients import Clients
 from providers.s3.options import S3Options
 from refresher.contract import Fetched
 from refresher.errors import PermanentError, TransientError
+from tests.fakes.raw_server import raw_server
 from tests.fakes.sts import Sts, sts
 from tests.fakes.web import WebServer
 from tests.providers.buckets import Store
@@ -128,6 +131,18 @@ def test_a_token_service_that_is_down_is_transient(
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")
     with pytest.raises(TransientError, match="reached"):
         fetched(store.provider(key="a", role_arn=ROLE, clients=clients))
+
+
+def test_a_token_service_that_never_answers_is_transient_and_not_waited_for(
+    store: Store, nobody: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials(nobody, "default", "AKIDCHAIN", "chain-secret")
+    with raw_server(lambda connection: connection.recv(1)) as url, closing(Clients(read_timeout=0.3)) as clients:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
+        started = time.monotonic()
+        with pytest.raises(TransientError, match="reached"):
+            fetched(store.provider(key="a", role_arn=ROLE, clients=clients))
+    assert time.monotonic() - started < 5
 
 
 def test_a_token_service_that_answers_a_page_is_permanent(

@@ -2,8 +2,8 @@
 
 import logging
 import re
+import socket
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import cast
@@ -14,7 +14,7 @@ from providers.s3.clients import Clients
 from refresher.abilities import Ranged, Versioned
 from refresher.contract import Fetched, Provider, RemoteFile, Unchanged
 from refresher.errors import PermanentError, TransientError
-from tests.fakes.fault_proxy import Fault, FaultProxy, half, half_a_head, replies, silence
+from tests.fakes.fault_proxy import Fault, FaultProxy, Upstream, half, half_a_head, replies, silence
 from tests.fakes.web import Request, WebServer
 from tests.providers.buckets import Store
 from tests.providers.reading import content, fetched, holding, opened_after, rest
@@ -91,6 +91,22 @@ def test_an_answer_with_another_range_than_asked_is_transient(store: Store, web:
     web.respond = answer
     with pytest.raises(TransientError, match="changed"):
         part(files(store.provider(key="a", endpoint_url=web.url))[0], 0, 10)
+
+
+@pytest.mark.parametrize("offset", [0, 4])
+def test_another_object_from_a_store_that_ignores_the_pin_is_transient(
+    store: Store, web: WebServer, offset: int
+) -> None:
+    def answer(request: Request) -> None:
+        if request.command == "HEAD":
+            request.reply(200, {"ETag": '"a"', "Content-Length": "10"})
+        else:
+            span = {"Content-Range": f"bytes {offset}-9/10"} if offset else {}
+            request.reply(206 if offset else 200, {"ETag": '"b"', **span}, b"0123456789"[offset:])
+
+    web.respond = answer
+    with pytest.raises(TransientError, match="changed"):
+        content(files(store.provider(key="a", endpoint_url=web.url))[0], offset)
 
 
 def test_the_whole_where_a_range_was_asked_for_is_transient(store: Store, web: WebServer) -> None:
@@ -284,9 +300,9 @@ def test_a_login_that_stays_refused_is_permanent_and_asked_for_twice(
 
 
 def refused_once(between: FaultProxy, code: str) -> None:
-    def fault(connection: object, upstream: Callable[[], bytes]) -> None:
+    def fault(connection: socket.socket, upstream: Upstream) -> None:
         between.heal()
-        replies(403, error(code))(connection, upstream)  # type: ignore[arg-type]
+        replies(403, error(code))(connection, upstream)
 
     between.fail(fault, where="GET")
 

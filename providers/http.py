@@ -23,8 +23,9 @@ from providers.answers import condition, refuse_content, revision_of, shown, sta
 from providers.connections import Certificates, Connections, Contexts, Origin
 from providers.http_file import HttpFile
 from providers.streams import give_back
+from providers.unreachable import unreachable
 from refresher.contract import Fetched, Held, Unchanged
-from refresher.errors import PermanentError, RefresherError, TransientError
+from refresher.errors import PermanentError, RefresherError
 from refresher.options import Secret
 
 TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
@@ -172,7 +173,7 @@ class HttpProvider:
         try:
             return self._connections.get(url, sent, with_certificate=at_home)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise translated(error, shown(url)) from error
+            raise unreachable(error, shown(url)) from error
 
     def _redirected(self, url: str, response: urllib3.BaseHTTPResponse) -> str:
         give_back(response)
@@ -221,31 +222,3 @@ def _is_held(response: urllib3.BaseHTTPResponse, held: Held | None) -> bool:
     """304, or what a server that ignores conditions answers: the same revision in full."""
     revision = revision_of(response.headers)
     return response.status == 304 or (held is not None and bool(revision) and revision == held.revision)
-
-
-def translated(error: Exception, url: str) -> RefresherError:
-    """What urllib3's errors, and the operating system's, mean for the next attempt."""
-    cause = error.args[0] if isinstance(error, urllib3.exceptions.SSLError) and error.args else error
-    reason = getattr(cause, "verify_message", "")
-    if reason:
-        return PermanentError(f"the certificate of {url} can't be verified: {reason}")
-    if isinstance(error, urllib3.exceptions.LocationValueError):
-        return PermanentError(f"{url} is no URL that can be asked")
-    if isinstance(error, urllib3.exceptions.NameResolutionError):
-        return TransientError(f"the host of {url} has no address")
-    if isinstance(error, urllib3.exceptions.ProxyError):
-        return _proxy_error(error, url)
-    # Before the timeouts, one of which urllib3 takes a refused connection for.
-    if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return TransientError(f"{url} accepts no connection")
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        return TransientError(f"{url} doesn't answer in time")
-    return TransientError(f"{url} can't be reached: {type(error).__name__}")
-
-
-def _proxy_error(error: urllib3.exceptions.ProxyError, url: str) -> RefresherError:
-    refused = re.match("Tunnel connection failed: ([0-9]{3})", str(error.original_error))
-    if refused is None:
-        return translated(error.original_error, f"the proxy to {url}")
-    kind = PermanentError if refused[1].startswith("4") else TransientError
-    return kind(f"the proxy to {url} answers {refused[1]}")

@@ -10,8 +10,8 @@ from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
 from providers.answers import retry_after
-from providers.http import translated as unreachable
 from providers.streams import give_back
+from providers.unreachable import unreachable
 from refresher.errors import PermanentError, RefresherError, TransientError
 
 LOGIN_REFUSED = frozenset(

@@ -75,7 +75,8 @@ def _show(transfers: Mapping[str, Transfer], tasks: "dict[str, TaskID]", progres
         if name not in tasks:
             # What came before is no part of the speed.
             tasks[name] = progress.add_task(name, total=transfer.expected, completed=transfer.received)
-        progress.update(tasks[name], completed=transfer.received)
+        doing = ", being checked" if transfer.received == transfer.expected else ""
+        progress.update(tasks[name], completed=transfer.received, description=f"{name}{doing}")
 
 
 @contextmanager

@@ -83,6 +83,8 @@ def _coming(transfer: Mapping[str, Any] | None) -> str:
     if transfer is None:
         return ""
     received, expected, rate = transfer["received"], transfer["expected"], transfer["bytes_per_second"]
+    if received == expected:
+        return f"{_size(received)}, being checked"
     if expected is None:
         return f"{_size(received)}, {_size(rate)}/s"
     left = f", in {_duration(round(max(0, expected - received) / rate))}" if rate else ""

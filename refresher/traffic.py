@@ -80,7 +80,7 @@ class Progress:
     expected: int | None = 0
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     _began: float = field(default=0.0, repr=False)
-    _marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=MARKS), repr=False)
+    _marks: deque[tuple[float, int]] = field(default_factory=lambda: deque([(0.0, 0)], maxlen=MARKS), repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def expect(self, expected: int | None) -> None:
@@ -94,7 +94,7 @@ class Progress:
         """More bytes came; how many that makes."""
         with self._lock:
             now = self.clock()
-            if self._marks and now - self._marks[-1][0] >= MARK:
+            if now - self._marks[-1][0] >= MARK:
                 self._marks.append((now, self.received))
             self.received += received
             return self.received

@@ -59,6 +59,7 @@ def coming(received: int, expected: int | None, rate: int) -> str:
 
 def test_what_is_on_its_way_is_shown_with_its_speed_and_when_it_will_be_there() -> None:
     assert coming(1_200_000_000, 4_300_000_000, 85_000_000) == "1.2 GB of 4.3 GB, 85.0 MB/s, in 36s"
+    assert coming(4_300_000_000, 4_300_000_000, 85_000_000) == "4.3 GB, being checked"
     assert coming(999, None, 2_500_000) == "999.0 B, 2.5 MB/s"
     assert coming(0, 5000, 0) == "0.0 B of 5.0 kB, 0.0 B/s"
     assert coming(5_000_000_000_000_000, None, 10) == "5000.0 TB, 10.0 B/s"

@@ -33,7 +33,7 @@ from refresher.traffic import CONNECTIONS
 ASSET_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 DEFAULT_VOLUME = Path("/shared")
 SLOWEST = 64 * 1024
-"""Bytes a second: less is a mistake in the unit, and a connection that rests for so long is closed by its server."""
+"""Bytes a second. Below, 1 MiB rests for more than 16 s, and servers close connections that rest for long."""
 _OWNER = re.compile(r"[0-9]+(:[0-9]+)?")
 
 

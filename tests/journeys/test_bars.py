@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from refresher.client import Client
 from refresher.demo.caddy import Caddy
 from refresher.demo.process import free_port
 from tests.fakes.portions import Portions
@@ -92,6 +93,11 @@ def test_status_shows_what_is_on_its_way_and_nothing_afterwards(tmp_path: Path) 
         assert 'refresher_fetched_bytes_total{asset="model"} 4e+06' in sidecar.metrics()
 
 
+def test_where_nobody_answers_nothing_is_on_its_way() -> None:
+    for assets in ([], ["model"]):
+        assert Client(f"127.0.0.1:{free_port()}").transfers(assets) == {}
+
+
 @pytest.fixture
 def throttled(caddy: Caddy) -> Iterator[dict[str, Any]]:
     """What takes two seconds by itself."""
@@ -147,7 +153,9 @@ def transfers():
     look = next(looks)
     if look < len(drawn):
         drawn[look].set()
-    return {"model": Transfer(received=look * 1000, expected=9000, seconds=1.0, rate=1.0)}
+    whole = Transfer(received=9000, expected=9000, seconds=1.0, rate=1.0)
+    part = Transfer(received=min(look, 8) * 1000, expected=9000, seconds=1.0, rate=1.0)
+    return {"model": part, "rules": whole}
 
 configure(sys.stderr)
 log = logging.getLogger("refresher")
@@ -167,6 +175,13 @@ def test_lines_of_the_log_stand_above_the_bar_and_not_in_it() -> None:
     assert [re.sub(r"^\S+Z WARNING ", "", row)[:6] for row in log] == ["line 3", "line 4", "line 6", "the la"]
     assert all(row.endswith("x" * 100) for row in log[:3])
     assert any("model" in row for row in rows)
+
+
+def test_what_has_come_is_said_to_be_checked_until_it_is_published() -> None:
+    with on_terminal("-c", LOGGING) as terminal:
+        assert terminal.ended() == 0
+    assert "rules, being checked" in terminal.written
+    assert "model, being checked" not in terminal.written
 
 
 def test_a_sidecar_never_loads_what_draws_bars(tmp_path: Path, throttled: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -92,12 +92,14 @@ def once(
     notify: Annotated[bool, typer.Option("--notify", help="Tell the app, too.")] = False,
 ) -> None:
     """Ask every source once, publish what changed, and exit: for init containers and cron."""
+    from refresher.bars import bars
     from refresher.logs import configure
     from refresher.once import once as ask_all_once
 
     with _reporting_bad_configuration():
         configure(sys.stderr)
-        done = ask_all_once(_settings(config, source, directory, None), timeout=timeout, strict=strict, notify=notify)
+        settings = _settings(config, source, directory, None)
+        done = ask_all_once(settings, timeout=timeout, strict=strict, notify=notify, shown=bars)
     _end(DONE if done else NOT_UP_TO_DATE)
 
 
@@ -126,15 +128,18 @@ def refresh(
     as_json: Json = False,
 ) -> None:
     """Ask the running sidecar to refresh now, wait, and print each outcome."""
+    from refresher.bars import bars
+    from refresher.client import documents
     from refresher.tables import outcome_table
 
     query = urlencode({"wait": "false"} if no_wait else {"timeout": f"{timeout.total_seconds():g}s"})
     paths = {asset: f"/refresh/{quote(asset, safe='')}" for asset in assets or []} or {"": "/refresh"}
     with _reporting_bad_configuration(), _reporting_failed_call():
         client, limit = _client(config), timeout.total_seconds() + 5
-        answers = {asset: client.post(f"{path}?{query}", timeout=limit) for asset, path in paths.items()}
-    outcomes = [document for _, answer in answers.values() for document in _documents(answer) or ()]
-    problems = [_problem(asset, *answer) for asset, answer in answers.items() if _documents(answer[1]) is None]
+        with nullcontext() if as_json else bars(lambda: client.transfers(assets or [])):
+            answers = {asset: client.post(f"{path}?{query}", timeout=limit) for asset, path in paths.items()}
+    outcomes = [document for _, answer in answers.values() for document in documents(answer) or ()]
+    problems = [_problem(asset, *answer) for asset, answer in answers.items() if documents(answer[1]) is None]
     if outcomes or not problems:
         _print(outcomes, as_json=as_json, table=outcome_table)
     if problems:
@@ -145,12 +150,13 @@ def refresh(
 @app.command()
 def status(assets: Assets = None, config: Config = None, *, as_json: Json = False) -> None:
     """Ask the running sidecar how each asset stands."""
+    from refresher.client import documents
     from refresher.host import now
     from refresher.tables import status_table
 
     with _reporting_bad_configuration(), _reporting_failed_call():
         _, answer = _client(config).get("/assets")
-    known = _documents(answer)
+    known = documents(answer)
     if known is None:
         _fail(NOT_UP_TO_DATE, _reason(answer))
     states = [state for state in known if not assets or state["asset"] in assets]
@@ -227,15 +233,6 @@ def _client(config: Path | None) -> "Client":
     if control.listen is None:
         raise ConfigError("control.listen: is off, so that nobody can be asked")
     return Client(str(control.listen), token=control.token)
-
-
-def _documents(answer: Any) -> list[dict[str, Any]] | None:
-    """The assets' documents in an answer; None in a problem, unless it is how a refresh ended."""
-    if isinstance(answer, dict) and "assets" in answer:
-        return list(answer["assets"])
-    if isinstance(answer, dict) and "asset" in answer:
-        return [answer]
-    return None
 
 
 def _code(status: int) -> int:

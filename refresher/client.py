@@ -4,12 +4,16 @@ import http.client
 import ipaddress
 import json
 import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from refresher.address import Tcp, Unix, parse_address
 from refresher.errors import PermanentError, RefresherError
 from refresher.options import Secret
+from refresher.traffic import Transfer
 
 ANSWER_LIMIT = 64 * 1024 * 1024
 """Bytes: 500 assets of 10,000 files each are shown in less."""
@@ -36,6 +40,14 @@ class Client:
         """Status and JSON document of a POST, waiting up to `timeout` seconds."""
         return self._ask("POST", path, timeout=timeout)
 
+    def transfers(self, assets: Sequence[str]) -> dict[str, Transfer]:
+        """What is on its way, of these assets or, if none is named, of all; nothing while nobody answers."""
+        paths = [f"/assets/{quote(asset, safe='')}" for asset in assets] or ["/assets"]
+        with suppress(RefresherError):
+            states = [state for path in paths for state in documents(self.get(path)[1]) or ()]
+            return {state["asset"]: _transfer(state["transfer"]) for state in states if state.get("transfer")}
+        return {}
+
     def _ask(self, method: str, path: str, *, timeout: float) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {_fit_for_header(self._token)}"} if self._token else {}
         connection = self._connection(timeout)
@@ -53,6 +65,24 @@ class Client:
         if isinstance(where, Unix):
             return _UnixConnection(where.path, timeout)
         return http.client.HTTPConnection(_host_to_reach(where), where.port, timeout=timeout)
+
+
+def documents(answer: Any) -> list[dict[str, Any]] | None:
+    """The assets' documents in an answer; None in a problem, unless it is how a refresh ended."""
+    if isinstance(answer, dict) and "assets" in answer:
+        return list(answer["assets"])
+    if isinstance(answer, dict) and "asset" in answer:
+        return [answer]
+    return None
+
+
+def _transfer(document: Mapping[str, Any]) -> Transfer:
+    return Transfer(
+        received=document["received"],
+        expected=document["expected"],
+        seconds=document["seconds"],
+        rate=document["bytes_per_second"],
+    )
 
 
 def _host_to_reach(where: Tcp) -> str:

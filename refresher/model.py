@@ -17,7 +17,7 @@ from typing import BinaryIO, ClassVar
 
 from refresher.contract import Fetched, FileSet, Notifier, Provider, StagedFile, Verifier
 from refresher.options import Duration, Mode, Share, ShareOrDuration, Size
-from refresher.traffic import Traffic
+from refresher.traffic import Traffic, Transfer
 from refresher.volume import Directory
 
 Clock = Callable[[], datetime]
@@ -284,7 +284,7 @@ class Outcome:
 class AssetState:
     """How one asset stands: what status, the API and the metrics show. Never any content.
 
-    `refused` is what the app answered, if it can't use the visible generation.
+    `refused` is what the app answered, if it can't use the visible generation; `transfer` what is on its way now.
     """
 
     asset: str
@@ -307,3 +307,4 @@ class AssetState:
     consecutive_failures: int
     ready: bool
     history: tuple[Outcome, ...] = ()
+    transfer: Transfer | None = None

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from contextlib import closing, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Thread
@@ -18,6 +19,7 @@ from refresher.record import GOOD, Record
 from refresher.report import Log
 from refresher.settings import Settings, SharedParts, assets
 from refresher.telling import tell
+from refresher.traffic import Transfer
 
 log = logging.getLogger("refresher")
 
@@ -59,6 +61,11 @@ class Once:
             for record in self._records
         ]
 
+    def transfers(self) -> dict[str, Transfer]:
+        """What is on its way, by asset."""
+        under_way = {record.asset.name: record.progress.transfer() for record in self._records}
+        return {name: transfer for name, transfer in under_way.items() if transfer}
+
     @property
     def tellings(self) -> list[Telling]:
         """How the tellings ended."""
@@ -96,13 +103,24 @@ class Once:
         return planned is not None and planned.at <= self._clock()
 
 
-def once(settings: Settings, *, timeout: timedelta, strict: bool, notify: bool) -> bool:
-    """Ask every source once; whether all required assets are ready now (`strict`: and no source failed)."""
+def once(
+    settings: Settings,
+    *,
+    timeout: timedelta,
+    strict: bool,
+    notify: bool,
+    shown: Callable[[Callable[[], Mapping[str, Transfer]]], AbstractContextManager[None]],
+) -> bool:
+    """Ask every source once; whether all required assets are ready now (`strict`: and no source failed).
+
+    `shown` is open meanwhile, and can ask what is on its way.
+    """
     os.umask(0o022)  # as in a running sidecar
     log = Log()
     with closing(SharedParts()) as shared:
         asking = Once(assets(settings, shared), clock=now, seed=seed(), notify=notify)
-        visits = asking.visit(timeout=timeout)
+        with shown(asking.transfers):
+            visits = asking.visit(timeout=timeout)
     for visit in visits:
         if visit.outcome:
             log.refreshed(visit.outcome, None)

@@ -73,6 +73,7 @@ class Record:
     def ended(self, outcome: Outcome, holding: Holding | None) -> None:
         """Note how a refresh ended."""
         good = outcome.result in GOOD
+        self.progress.expect(0)
         with self._lock:
             self._holding = holding or self._holding
             self._standing = replace(
@@ -133,6 +134,7 @@ class Record:
                 consecutive_failures=standing.failures,
                 ready=self._is_ready(now),
                 history=tuple(self._history),
+                transfer=self.progress.transfer(),
             )
 
     def _is_ready(self, now: datetime) -> bool:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from math import log10
 from typing import Any
 
 MARKS = {"published": "✓", "unchanged": "✓", "rejected": "✗", "failed": "✗", "rolled-back": "↶", None: "…"}
+UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def status_table(states: Sequence[Mapping[str, Any]], *, now: datetime) -> str:
@@ -17,11 +19,12 @@ def status_table(states: Sequence[Mapping[str, Any]], *, now: datetime) -> str:
             _told(state),
             _span(state["expires_at"], now),
             _next(state, now),
+            _coming(state.get("transfer")),
             state["error"] or state["refused"] or "",
         )
         for state in states
     ]
-    return table(("ASSET", "LAST", "GENERATION", "TOLD", "EXPIRES", "NEXT", "ERROR"), rows)
+    return table(("ASSET", "LAST", "GENERATION", "TOLD", "EXPIRES", "NEXT", "COMING", "ERROR"), rows)
 
 
 def outcome_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
@@ -39,7 +42,7 @@ def outcome_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they have to be; an empty last column is left out."""
+    """Columns as wide as they have to be; one in which nothing stands is left out."""
     kept = [column for column in range(len(head)) if any(row[column] for row in rows) or not rows]
     lines = [[line[column] for column in kept] for line in (head, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(kept))]
@@ -73,6 +76,25 @@ def _next(state: Mapping[str, Any], now: datetime) -> str:
     if state["next_refresh_at"] is None:
         return "on request"
     return f"{_span(state['next_refresh_at'], now)} ({state['why_next']})"
+
+
+def _coming(transfer: Mapping[str, Any] | None) -> str:
+    """`1.2 GB of 4.3 GB, 85.0 MB/s, in 36s`: how much, how fast, and when that will be all of it."""
+    if transfer is None:
+        return ""
+    received, expected, rate = transfer["received"], transfer["expected"], transfer["bytes_per_second"]
+    if received == expected:
+        return f"{_size(received)}, being checked"
+    if expected is None:
+        return f"{_size(received)}, {_size(rate)}/s"
+    left = f", in {_duration(round(max(0, expected - received) / rate))}" if rate else ""
+    return f"{_size(received)} of {_size(expected)}, {_size(rate)}/s{left}"
+
+
+def _size(count: float) -> str:
+    """`85.0 MB`: in thousands, as networks are measured."""
+    power = min(int(log10(max(count, 1))) // 3, len(UNITS) - 1)
+    return f"{count / 1000**power:.1f} {UNITS[power]}"
 
 
 def _span(moment: str | None, now: datetime) -> str:

@@ -1,6 +1,7 @@
 """What transfers use of the network, together and each, and how far they are."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ CONNECTIONS = 16
 """Connections of all assets together, beyond each one's first."""
 UNTHROTTLED = 1024 * 1024
 """First bytes of a fetch that never wait for a rate limit: a certificate doesn't wait behind a model."""
+MARK, MARKS = 1.0, 10
+"""Seconds after which is noted what has come, and how many notes are kept: over these a transfer's rate is measured."""
 
 
 @dataclass(slots=True)
@@ -55,21 +58,57 @@ class Traffic:
                 self._free += granted
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """What is on its way: bytes that have come, of those that are to come (None: nobody says how many).
+
+    `seconds` since it began, and `rate`, the bytes a second of late: of the last ten seconds in which any came, and of
+    all the silence since.
+    """
+
+    received: int
+    expected: int | None
+    seconds: float
+    rate: float
+
+
 @dataclass(slots=True)
 class Progress:
     """Bytes that have come, of those that are to come (None: nobody says how many). Written by many threads."""
 
     received: int = 0
     expected: int | None = 0
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    _began: float = field(default=0.0, repr=False)
+    _marks: deque[tuple[float, int]] = field(default_factory=lambda: deque([(0.0, 0)], maxlen=MARKS), repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def expect(self, expected: int | None) -> None:
         """A transfer begins, of so many bytes; 0: none does."""
         with self._lock:
-            self.received, self.expected = 0, expected
+            self.received, self.expected, self._began = 0, expected, self.clock()
+            self._marks.clear()
+            self._marks.append((self._began, 0))
 
     def add(self, received: int) -> int:
         """More bytes came; how many that makes."""
         with self._lock:
+            now = self.clock()
+            if now - self._marks[-1][0] >= MARK:
+                self._marks.append((now, self.received))
             self.received += received
             return self.received
+
+    def transfer(self) -> Transfer | None:
+        """The transfer under way, if there is one."""
+        with self._lock:
+            if self.expected == 0:
+                return None
+            now = self.clock()
+            at, before = self._marks[0]
+            return Transfer(
+                received=self.received,
+                expected=self.expected,
+                seconds=now - self._began,
+                rate=(self.received - before) / (now - at) if now > at else 0.0,
+            )

@@ -205,7 +205,7 @@ def test_every_option_that_a_page_names_by_its_path_exists() -> None:
     page = (ROOT / "docs/reference.md").read_text()
     tables = re.split(r"^## ", page, flags=re.M)[1:]
     known = {table.split("\n", 1)[0]: set(re.findall(r"^\| `(\w+)`", table, flags=re.M)) for table in tables}
-    sections = ("control", "probes", "publish", "refresh", "limits")
+    sections = ("control", "probes", "transfers", "publish", "refresh", "limits")
     named = re.compile(rf"`({'|'.join(sections)})\.(\w+)(?:: [^`]*)?`")
     found = [(p.name, *match) for p in PAGES for match in named.findall(without_blocks(p))]
     assert len(found) > 5

@@ -102,7 +102,8 @@ def test_all_problems_are_told_at_once_each_with_its_full_path() -> None:
     """)
     assert set(found) == {
         "volum: is not a known key; did you mean 'volume'? "
-        "known are assets, control, defaults, probes, providers, volume",
+        "known are assets, control, defaults, probes, providers, "
+        "transfers, volume",
         "control.listen: must be host:port, unix:/path, or off, found 'nowhere'",
         "assets.web-tls.source.acme.itm: is not a known key; did you mean 'item'? "
         "known are address, auth, headers, item, logins, names, part, token",
@@ -329,11 +330,24 @@ def test_probes_and_control_need_an_address_each() -> None:
         ("refresh", "timeout", 0, "must be longer than 0"),
         ("refresh", "renew_at", "0%", "must be more than 0, or what was fetched would be due again at once"),
         ("limits", "files", 0, "must be more than 0, found 0"),
+        ("limits", "connections", 0, "must be more than 0, found 0"),
+        ("limits", "max_rate", "63KiB", "must be at least 64KiB"),
     ],
 )
 def test_values_that_cannot_work_are_refused(section: str, key: str, value: object, sentence: str) -> None:
     (problem,) = problems(asset(**{section: {key: value}}))
     assert problem.startswith(f"assets.web-tls.{section}.{key}: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [("connections", -1, "must be 0 or more"), ("max_rate", 1000, "must be at least 64KiB")],
+)
+def test_transfers_have_room_to_move(key: str, value: object, sentence: str) -> None:
+    (problem,) = problems(with_top(asset(), transfers={key: value}))
+    assert problem.startswith(f"transfers.{key}: {sentence}")
+    at_least = configured(with_top(asset(), transfers={"connections": 0, "max_rate": "64KiB"})).transfers
+    assert (at_least.connections, at_least.max_rate) == (0, 65536)
 
 
 def test_a_group_is_given_once() -> None:
@@ -453,6 +467,23 @@ def test_a_configuration_that_works_may_still_be_worth_a_warning() -> None:
     never = asset(refresh={"every": 0}, max_stale="1m")
     assert [warning.partition(": ")[0] for warning in warnings(configured(never))] == ["assets.web-tls.max_stale"]
     assert warnings(configured(asset())) == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "transfers", "keys"),
+    [
+        ({"max_rate": "2MiB"}, {"max_rate": "1MiB"}, ["limits.max_rate"]),
+        ({"max_rate": "1MiB", "min_rate": "2MiB"}, {}, ["limits.min_rate"]),
+        ({"min_rate": "2MiB"}, {"max_rate": "1MiB"}, ["limits.min_rate"]),
+        ({"max_rate": "1MiB", "min_rate": "1MiB"}, {"max_rate": "1MiB"}, []),
+        ({}, {"max_rate": "64KiB"}, []),
+    ],
+)
+def test_rates_that_contradict_each_other_are_worth_a_warning(
+    limits: dict[str, str], transfers: dict[str, str], keys: list[str]
+) -> None:
+    found = warnings(configured(with_top(asset(limits=limits), transfers=transfers)))
+    assert [warning.partition(": ")[0] for warning in found] == [f"assets.web-tls.{key}" for key in keys]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,16 @@ def test_what_providers_share_is_made_once_and_closed_at_the_end() -> None:
     assert again.closed
 
 
+def test_all_assets_share_the_traffic_that_transfers_allows() -> None:
+    source = {"source": "acme://one"}
+    settings = read({"transfers": {"connections": 2, "max_rate": "1MiB"}, "assets": {"a": source, "b": source}}, {})
+    one, other = assets(settings, SharedParts())
+    assert one.traffic is other.traffic
+    assert one.traffic.throttle.rate == 2**20
+    with one.traffic.more(3) as granted, other.traffic.more(3) as left:
+        assert (granted, left) == (2, 0)
+
+
 def test_a_shared_part_needs_no_close() -> None:
     class Plain:
         Shared = object

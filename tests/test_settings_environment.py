@@ -41,6 +41,8 @@ def test_single_values_are_overridden() -> None:
         REFRESHER_ASSETS__WEB_TLS__PUBLISH__MODE="0640",
         REFRESHER_ASSETS__WEB_TLS__REQUIRED="false",
         REFRESHER_DEFAULTS__LIMITS__FILES="7",
+        REFRESHER_TRANSFERS__MAX_RATE="100MB",
+        REFRESHER_TRANSFERS__CONNECTIONS="4",
         REFRESHER_PROVIDERS__ACME__ADDRESS="https://acme",
     )
     web = settings.assets["web-tls"]
@@ -50,6 +52,7 @@ def test_single_values_are_overridden() -> None:
     assert web.source.options.model_dump()["item"] == "three"
     assert settings.assets["other"].limits.files == 7
     assert settings.assets["other"].source.options.model_dump()["address"] == "https://acme"
+    assert (settings.transfers.max_rate, settings.transfers.connections) == (100_000_000, 4)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ EXAMPLE = """
 volume: /shared
 control: {listen: "unix:/run/refresher/control.sock", hosts: [], token: {file: /run/refresher/token}}
 probes: {listen: off}
+transfers: {connections: 0, max_rate: 10MB}
 providers: {acme: {address: "https://acme", auth: {user: me}}}
 defaults: {refresh: {every: 5m}, limits: {files: 5}, max_stale: null}
 assets:
@@ -21,7 +22,7 @@ assets:
     publish: {directory: tls, mode: "0640", owner: 1000, keep: 1}
     notify: [{acme: {path: told.json, initial: false}}]
     refresh: {every: 0, jitter: 10%, renew_at: 67%, timeout: 1h30m}
-    limits: {file: 4GiB, total: 1000}
+    limits: {file: 4GiB, total: 1000, max_rate: 2MiB, connections: 8}
   model: {source: "acme://two"}
 """
 
@@ -62,6 +63,8 @@ def test_a_configuration_that_works_fits_the_schema() -> None:
         ('"acme://two"', "no-url"),
         ("volume:", "volum:"),
         ("keep: 1", "kep: 1"),
+        ("connections: 0", "connections: many"),
+        ("max_rate: 10MB", "max_rate: 10MBit"),
         ('source: "acme://two"', "required: true"),
     ],
 )

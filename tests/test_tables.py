@@ -52,6 +52,23 @@ def test_an_asset_that_was_never_fetched_shows_its_error() -> None:
     assert line.endswith("no such path")
 
 
+def coming(received: int, expected: int | None, rate: int) -> str:
+    transfer = {"received": received, "expected": expected, "seconds": 9.0, "bytes_per_second": rate}
+    return row(transfer=transfer).split("(renewal)")[1].strip()
+
+
+def test_what_is_on_its_way_is_shown_with_its_speed_and_when_it_will_be_there() -> None:
+    assert coming(1_200_000_000, 4_300_000_000, 85_000_000) == "1.2 GB of 4.3 GB, 85.0 MB/s, in 36s"
+    assert coming(4_300_000_000, 4_300_000_000, 85_000_000) == "4.3 GB, being checked"
+    assert coming(999, None, 2_500_000) == "999.0 B, 2.5 MB/s"
+    assert coming(0, 5000, 0) == "0.0 B of 5.0 kB, 0.0 B/s"
+    assert coming(5_000_000_000_000_000, None, 10) == "5000.0 TB, 10.0 B/s"
+
+
+def test_nothing_on_its_way_takes_no_column() -> None:
+    assert "COMING" not in status_table([state(), state(transfer=None)], now=NOW)
+
+
 def test_what_is_over_is_ago() -> None:
     assert "2h ago" in row(expires_at="2026-11-22T07:00:00Z")
 

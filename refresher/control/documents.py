@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from refresher.model import AssetState, Outcome, Result
+from refresher.traffic import Transfer
 
 
 def moment(value: datetime | None) -> str | None:
@@ -13,8 +14,19 @@ def moment(value: datetime | None) -> str | None:
 
 
 def asset_document(state: AssetState) -> dict[str, Any]:
-    """How an asset stands, with the result and the error of its last outcome."""
-    return outcome_document(state, state.result, state.error)
+    """How an asset stands, with the result and the error of its last outcome, and what is on its way."""
+    return outcome_document(state, state.result, state.error) | {"transfer": _transfer_document(state.transfer)}
+
+
+def _transfer_document(transfer: Transfer | None) -> dict[str, Any] | None:
+    if transfer is None:
+        return None
+    return {
+        "received": transfer.received,
+        "expected": transfer.expected,
+        "seconds": round(transfer.seconds, 1),
+        "bytes_per_second": round(transfer.rate),
+    }
 
 
 def outcome_document(state: AssetState, result: Result | None, error: str | None) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Metrics:
         self._notifications = self._counter(
             "notifications", "Tellings by how they ended", "asset", "notifier", "result"
         )
-        self._fetched = self._counter("fetched_bytes", "Bytes fetched from sources", "asset")
+        self._fetched = self._counter("fetched_bytes", "Bytes that came from sources", "asset")
         self._durations = Histogram(
             "refresher_refresh_duration_seconds",
             "Seconds that each step of a refresh took",
@@ -139,5 +139,13 @@ _GAUGES: dict[str, tuple[str, Callable[[AssetState], float | None]]] = {
     "consecutive_failures": (
         "Refreshes that failed since the last that worked",
         lambda state: state.consecutive_failures,
+    ),
+    "transfer_bytes": (
+        "Bytes that have come of what is on its way, 0 if nothing is",
+        lambda state: state.transfer.received if state.transfer else 0,
+    ),
+    "transfer_expected_bytes": (
+        "Bytes of what is on its way, 0 if nothing is",
+        lambda state: state.transfer.expected if state.transfer else 0,
     ),
 }

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from refresher.plugins import Kind, as_sharing
 from refresher.settings.choices import Choices
 from refresher.settings.models import AssetSettings, Choice, Settings
 from refresher.settings.paths import Place, written
+from refresher.traffic import Traffic
 
 CHECKED_FILE_LIMIT = 16 * 1024 * 1024
 """Bytes of a local file that a verifier names; larger ones are known by their path only."""
@@ -48,9 +50,10 @@ def assets(settings: Settings, shared: SharedParts) -> list[Asset]:
     """Each asset, ready to be refreshed; contacts nothing. Raises ConfigError with every plugin that can't be made."""
     made: list[Asset] = []
     problems: list[str] = []
+    traffic = Traffic(connections=settings.transfers.connections, max_rate=settings.transfers.max_rate)
     for name, asset in settings.assets.items():
         try:
-            made.append(_asset(name, asset, settings.volume, shared))
+            made.append(replace(_asset(name, asset, settings.volume, shared), traffic=traffic))
         except ConfigError as error:
             problems.extend(error.problems)
     if problems:

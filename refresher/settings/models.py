@@ -25,12 +25,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from refresher.address import TCP_PATTERN, Address, Tcp, Unix, parse_address
 from refresher.model import Limits, OnReject, Publish, Refresh
-from refresher.options import Duration, ReadBy, Secret
+from refresher.options import Duration, ReadBy, Secret, Size
 from refresher.plugins import Kind
 from refresher.settings.problems import REFUSED
+from refresher.traffic import CONNECTIONS
 
 ASSET_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 DEFAULT_VOLUME = Path("/shared")
+SLOWEST = 64 * 1024
+"""Bytes a second. Below, 1 MiB rests for more than 16 s, and servers close connections that rest for long."""
 _OWNER = re.compile(r"[0-9]+(:[0-9]+)?")
 
 
@@ -123,8 +126,13 @@ def _possible(refresh: Refresh) -> Refresh:
 
 def _roomy(limits: Limits) -> Limits:
     names = ("file", "total", "files", "connections", "ratio")
-    _refuse({name: "must be more than 0" for name in names if getattr(limits, name) < 1}, limits)
+    wrong = {name: "must be more than 0" for name in names if getattr(limits, name) < 1}
+    _refuse(wrong | _too_slow(limits.max_rate), limits)
     return limits
+
+
+def _too_slow(max_rate: int | None) -> dict[str, str]:
+    return {"max_rate": "must be at least 64KiB"} if max_rate is not None and max_rate < SLOWEST else {}
 
 
 PublishSection = Annotated[Publish, AfterValidator(_publishable)]
@@ -161,6 +169,19 @@ class Probes(Section):
     """The listener of /livez, /readyz and /metrics."""
 
     listen: ListenTcp = Tcp("0.0.0.0", 8471)  # noqa: S104 - kubelet comes from outside
+
+
+class Transfers(Section):
+    """What all assets share of the network: connections beyond each one's first, and bytes a second."""
+
+    connections: int = CONNECTIONS
+    max_rate: Size | None = None
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        wrong = {"connections": "must be 0 or more"} if self.connections < 0 else {}
+        _refuse(wrong | _too_slow(self.max_rate), self)
+        return self
 
 
 class Defaults(Section):
@@ -200,6 +221,7 @@ class Settings(BaseSettings):
     volume: Path = DEFAULT_VOLUME
     control: Control = Field(default_factory=Control)
     probes: Probes = Field(default_factory=Probes)
+    transfers: Transfers = Field(default_factory=Transfers)
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     defaults: Defaults = Field(default_factory=Defaults)
     assets: dict[AssetName, AssetSettings] = Field(min_length=1)

@@ -1,14 +1,27 @@
 """What `check` says about a configuration that works, and perhaps not as its author thinks."""
 
 from collections.abc import Iterator
+from math import inf
 
-from refresher.model import LayoutName, OnReject
+from refresher.model import LayoutName, Limits, OnReject
 from refresher.settings.models import AssetSettings, Settings
 
 
 def warnings(settings: Settings) -> list[str]:
     """One sentence for each thing to look at, with the key's full path."""
-    return [f"assets.{name}.{sentence}" for name, asset in settings.assets.items() for sentence in _asset(asset)]
+    shared = settings.transfers.max_rate
+    return [
+        f"assets.{name}.{sentence}"
+        for name, asset in settings.assets.items()
+        for sentence in (*_asset(asset), *_rates(asset.limits, shared))
+    ]
+
+
+def _rates(limits: Limits, shared: int | None) -> Iterator[str]:
+    if limits.max_rate is not None and shared is not None and limits.max_rate > shared:
+        yield "limits.max_rate: does nothing, for transfers.max_rate is less, and for all assets together"
+    if limits.min_rate > min(limits.max_rate or inf, shared or inf):
+        yield "limits.min_rate: is more than max_rate lets through; waiting for our own limit doesn't count against it"
 
 
 def _asset(asset: AssetSettings) -> Iterator[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from refresher.control.ratelimit import RateLimit
 from refresher.model import Result
+from refresher.traffic import Transfer
 from tests.control.client import Client
 from tests.fakes.sidecar import NOW, FakeSidecar, outcome, state
 from tests.waiting import until
@@ -248,7 +249,7 @@ def test_the_assets_are_listed_with_how_they_stand(client: Client, sidecar: Fake
     sidecar.states["model"] = state("model", result=Result.FAILED, error="no such bucket", expires_at=None)
     assets = client.get("/assets").json["assets"]
     assert [each["asset"] for each in assets] == ["web-tls", "model"]
-    assert [set(each) for each in assets] == [FIELDS, FIELDS]
+    assert [set(each) for each in assets] == [FIELDS | {"transfer"}] * 2
     assert (assets[1]["result"], assets[1]["error"], assets[1]["expires_at"]) == ("failed", "no such bucket", None)
 
 
@@ -256,11 +257,21 @@ def test_one_asset_comes_with_its_history_oldest_first(client: Client, sidecar: 
     history = tuple(outcome("web-tls", generation=n, finished_at=NOW + timedelta(seconds=n)) for n in range(3))
     sidecar.states["web-tls"] = state("web-tls", history=history, consecutive_failures=3)
     asset = client.get("/assets/web-tls").json
-    assert set(asset) == FIELDS | {"last_attempt_at", "last_success_at", "consecutive_failures", "history"}
+    assert set(asset) == FIELDS | {"transfer", "last_attempt_at", "last_success_at", "consecutive_failures", "history"}
     assert asset["last_success_at"] == asset["last_attempt_at"] == "2026-11-22T09:00:00Z"
     assert asset["consecutive_failures"] == 3
     assert [each["generation"] for each in asset["history"]] == [0, 1, 2]
     assert asset["history"][-1]["finished_at"] == "2026-11-22T09:00:02Z"
+
+
+@pytest.mark.parametrize("expected", [4096, None])
+def test_what_is_on_its_way_is_shown_with_its_speed(client: Client, sidecar: FakeSidecar, expected: int | None) -> None:
+    assert client.get("/assets/web-tls").json["transfer"] is None
+    transfer = Transfer(received=1024, expected=expected, seconds=2.04, rate=501.9)
+    sidecar.states["web-tls"] = state("web-tls", transfer=transfer)
+    shown = {"received": 1024, "expected": expected, "seconds": 2.0, "bytes_per_second": 502}
+    assert client.get("/assets/web-tls").json["transfer"] == shown
+    assert [each["transfer"] for each in client.get("/assets").json["assets"]] == [shown, None]
 
 
 def test_the_index_lists_the_calls_that_there_are(client: Client) -> None:

@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from refresher.control.metrics import Metrics
 from refresher.model import Result
+from refresher.traffic import Transfer
 from tests.control.client import Client
 from tests.fakes.sidecar import NOW, FakeSidecar, outcome, state
 
@@ -21,6 +22,8 @@ NAMES = {
     "refresher_notifications_total": {"asset", "notifier", "result"},
     "refresher_fetched_bytes_total": {"asset"},
     "refresher_consecutive_failures": {"asset"},
+    "refresher_transfer_bytes": {"asset"},
+    "refresher_transfer_expected_bytes": {"asset"},
     "refresher_config_valid": set(),
     "refresher_build_info": {"version"},
 }
@@ -125,6 +128,19 @@ def test_gauges_are_read_when_they_are_asked_for(metrics: Metrics, sidecar: Fake
     assert value(text, "refresher_expiry_timestamp_seconds", asset="web-tls") == NOW.replace(day=23).timestamp()
     assert value(text, "refresher_last_publish_timestamp_seconds", asset="web-tls") == NOW.timestamp()
     assert value(text, "refresher_config_valid") == 0
+
+
+def test_a_transfer_is_measured_while_it_is_under_way(metrics: Metrics, sidecar: FakeSidecar) -> None:
+    def measured() -> tuple[float | None, float | None]:
+        text = metrics.text().decode()
+        names = ("refresher_transfer_bytes", "refresher_transfer_expected_bytes")
+        return value(text, names[0], asset="web-tls"), value(text, names[1], asset="web-tls")
+
+    assert measured() == (0, 0)
+    for expected in (4096, None):
+        transfer = Transfer(received=1024, expected=expected, seconds=2.0, rate=512.0)
+        sidecar.states["web-tls"] = state("web-tls", transfer=transfer)
+        assert measured() == (1024, expected)
 
 
 def test_what_never_happened_is_zero_and_what_need_not_exist_has_no_sample(

@@ -1,0 +1,90 @@
+"""A model on its way must not push everybody else's files out of the node's page cache."""
+
+import ctypes
+import io
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from refresher.contract import Fetched, Held, Unchanged
+from refresher.cycle import refresh
+from refresher.model import Result, Wish
+from tests.fakes.source import Source, Time, asset
+
+MiB = 2**20
+
+
+@dataclass
+class Zeros(io.RawIOBase):
+    left: int
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = min(len(buffer), self.left)
+        buffer[:count] = bytes(count)
+        self.left -= count
+        return count
+
+
+@dataclass
+class Model:
+    """A large file of zeros."""
+
+    size: int
+    name: str = "model.bin"
+    digest: str | None = None
+    sensitive: bool = False
+
+    def open(self, offset: int = 0) -> Zeros:
+        return Zeros(self.size - offset)
+
+
+class Models(Source):
+    @contextmanager
+    def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
+        yield Fetched(revision="r1", files=[Model(256 * MiB)])
+
+
+def cached(path: Path) -> float:
+    """The share of a file that is in the page cache: `mincore(2)`, which tells a file's owner."""
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        pages = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
+        address = ctypes.c_char.from_buffer(mapped)
+        failed = ctypes.CDLL(None).mincore(ctypes.byref(address), ctypes.c_size_t(len(mapped)), pages)
+        del address  # or the mapping could not be closed
+    assert not failed
+    return sum(page & 1 for page in pages) / len(pages)
+
+
+def can_forget(directory: Path) -> bool:
+    """Whether a file there can be on a disk and not in memory: not so on a tmpfs."""
+    path = directory / "forgotten"
+    path.write_bytes(bytes(MiB))
+    assert cached(path) == 1.0
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return cached(path) == 0.0
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A directory on a real disk, wherever this machine has one."""
+    for above in (tmp_path, Path("/var/tmp"), Path(__file__).parent):
+        with tempfile.TemporaryDirectory(dir=above) as made:
+            if can_forget(Path(made)):
+                yield Path(made)
+                return
+    pytest.fail("no directory on a disk")
+
+
+def test_of_a_large_file_little_stays_in_the_page_cache(disk: Path) -> None:
+    assert refresh(asset(disk, Models()), wish=Wish.RENEW, clock=Time()).outcome.result is Result.PUBLISHED
+    shown = disk / "web/model.bin"
+    assert shown.stat().st_size == 256 * MiB
+    assert cached(shown.resolve()) < 0.5

@@ -94,7 +94,7 @@ class Crew:
         except Exception as error:  # noqa: BLE001 - whoever waits for the crew gets it
             with self._lock:
                 self._error = self._error or error
-            self._terms.given_up = True
+            self._terms.give_up()
 
     def _files(self, file: RemoteFile) -> dict[str, StagedFile]:
         if is_unpacked(file, self._asset):

@@ -7,7 +7,7 @@ so that they can be killed anywhere and called again.
 
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -62,7 +62,7 @@ def refresh(
         with attempt.concluded():
             arrived = _fetch(attempt, place, until_published)
         alone()
-        with place.store.locked():
+        with arrived.incoming.resumable() if arrived else nullcontext(), place.store.locked():
             attempt.look(place)
             if arrived:
                 with attempt.concluded():

@@ -20,21 +20,20 @@ class Throttle:
     """So many bytes a second (None: no limit), whoever uses them; what isn't used within a second is lost."""
 
     rate: int | None = None
-    sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     _free_at: float = 0.0
     _lock: Lock = field(default_factory=Lock)
 
-    def spend(self, count: int, *, used: int) -> None:
-        """Use `count` more bytes, after `used` of the same fetch; wait until they are due."""
+    def spend(self, count: int, *, used: int, wait: Callable[[float], object]) -> None:
+        """Use `count` more bytes, after `used` of the same fetch; `wait` so many seconds until they are due."""
         if self.rate is None:
             return
         with self._lock:
             now = self.clock()
             self._free_at = max(self._free_at, now - 1.0) + count / self.rate
-            wait = self._free_at - now
-        if wait > 0 and used > UNTHROTTLED:
-            self.sleep(wait)
+            seconds = self._free_at - now
+        if seconds > 0 and used > UNTHROTTLED:
+            wait(seconds)
 
 
 class Traffic:

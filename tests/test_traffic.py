@@ -29,14 +29,14 @@ class Seconds:
 
 
 def throttle(rate: int | None, clock: Seconds) -> Throttle:
-    return Throttle(rate, sleep=clock.sleep, clock=clock)
+    return Throttle(rate, clock=clock)
 
 
 def fetch(size: int, *throttles: Throttle, chunk: int = MiB // 4) -> Iterator[int]:
     """A fetch that comes as fast as it may; yields after each chunk."""
     for used in range(chunk, size + chunk, chunk):
         for each in throttles:
-            each.spend(chunk, used=used)
+            each.spend(chunk, used=used, wait=each.clock.sleep)  # type: ignore[attr-defined]
         yield used
 
 
@@ -105,11 +105,11 @@ def test_the_first_bytes_of_a_fetch_do_not_wait_for_a_large_one_which_waits_for_
 def test_no_spending_is_lost_between_threads() -> None:
     clock = Seconds()
     waits: list[float] = []
-    limit = Throttle(MiB, sleep=waits.append, clock=clock)
+    limit = Throttle(MiB, clock=clock)
 
     def spend() -> None:
         for _ in range(1000):
-            limit.spend(1024, used=2 * MiB)
+            limit.spend(1024, used=2 * MiB, wait=waits.append)
 
     at_once(spend)
     assert max(waits) == pytest.approx(CREW * 1000 * 1024 / MiB - 1)

@@ -5,8 +5,8 @@ many connections as there are; pieces that come early wait in memory, so that wh
 the file, whose digest is known so far, and which a later fetch can go on from.
 """
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 from refresher.abilities import Ranged
 from refresher.contract import RemoteFile
@@ -55,7 +55,7 @@ def _plain(reading: Reading, buffer: memoryview) -> Iterator[memoryview]:
 def _ahead(reading: Reading, file: RemoteFile, terms: Terms) -> Generator[memoryview, None, int | None]:
     """The file by one connection; if it is slow, its beginning, and where help has to go on."""
     offset, slow = reading.offset, False
-    with closing(Ring([lambda _, buffer: reading.fill(buffer)], buffers=BUFFERS, size=BUFFER)) as ring:
+    with _ring([lambda _, buffer: reading.fill(buffer)], terms, buffers=BUFFERS, size=BUFFER) as ring:
         for chunk in ring:
             offset += len(chunk)
             yield chunk
@@ -77,8 +77,19 @@ def _needs_help(reading: Reading, file: RemoteFile, terms: Terms) -> bool:
 def _side_by_side(file: RemoteFile, terms: Terms, *, offset: int) -> Iterator[memoryview]:
     with terms.taken(terms.limits.connections - 1) as more:
         fills = [_fill_ranges(file, terms, offset) for _ in range(1 + more)]
-        with closing(Ring(fills, buffers=len(fills) + SPARE, size=RANGE)) as ring:
+        with _ring(fills, terms, buffers=len(fills) + SPARE, size=RANGE) as ring:
             yield from ring
+
+
+@contextmanager
+def _ring(fills: Sequence[Fill], terms: Terms, *, buffers: int, size: int) -> Iterator[Ring]:
+    with closing(Ring(fills, buffers=buffers, size=size)) as ring:
+        try:
+            yield ring
+        except GeneratorExit:
+            # Who stops taking has failed; no connection need fill its buffer at the source's pace.
+            terms.give_up()
+            raise
 
 
 def _fill_ranges(file: RemoteFile, terms: Terms, start: int) -> Fill:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from threading import Lock
+from threading import Event, Lock
 
 from refresher.model import Limits
 from refresher.traffic import Progress, Throttle, Traffic
@@ -12,7 +12,7 @@ from refresher.transfer.pace import Pace
 
 
 class GivenUp(Exception):  # noqa: N818 - nobody's error: another file's is the reason
-    """The fetch has failed elsewhere, and what is still coming is not wanted any more."""
+    """The fetch has failed, and what is still coming is not wanted any more."""
 
 
 @dataclass(slots=True)
@@ -24,24 +24,33 @@ class Terms:
     traffic: Traffic
     progress: Progress
     lanes: int = 0
-    given_up: bool = False
+    _over: Event = field(default_factory=Event)
     _throttle: Throttle = field(init=False)
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         self._throttle = Throttle(self.limits.max_rate)
 
+    @property
+    def given_up(self) -> bool:
+        """Whether the fetch has failed, so that nobody wants what still comes."""
+        return self._over.is_set()
+
+    def give_up(self) -> None:
+        """Have every connection stop at its next bytes."""
+        self._over.set()
+
     def pace(self) -> Pace:
         """The pace of one more connection."""
         return Pace(timeout=self.timeout.total_seconds(), min_rate=self.limits.min_rate)
 
     def count(self, received: int) -> None:
-        """Add bytes, and wait if a limit wants that. Raises GivenUp once another connection has failed."""
+        """Add bytes, and wait if a limit wants that. Raises GivenUp once the fetch has failed."""
+        used = self.progress.add(received)
+        for throttle in (self._throttle, self.traffic.throttle):
+            throttle.spend(received, used=used, wait=self._over.wait)
         if self.given_up:
             raise GivenUp
-        used = self.progress.add(received)
-        self._throttle.spend(received, used=used)
-        self.traffic.throttle.spend(received, used=used)
 
     @contextmanager
     def taken(self, wanted: int) -> Iterator[int]:

@@ -1,5 +1,6 @@
 """A remote file's bytes, in order, whatever becomes of its streams."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -131,7 +132,7 @@ def test_a_fetch_that_failed_elsewhere_is_not_finished_here() -> None:
     model, the = Model("m", LARGE, delay=0.001), terms()
     chunks = received(model, offset=0, terms=the)
     next(chunks)
-    the.given_up = True
+    the.give_up()
     with pytest.raises(GivenUp):
         for _ in chunks:
             pass
@@ -162,3 +163,17 @@ def test_an_unknown_length_ends_where_the_stream_does() -> None:
 
     for size in (0, 5, MiB, 5 * MiB):
         assert read(Unmeasured("m", LARGE[:size]), terms()) == LARGE[:size]
+
+
+@pytest.mark.parametrize("slowly", [{"delay": 0.001, "most": 4096}, {"max_rate": 64 * 1024}])
+def test_who_stops_taking_waits_for_no_buffer_to_be_filled(slowly: dict[str, float]) -> None:
+    the = terms()
+    the.limits = Limits(max_rate=slowly.pop("max_rate", None))  # type: ignore[arg-type]
+    the.__post_init__()
+    model = Model("m", LARGE, **slowly)  # type: ignore[arg-type]
+    chunks = received(model, offset=0, terms=the)
+    next(chunks)
+    began = time.monotonic()
+    chunks.close()
+    assert model.at_once == 0
+    assert time.monotonic() - began < 1

@@ -161,12 +161,12 @@ class Attempt:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Measure a step, in seconds."""
+        """Measure a step, or one more part of it, in seconds."""
         began = perf_counter()
         try:
             yield
         finally:
-            self.steps[name] = perf_counter() - began
+            self.steps[name] = self.steps.get(name, 0.0) + perf_counter() - began
 
     def unchanged(self, answer: Unchanged) -> Outcome:
         """The source has what is held; perhaps it renewed the lease."""

@@ -15,6 +15,7 @@ from functools import partial
 from refresher import leases
 from refresher.attempt import Attempt
 from refresher.contract import Unchanged
+from refresher.durable import make_durable
 from refresher.errors import PermanentError
 from refresher.incoming import Incoming
 from refresher.kept import Kept
@@ -113,7 +114,11 @@ def _fetch(attempt: Attempt, place: Place, until_published: ExitStack) -> Arrive
         attempt.outcome = attempt.seen_again(candidate, before)
         return None
     with attempt.step("verify"), attempt.refusing(candidate.fetched, digest=candidate.digest):
-        return Arrived(verify(candidate, asset.verifiers), incoming, before)
+        verified = verify(candidate, asset.verifiers)
+    with attempt.step("publish"), attempt.refusing(candidate.fetched, digest=candidate.digest):
+        if asset.publish.fsync:
+            make_durable(incoming.files)
+    return Arrived(verified, incoming, before)
 
 
 def _publish(arrived: Arrived, attempt: Attempt, place: Place) -> Outcome:

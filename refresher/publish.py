@@ -2,9 +2,9 @@
 
 The steps, in this order, because a crash can come between any two:
 
- 1. lock the asset's directory                               (`cycle`, by `Store.locked`)
  1. stage into `incoming-…` on the same file system           (`stage`)
- 3. fsync every file, then the directories
+ 2. fsync every file, then the directories                     (`durable`)
+ 3. lock the asset's directory                               (`cycle`, by `Store.locked`)
  4. write the manifest inside                                 (`Store.keep`)
  5. rename to the generation's number, fsync the parent        (`Store.keep`)
  6. make the user links that are missing                       (`Layout.show`)
@@ -16,9 +16,7 @@ What the next start finds after a crash at each of them, and does about it, is i
 """
 
 import contextlib
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from refresher.errors import PermanentError, RefresherError
@@ -26,20 +24,11 @@ from refresher.incoming import Incoming
 from refresher.model import Asset, Clock, Generation, Verified
 from refresher.place import Place
 from refresher.store import LARGEST
-from refresher.volume import Directory, explained
-
-TOGETHER = 256
-"""Files whose writing is begun before the first of them is waited for: a thousand were durable in 0.62 s so, in 0.73 s
-one after the other, and in 0.62 s by `syncfs`, which would wait for everybody else's files on the disk, too.
-"""
-
-
-MANY = 16
-"""Files from which on it is worth while to wait for the disk in several threads."""
+from refresher.volume import explained
 
 
 def publish(verified: Verified, *, incoming: Incoming, asset: Asset, place: Place, clock: Clock) -> Generation:
-    """Steps 3 to 8. Raises TransientError or PermanentError with the old generation still visible."""
+    """Steps 4 to 8, under the lock. Raises TransientError or PermanentError with the old generation still visible."""
     candidate = verified.candidate
     generation = Generation(
         asset=asset.name,
@@ -58,9 +47,6 @@ def publish(verified: Verified, *, incoming: Incoming, asset: Asset, place: Plac
     )
     with explained(asset.directory):
         place.layout.admit(generation.files)
-        # (3)
-        if asset.publish.fsync:
-            _fsync_tree(incoming.files)
         # (4) (5)
         place.store.keep(incoming, generation, fsync=asset.publish.fsync)
         # (6) (7) (8)
@@ -100,32 +86,3 @@ def next_number(place: Place) -> int:
     if number > LARGEST:
         raise PermanentError(f"{place.store.directory.path.parent} shows a number that refresher never gave: remove it")
     return number
-
-
-def _fsync_tree(directory: Directory) -> None:
-    files = []
-    for name in directory.names():
-        if directory.is_directory(name):
-            with directory.child(name) as child:
-                _fsync_tree(child)
-        else:
-            files.append(name)
-    for start in range(0, len(files), TOGETHER):
-        _fsync_files(files[start : start + TOGETHER], directory)
-    directory.fsync()
-
-
-def _fsync_files(names: list[str], directory: Directory) -> None:
-    with contextlib.ExitStack() as opened:
-        fds = [opened.enter_context(directory.open(name)).fileno() for name in names]
-        for fd in fds:
-            # Not to need a page that is dirty begins its writing; a link's pages may be what the app reads now.
-            if os.fstat(fd).st_nlink == 1:
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        if len(fds) < MANY:
-            for fd in fds:
-                os.fsync(fd)
-        else:
-            # Each waits for the disk: together they wait once, more or less.
-            with ThreadPoolExecutor(4) as pool:
-                list(pool.map(os.fsync, fds))

@@ -2,7 +2,7 @@
 
 | died after step | found | done |
 | --- | --- | --- |
-| 2 to 4 | `incoming-…` | swept, unless it is a transfer that can go on |
+| 1 to 4 | `incoming-…` | swept, unless it is a transfer that can go on |
 | 5, 6 | a generation that was never visible | pruned: its source is asked again |
 | 7 | new content visible, stale links perhaps, nobody told | links repaired; the ledger says who hasn't been told |
 | telling | told of 6 while 7 is visible | told of 7, perhaps again |

@@ -1,46 +1,32 @@
 """One refresh of one asset: fetch, stage, verify, publish, remember. Open this file first.
 
 `refresh` is the main line, and `telling.tell` what follows it; below it stands what else is done to an asset's place:
-going back, recovering at a start, tidying, ending leases. All that they know comes from the volume and from the source,
-so that they can be killed anywhere and called again.
+recovering at a start, tidying, ending leases; `rollback` is the way back. All that they know comes from the volume and
+from the source, so that they can be killed anywhere and called again.
 """
 
-import logging
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from refresher import leases
 from refresher.attempt import Attempt
-from refresher.contract import Unchanged
+from refresher.contract import Fetched, FileSet, Unchanged
 from refresher.durable import make_durable
-from refresher.errors import PermanentError
 from refresher.incoming import Incoming
 from refresher.kept import Kept
-from refresher.ledger import Holding, Refusal
-from refresher.model import Asset, Clock, Generation, OnReject, Outcome, Result, Verified, Wish
+from refresher.ledger import Holding, Refreshed
+from refresher.model import Asset, Candidate, Clock, Generation, Outcome, Result, Verified, Wish
 from refresher.place import Place, opened
 from refresher.publish import next_number, publish
 from refresher.recovery import recover
 from refresher.recovery import tidy as tidy_place
-from refresher.rollback import roll_back
 from refresher.room import require_room
 from refresher.stage import journal, stage
 from refresher.traffic import Progress
 from refresher.verify import verify
-from refresher.volume import explained
-
-log = logging.getLogger("refresher")
-
-
-@dataclass(frozen=True, slots=True)
-class Refreshed:
-    """How a refresh ended, and what is held after it (None: the volume could not be used)."""
-
-    outcome: Outcome
-    holding: Holding | None
 
 
 def refresh(
@@ -61,9 +47,9 @@ def refresh(
         attempt.look(place)
         arrived = None
         with attempt.concluded():
-            arrived = _fetch(attempt, place, until_published)
+            arrived = _arrived(attempt, place, until_published)
         alone()
-        with arrived.incoming.resumable() if arrived else nullcontext(), place.store.locked():
+        with place.store.locked():
             attempt.look(place)
             if arrived:
                 with attempt.concluded():
@@ -82,43 +68,60 @@ class Arrived:
     before: Generation | None
 
 
-def _fetch(attempt: Attempt, place: Place, until_published: ExitStack) -> Arrived | None:
-    """Fetch, stage, verify; None, and an outcome, if there is nothing to publish."""
+def _arrived(attempt: Attempt, place: Place, until_published: ExitStack) -> Arrived | None:
+    """Fetch, stage, verify, make durable; None, and an outcome, if there is nothing to publish."""
     if attempt.is_pinned() or attempt.is_settled():
         attempt.outcome = attempt.ended(Result.UNCHANGED)
         return None
-    before, asset = attempt.current, attempt.asset
+    before = attempt.current
+    fetched = _fetch(attempt, place, until_published)
+    if fetched is None:
+        return None
+    candidate, incoming = fetched
+    attempt.refuse_known(candidate.fetched.revision, digest=candidate.digest)
+    if before and attempt.is_current(candidate):
+        attempt.outcome = attempt.seen_again(candidate, before)
+        return None
+    with attempt.refusing(candidate.fetched, digest=candidate.digest):
+        with attempt.step("verify"):
+            verified = verify(candidate, attempt.asset.verifiers)
+        with attempt.step("publish"):
+            if attempt.asset.publish.fsync:
+                make_durable(incoming.files)
+    # All has come, and somebody else may keep the lock for too long.
+    until_published.enter_context(incoming.resumable())
+    return Arrived(verified, incoming, before)
+
+
+def _fetch(attempt: Attempt, place: Place, until_published: ExitStack) -> tuple[Candidate, Incoming] | None:
+    """Ask the source, and stage what it has; None, and an outcome, if that is what is held."""
     shown = until_published.enter_context(attempt.shown(place))
-    with ExitStack() as until_staged, attempt.step("fetch"), attempt.provider(shown).fetch(attempt.held()) as answer:
+    with ExitStack() as until_fetched, attempt.step("fetch"), attempt.provider(shown).fetch(attempt.held()) as answer:
         attempt.answer = answer
         if isinstance(answer, Unchanged):
             attempt.outcome = attempt.unchanged(answer)
             return None
         attempt.refuse_known(answer.revision, digest=None)
         with place.store.locked():
-            incoming = until_published.enter_context(place.store.incoming(journal(answer, asset)))
-        until_staged.enter_context(incoming.resumable())
-        with attempt.step("stage"), attempt.refusing(answer, digest=""):
-            candidate = stage(
-                answer,
-                into=incoming,
-                asset=asset,
-                copies=until_staged.enter_context(Kept(asset, place)),
-                room=partial(require_room, asset=asset, place=place, clock=attempt.clock),
-                progress=attempt.progress,
-                published=shown,
-                clock=attempt.clock,
-            )
-    attempt.refuse_known(candidate.fetched.revision, digest=candidate.digest)
-    if before and attempt.is_current(candidate):
-        attempt.outcome = attempt.seen_again(candidate, before)
-        return None
-    with attempt.step("verify"), attempt.refusing(candidate.fetched, digest=candidate.digest):
-        verified = verify(candidate, asset.verifiers)
-    with attempt.step("publish"), attempt.refusing(candidate.fetched, digest=candidate.digest):
-        if asset.publish.fsync:
-            make_durable(incoming.files)
-    return Arrived(verified, incoming, before)
+            incoming = until_published.enter_context(place.store.incoming(journal(answer, attempt.asset)))
+        # Outside of the fetch, which may still fail as it ends: its source has changed midway.
+        until_fetched.enter_context(incoming.resumable())
+        return _stage(answer, incoming, shown, attempt, place), incoming
+
+
+def _stage(answer: Fetched, incoming: Incoming, shown: FileSet | None, attempt: Attempt, place: Place) -> Candidate:
+    asset, clock = attempt.asset, attempt.clock
+    with attempt.step("stage"), attempt.refusing(answer, digest=""), Kept(asset, place) as copies:
+        return stage(
+            answer,
+            into=incoming,
+            asset=asset,
+            copies=copies,
+            room=partial(require_room, asset=asset, place=place, clock=clock),
+            progress=attempt.progress,
+            published=shown,
+            clock=clock,
+        )
 
 
 def _publish(arrived: Arrived, attempt: Attempt, place: Place) -> Outcome:
@@ -131,56 +134,10 @@ def _publish(arrived: Arrived, attempt: Attempt, place: Place) -> Outcome:
     return attempt.published(generation, candidate)
 
 
-def go_back(asset: Asset, *, to: int | None, clock: Clock) -> Refreshed:
-    """Put the kept generation `to` (None: the one before) back by hand, and pin it.
-
-    Raises PermanentError if that generation can't be used, TransientError if the volume can't be written to now.
-    """
-    with opened(asset) as place, place.store.locked():
-        outcome = _roll_back(asset, place, to=to, pin=True, clock=clock, error=None)
-        return Refreshed(outcome, place.holding())
-
-
-def unpin(asset: Asset) -> Holding:
-    """Follow the source again. Raises RefresherError if the volume can't be written to."""
-    with opened(asset) as place, place.store.locked():
-        holding = place.holding()
-        ledger = replace(holding.ledger, pinned=None)
-        with explained(asset.directory):
-            place.store.remember(ledger, fsync=asset.publish.fsync)
-        return replace(holding, ledger=ledger)
-
-
 def begin(asset: Asset) -> Holding:
     """Recover what a stop or a kill left on the volume. What is held is used, if it is whole."""
     with opened(asset) as place, place.store.locked():
         return place.holding_of(recover(asset, place))
-
-
-def obey(asset: Asset, *, clock: Clock) -> Refreshed | None:
-    """Put the previous generation back if the app refused the visible one, and a kill came in between."""
-    with opened(asset) as place, place.store.locked():
-        outcome = obeyed(asset, place, clock)
-        return Refreshed(outcome, place.holding()) if outcome else None
-
-
-def obeyed(asset: Asset, place: Place, clock: Clock) -> Outcome | None:
-    """If the app said that it can't use the visible generation, put the previous one back; under the lock.
-
-    From what is written down, so that a start obeys what a killed sidecar had heard.
-    """
-    holding = place.holding()
-    current, answer = holding.current, holding.refused
-    if current is None or answer is None or asset.on_reject is OnReject.KEEP:
-        return None
-    reason = f"the app: {answer}"
-    refusal = Refusal(revision=current.revision, digest=current.digest, checks=asset.checks, reason=reason)
-    place.store.remember(holding.ledger.with_refusal(refusal), fsync=asset.publish.fsync)
-    try:
-        return _roll_back(asset, place, to=None, pin=False, clock=clock, error=reason)
-    except PermanentError as error:
-        log.warning("%s: the app refused generation %d, and it stays: %s", asset.name, current.number, error)
-        return None
 
 
 def tidy(asset: Asset, *, clock: Clock) -> datetime | None:
@@ -200,17 +157,3 @@ def release(asset: Asset, *, clock: Clock) -> datetime | None:
     with opened(asset) as place, place.store.locked():
         leases.forget(ended, asset, place)
     return again_at if ended == over else clock() + leases.AGAIN
-
-
-def _roll_back(asset: Asset, place: Place, *, to: int | None, pin: bool, clock: Clock, error: str | None) -> Outcome:
-    started_at = clock()
-    generation = roll_back(asset, place, to=to, pin=pin, now=started_at)
-    return Outcome(
-        asset=asset.name,
-        result=Result.ROLLED_BACK,
-        started_at=started_at,
-        finished_at=clock(),
-        generation=generation.number,
-        revision=generation.revision,
-        error=error,
-    )

@@ -10,14 +10,15 @@ from functools import partial
 from itertools import count
 from threading import Lock
 
-from refresher.cycle import Refreshed, begin, go_back, obey, refresh, release, tidy, unpin
+from refresher.cycle import begin, refresh, release, tidy
 from refresher.drift import Sight, sight
 from refresher.due import Due, due, look_at
 from refresher.errors import RefresherError, TransientError
-from refresher.ledger import Holding
+from refresher.ledger import Holding, Refreshed
 from refresher.model import AssetState, Clock, Generation, Outcome, Result, Wish
 from refresher.record import Record
 from refresher.renewal import is_renewal_due
+from refresher.rollback import go_back, obey, unpin
 from refresher.teller import Clockwork, Reporter, Tellers
 
 log = logging.getLogger("refresher")

@@ -158,6 +158,14 @@ class Holding:
         return next((answer for answer in answers if answer is not None), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """How a refresh ended, and what is held after it (None: the volume could not be used)."""
+
+    outcome: Outcome
+    holding: Holding | None
+
+
 _LEDGER = TypeAdapter(Ledger)
 _GENERATION = TypeAdapter(Generation)
 

@@ -9,12 +9,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from refresher import notify
-from refresher.cycle import obeyed
 from refresher.errors import RefresherError
 from refresher.ledger import Holding
 from refresher.model import Asset, Clock, NamedNotifier, Outcome
 from refresher.notify import Telling
 from refresher.place import Place, opened
+from refresher.rollback import obeyed
 
 log = logging.getLogger("refresher")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from refresher import cycle
+from refresher import cycle, rollback
 from refresher.contract import InlineFile
 from refresher.errors import PermanentError, RejectedError, TransientError
 from refresher.incoming import KEPT_FOR
@@ -253,7 +253,7 @@ def test_an_earlier_generation_can_be_put_back_while_a_model_is_on_its_way(tmp_p
 
     class Interrupted(Models):
         def fetch(self, held):  # type: ignore[no-untyped-def, override]
-            assert cycle.go_back(the, to=1, clock=Time()).outcome.generation == 1
+            assert rollback.go_back(the, to=1, clock=Time()).outcome.generation == 1
             return super().fetch(held)
 
     outcome = refresh(replace(the, provider=Interrupted(the.provider.files, "3")))  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refresher import cycle
+from refresher import cycle, rollback
 from refresher.contract import Candidate, Finding
 from refresher.model import Asset, LayoutName, NamedVerifier, Outcome, Publish, Result, StoreName, Wish
 from tests.crash.scenes import published, seen
@@ -91,7 +91,7 @@ def test_a_file_of_another_name_takes_the_old_one_away_and_leaves_what_is_not_ou
     (asset.directory / "theirs").write_bytes(b"theirs")
     published(asset, {"web.conf": b"1"})
     assert seen(asset) == {"web.conf": b"1", "theirs": b"theirs"}
-    cycle.go_back(asset, to=None, clock=Time())
+    rollback.go_back(asset, to=None, clock=Time())
     assert seen(asset) == ONE | {"theirs": b"theirs"}
 
 
@@ -100,16 +100,16 @@ def test_a_rollback_takes_higher_numbers_away_and_the_next_number_is_higher_stil
     for files in (ONE, TWO):
         published(asset, files)
     assert sorted(path.name for path in asset.directory.glob("[0-9]")) == ["1", "2"]
-    cycle.go_back(asset, to=1, clock=Time())
+    rollback.go_back(asset, to=1, clock=Time())
     assert sorted(path.name for path in asset.directory.glob("[0-9]")) == ["1"]
-    cycle.unpin(asset)
+    rollback.unpin(asset)
     published(asset, THREE)
     assert sorted(path.name for path in asset.directory.glob("[0-9]")) == ["1", "3"]
-    cycle.go_back(asset, to=2, clock=Time())
+    rollback.go_back(asset, to=2, clock=Time())
     assert seen(asset) == TWO
     cycle.tidy(asset, clock=LATER)
     assert sorted(path.name for path in asset.directory.glob("[0-9]")) == ["2"]
-    assert cycle.go_back(asset, to=3, clock=Time()).outcome.result is Result.ROLLED_BACK
+    assert rollback.go_back(asset, to=3, clock=Time()).outcome.result is Result.ROLLED_BACK
 
 
 def test_numbers_that_were_there_before_are_counted_from_and_left_alone(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_what_is_kept_out_of_sight_comes_back_as_it_was_for_a_reader_of_another_
     for files in (ONE, TWO):
         published(served, files)
     cycle.tidy(served, clock=LATER)
-    assert cycle.go_back(served, to=1, clock=Time()).outcome.result is Result.ROLLED_BACK
+    assert rollback.go_back(served, to=1, clock=Time()).outcome.result is Result.ROLLED_BACK
     assert versions(served) == [1]
     assert stat.S_IMODE((served.directory / "1").stat().st_mode) == 0o755
     assert seen(served) == ONE
@@ -198,7 +198,7 @@ def test_a_configuration_of_the_server_s_beside_the_versions_is_left_alone(serve
     (served.directory / "config.pbtxt").write_text('backend: "onnxruntime"')
     for files in (ONE, TWO):
         published(served, files)
-    cycle.go_back(served, to=1, clock=Time())
+    rollback.go_back(served, to=1, clock=Time())
     cycle.tidy(served, clock=LATER)
     cycle.begin(served)
     assert (served.directory / "config.pbtxt").read_text() == 'backend: "onnxruntime"'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from refresher import cycle, telling
+from refresher import cycle, rollback, telling
 from refresher.contract import Lease
 from refresher.errors import PermanentError, RejectedError, TransientError
 from refresher.leases import AGAIN
@@ -87,7 +87,7 @@ def test_nothing_leads_back_to_a_login_whose_lease_was_ended(web: Asset, logins:
     cycle.release(web, clock=clock)
     assert kept(web) == [2]
     with pytest.raises(PermanentError, match="generation 1 is not kept"):
-        cycle.go_back(web, to=1, clock=clock)
+        rollback.go_back(web, to=1, clock=clock)
 
 
 def test_an_app_that_has_not_heard_keeps_its_old_login(web: Asset, logins: Logins, app: App, clock: Time) -> None:
@@ -127,7 +127,7 @@ def test_a_rollback_takes_up_the_old_lease_again_and_lets_the_new_one_go(
     refreshed(web, clock)
     refreshed(web, clock)
     told(web, clock)
-    holding = cycle.go_back(web, to=1, clock=clock).holding
+    holding = rollback.go_back(web, to=1, clock=clock).holding
     assert holding is not None
     assert holding.ledger.lease is not None
     assert holding.ledger.lease.id == "login1"
@@ -147,7 +147,7 @@ def test_a_generation_whose_lease_was_renewed_since_can_be_put_back(web: Asset, 
         place.store.remember(replace(known, lease=longer), fsync=False)
     refreshed(web, clock)
     clock.passes(hours=2)
-    assert cycle.go_back(web, to=1, clock=clock).outcome.generation == 1
+    assert rollback.go_back(web, to=1, clock=clock).outcome.generation == 1
 
 
 def test_a_refused_login_that_is_rolled_back_is_ended(tmp_path: Path, logins: Logins, app: App, clock: Time) -> None:
@@ -261,7 +261,7 @@ def test_a_kill_in_the_middle_of_a_rollback_leaves_each_generation_its_lease(web
     refreshed(web, clock)
     with opened(web) as place:
         before = place.store.ledger()
-    cycle.go_back(web, to=1, clock=clock)
+    rollback.go_back(web, to=1, clock=clock)
     with opened(web) as place, place.store.locked():
         after = place.store.ledger()
         shown = place.store.generation(2)
@@ -277,7 +277,7 @@ def test_putting_back_what_is_visible_keeps_its_lease(web: Asset, clock: Time) -
     refreshed(web, clock)
     refreshed(web, clock)
     before = ledger(web)
-    cycle.go_back(web, to=2, clock=clock)
+    rollback.go_back(web, to=2, clock=clock)
     assert ledger(web).lease == before.lease
     assert ledger(web).retired == before.retired
 
@@ -331,7 +331,7 @@ def test_kills_after_two_flips_leave_each_generation_its_lease(web: Asset, clock
     refreshed(web, clock)
     killed_after_the_flip(web, clock, shows=b"login2")
     cycle.begin(web)
-    cycle.unpin(web)  # something writes the ledger meanwhile
+    rollback.unpin(web)  # something writes the ledger meanwhile
     killed_after_the_flip(web, clock, shows=b"login3")
     held = cycle.begin(web)
     assert held.ledger.lease is not None

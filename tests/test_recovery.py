@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from refresher import cycle
+from refresher import cycle, rollback
 from refresher.contract import Fetched, Held, Unchanged
 from refresher.ledger import Holding
 from refresher.model import Asset, LayoutName, Publish, Result, Wish
@@ -118,7 +118,7 @@ def test_a_pin_of_a_rollback_that_never_happened_is_taken_off(tmp_path: Path) ->
     web = asset(tmp_path, Source())
     published(web, ONE)
     published(web, TWO)
-    cycle.go_back(web, to=None, clock=now)
+    rollback.go_back(web, to=None, clock=now)
     (web.directory / "..data").unlink()
     (web.directory / "..data").symlink_to("..refresher/00000002/files")
     assert cycle.begin(web).ledger.pinned is None
@@ -141,7 +141,7 @@ def test_retired_generations_are_closed_after_their_grace_and_pruned_beyond_keep
     assert (kept(web), mode(web, 2)) == (["1", "2", "3"], 0o755)
     assert cycle.tidy(web, clock=later(minutes=6)) is None
     assert (kept(web), mode(web, 2), mode(web, 3)) == (["2", "3"], 0o700, 0o755)
-    cycle.go_back(web, to=2, clock=now)
+    rollback.go_back(web, to=2, clock=now)
     assert (mode(web, 2), seen(web)) == (0o755, TWO)
     cycle.tidy(web, clock=later(minutes=6))
     assert (kept(web), mode(web, 2), mode(web, 3)) == (["2", "3"], 0o755, 0o700)
@@ -151,7 +151,7 @@ def test_what_is_pinned_is_never_pruned(tmp_path: Path) -> None:
     web = asset(tmp_path, Source(), publish=Publish(keep=1))
     for files in (ONE, TWO, THREE):
         published(web, files)
-    cycle.go_back(web, to=1, clock=now)
+    rollback.go_back(web, to=1, clock=now)
     cycle.tidy(web, clock=later(days=900))
     assert (kept(web), seen(web)) == (["1"], ONE)
 

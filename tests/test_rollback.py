@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from refresher import cycle
+from refresher import cycle, rollback
 from refresher.contract import Finding, Lease
 from refresher.errors import PermanentError, RejectedError
 from refresher.model import LayoutName, OnReject, Publish, Result, Wish
@@ -23,13 +23,13 @@ def test_an_earlier_generation_is_put_back_pinned_and_told(tmp_path: Path, layou
     web = asset(tmp_path, Source(), app=app, publish=Publish(layout=layout))
     for files in (ONE, TWO, THREE):
         published(web, files)
-    assert cycle.go_back(web, to=1, clock=Time()).outcome.result is Result.ROLLED_BACK
+    assert rollback.go_back(web, to=1, clock=Time()).outcome.result is Result.ROLLED_BACK
     assert seen(web) == ONE
     told(web)
     assert [(change.generation, change.cause) for change in app.heard[-2:]] == [(3, "published"), (1, "rolled-back")]
     held = replace(web, provider=Source(files=THREE, revision="r9"))
     assert cycle.refresh(held, wish=Wish.ANEW, clock=Time()).outcome.result is Result.UNCHANGED
-    cycle.unpin(web)
+    rollback.unpin(web)
     assert cycle.refresh(held, wish=Wish.ANEW, clock=Time()).outcome.generation == 4
 
 
@@ -39,7 +39,7 @@ def test_what_is_not_kept_is_refused(tmp_path: Path, to: int | None) -> None:
     if to != 1:
         published(web, ONE)
     with pytest.raises(PermanentError, match=r"no earlier generation|is not kept"):
-        cycle.go_back(web, to=to, clock=Time())
+        rollback.go_back(web, to=to, clock=Time())
 
 
 @pytest.mark.parametrize("expires", ["content", "lease"])
@@ -52,7 +52,7 @@ def test_what_has_expired_is_refused_and_the_visible_one_stays(tmp_path: Path, e
     published(web, TWO)
     later = Time(now=NOON + timedelta(hours=2))
     with pytest.raises(PermanentError, match="generation 1 of web has expired"):
-        cycle.go_back(web, to=None, clock=later)
+        rollback.go_back(web, to=None, clock=later)
     assert seen(web) == TWO
 
 
@@ -64,7 +64,7 @@ def test_what_is_damaged_is_refused_and_stays_closed(tmp_path: Path) -> None:
     first = web.directory / "..refresher/00000001"
     (first / "files/app.conf").write_bytes(b"evil")
     with pytest.raises(PermanentError, match="damaged"):
-        cycle.go_back(web, to=1, clock=Time())
+        rollback.go_back(web, to=1, clock=Time())
     assert (first.stat().st_mode & 0o777, seen(web)) == (0o700, TWO)
     with opened(web) as place:
         assert place.store.ledger().pinned is None
@@ -75,7 +75,7 @@ def test_the_newest_before_that_can_be_read_is_put_back(tmp_path: Path) -> None:
     for files in (ONE, TWO, THREE):
         published(web, files)
     (web.directory / "..refresher/00000002/manifest.json").unlink()
-    assert cycle.go_back(web, to=None, clock=Time()).outcome.generation == 1
+    assert rollback.go_back(web, to=None, clock=Time()).outcome.generation == 1
     assert seen(web) == ONE
 
 
@@ -86,7 +86,7 @@ def test_a_damaged_visible_generation_is_left_for_the_one_before(tmp_path: Path,
     published(web, TWO)
     with opened(web) as place:
         place.store.quarantine(2)
-    assert cycle.go_back(web, to=None, clock=Time()).outcome.generation == 1
+    assert rollback.go_back(web, to=None, clock=Time()).outcome.generation == 1
     assert seen(web) == ONE
 
 
@@ -98,7 +98,7 @@ def test_what_the_app_refused_is_put_back_by_its_number_only(tmp_path: Path) -> 
         app.trouble = RejectedError("422")
         published(web, files)
         assert seen(web) == ONE
-    cycle.go_back(web, to=2, clock=Time())
+    rollback.go_back(web, to=2, clock=Time())
     assert seen(web) == TWO
 
 
@@ -110,7 +110,7 @@ def test_what_was_refused_under_other_checks_is_put_back(tmp_path: Path) -> None
     published(replace(web, on_reject=OnReject.ROLLBACK), TWO)
     app.trouble = None
     published(web, THREE)
-    assert cycle.go_back(replace(web, checks="sha256:others"), to=None, clock=Time()).outcome.generation == 2
+    assert rollback.go_back(replace(web, checks="sha256:others"), to=None, clock=Time()).outcome.generation == 2
 
 
 def test_a_notifier_that_leaves_out_the_first_generation_tells_of_a_rollback(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_notifier_that_leaves_out_the_first_generation_tells_of_a_rollback(tmp
     web = replace(web, notifiers=(replace(web.notifiers[0], initial=False),))
     published(web, ONE)
     published(web, TWO)
-    cycle.go_back(web, to=None, clock=Time())
+    rollback.go_back(web, to=None, clock=Time())
     told(web)
     assert [change.generation for change in app.heard] == [2, 1]
 
@@ -129,7 +129,7 @@ def test_the_newer_generations_lease_is_forgotten(tmp_path: Path) -> None:
     web = asset(tmp_path, Source())
     published(web, ONE)
     cycle.refresh(replace(web, provider=Source(files=TWO, revision="r2", lease=lease)), wish=Wish.RENEW, clock=Time())
-    holding = cycle.go_back(web, to=None, clock=Time()).holding
+    holding = rollback.go_back(web, to=None, clock=Time()).holding
     assert holding is not None
     assert (holding.ledger.lease, holding.expires_at) == (None, None)
 
@@ -139,7 +139,7 @@ def test_a_pin_outlives_the_apps_refusal_of_what_is_pinned(tmp_path: Path) -> No
     web = asset(tmp_path, Source(), app=app, publish=Publish(keep=5), on_reject=OnReject.ROLLBACK)
     for files in (ONE, TWO, THREE):
         published(web, files)
-    cycle.go_back(web, to=2, clock=Time())
+    rollback.go_back(web, to=2, clock=Time())
     app.trouble = RejectedError("422")
     told(web)
     assert seen(web) == ONE

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from refresher import cycle, telling
+from refresher import cycle, rollback, telling
 from refresher.contract import Fetched, Held
 from refresher.errors import PermanentError
 from refresher.model import Asset, LayoutName, Outcome, Publish, Result, Wish
@@ -146,7 +146,7 @@ def rollback_on_a_full_disk(volume: Path) -> None:
         publish(web, {"a": b"1"})
         publish(web, {"a": b"2"})
         fill(root)
-        back = cycle.go_back(web, to=None, clock=Time())
+        back = rollback.go_back(web, to=None, clock=Time())
         assert back.outcome.result is Result.ROLLED_BACK
         assert seen(web) == {"a": b"1"}
         assert cycle.begin(web).ledger.pinned == 1

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from refresher import cycle
+from refresher import cycle, rollback
 from refresher.errors import PermanentError, RefresherError, TransientError
 from refresher.model import Asset, LayoutName, Publish, Result, Wish
 from refresher.place import opened
@@ -96,7 +96,7 @@ class Volume(RuleBasedStateMachine):
     def goes_back(self) -> None:
         kept = self.kept()
         try:
-            cycle.go_back(self.web, to=None, clock=self.clock)
+            rollback.go_back(self.web, to=None, clock=self.clock)
         except (PermanentError, TransientError):
             return
         assert seen(self.web) in kept
@@ -105,7 +105,7 @@ class Volume(RuleBasedStateMachine):
     @rule()
     def unpins(self) -> None:
         with self.unless_full():
-            cycle.unpin(self.web)
+            rollback.unpin(self.web)
             self.pinned = False
 
     @rule(minutes=st.integers(0, 3))
@@ -139,7 +139,7 @@ class Volume(RuleBasedStateMachine):
     @rule(at=st.integers(1, 40))
     def is_killed_in_a_rollback(self, at: int) -> None:
         kept = self.kept()
-        self.killed(lambda: cycle.go_back(self.web, to=None, clock=self.clock), at, *kept)
+        self.killed(lambda: rollback.go_back(self.web, to=None, clock=self.clock), at, *kept)
 
     @rule(at=st.integers(1, 40))
     def is_killed_while_it_tidies(self, at: int) -> None:

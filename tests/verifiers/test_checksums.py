@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from refresher import cycle
+from refresher import cycle, rollback
 from refresher.contract import Finding
 from refresher.errors import RejectedError
 from refresher.model import NamedVerifier, Result, Wish
@@ -297,7 +297,7 @@ def test_on_a_volume_a_replayed_list_changes_nothing_and_a_newer_one_does(tmp_pa
     assert [refresh(version) for version in (17, 16, 18)] == [Result.PUBLISHED, Result.REJECTED, Result.PUBLISHED]
     assert read(kept.directory)["a"] == b"18"
     # Whoever goes back by hand means it: the bound goes back, too.
-    cycle.go_back(kept, to=None, clock=Time())
-    cycle.unpin(kept)
+    rollback.go_back(kept, to=None, clock=Time())
+    rollback.unpin(kept)
     assert read(kept.directory)["a"] == b"17"
     assert [refresh(version) for version in (16, 18)] == [Result.REJECTED, Result.PUBLISHED]

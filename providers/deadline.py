@@ -68,7 +68,7 @@ class _PunctualSocket:
         return io.BufferedReader(self._stream)
 
 
-class Room(int):
+class Into(int):
     """How many bytes to read, as `read1` takes it, and where to put them.
 
     urllib3 passes what it is asked for on to the answer below it, and counts what comes back. So bytes get straight
@@ -77,11 +77,11 @@ class Room(int):
 
     view: memoryview
 
-    def __new__(cls, view: memoryview) -> "Room":
-        """Room for all of `view`."""
-        room = super().__new__(cls, len(view))
-        room.view = view
-        return room
+    def __new__(cls, view: memoryview) -> "Into":
+        """As many as `view` holds."""
+        into = super().__new__(cls, len(view))
+        into.view = view
+        return into
 
 
 class _PacedResponse(HTTPResponse):
@@ -97,17 +97,17 @@ class _PacedResponse(HTTPResponse):
         return super().read(amt)
 
     def read1(self, n: int = -1) -> bytes:
-        """At most one read of the socket's bytes. Given `Room`, they are put there, and the filled part is returned."""
+        """At most one read of the socket's bytes. Given `Into`, they are put there, and the filled part is returned."""
         self._stream.allow(self._silence)
-        return self._fill(n) if isinstance(n, Room) else super().read1(n)
+        return self._fill(n) if isinstance(n, Into) else super().read1(n)
 
-    def _fill(self, room: Room) -> bytes:
+    def _fill(self, into: Into) -> bytes:
         if self.isclosed():
             return b""
-        count = self._fill_chunk(room.view) if self.chunked else self._fill_some(room.view[: self.length])
+        count = self._fill_chunk(into.view) if self.chunked else self._fill_some(into.view[: self.length])
         if self.length is not None:
             self.length -= count
-        return room.view[:count]  # type: ignore[return-value]  # as good as bytes to urllib3, which counts them
+        return into.view[:count]  # type: ignore[return-value]  # as good as bytes to urllib3, which counts them
 
     def _fill_chunk(self, view: memoryview) -> int:
         self._buffered = self._buffered or not self.chunk_left

@@ -4,8 +4,7 @@ import contextlib
 
 import urllib3
 
-from providers import answers
-from providers.deadline import Room
+from providers.deadline import Into
 from refresher.errors import TransientError
 
 
@@ -28,7 +27,7 @@ class BodyStream:
     def _fill(self, wanted: memoryview) -> int:
         try:
             # read1 and not read: a dripping source has to be seen dripping, not after the whole buffer is full.
-            data = self._response.read1(Room(wanted))
+            data = self._response.read1(Into(wanted))
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise TransientError(f"{self._broken()}: {type(error).__name__}") from error
         if isinstance(data, bytes):
@@ -52,9 +51,3 @@ def give_back(response: urllib3.BaseHTTPResponse) -> None:
             response.drain_conn()
     response.close()
     response.release_conn()
-
-
-def content_range(value: str) -> tuple[int, int | None] | None:
-    """First byte and total size (None: `*`) of a Content-Range; None if it is not one."""
-    part = answers.content_range(value)
-    return part and (part.first, part.total)

@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 import urllib3
 
+from providers.answers import Part, content_range
 from providers.s3.checksums import Checksum, PartsCheck, WholeCheck
 from providers.s3.clients import Route
 from providers.s3.objects import Objects
-from providers.streams import BodyStream, content_range
+from providers.streams import BodyStream
 from refresher.abilities import Check
 from refresher.contract import ByteStream
 from refresher.errors import TransientError
@@ -84,10 +85,10 @@ class S3File:
     def _stream(self, response: urllib3.BaseHTTPResponse, offset: int, size: int) -> ByteStream:
         # The length is the one that was asked for: a chunked answer has none of its own.
         stream = BodyStream(response, length=size, name=self.name)
-        part = response.status == 206
-        found = content_range(response.headers.get("Content-Range", "")) if part else (0, self.size)
-        length = response.headers.get("Content-Length", str(size))
-        if (response.headers.get("ETag"), found, length) != (self.etag, (offset, self.size), str(size)):
+        wanted, headers = Part(offset, offset + size - 1, self.size), response.headers
+        found = content_range(headers.get("Content-Range", "")) if response.status == 206 else wanted
+        length = headers.get("Content-Length", str(size))
+        if (headers.get("ETag"), found, length) != (self.etag, wanted, str(size)):
             stream.close()
             raise TransientError(f"{self.objects.options.place}: {self.name} changed while it was fetched")
         return stream

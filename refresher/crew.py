@@ -14,13 +14,14 @@ from threading import Lock, Thread
 from typing import Protocol
 
 from refresher import nested
-from refresher.abilities import Check, Checked, Versioned
-from refresher.archives import is_archive, unpack
+from refresher.abilities import Check, Checked
+from refresher.archives import unpack
 from refresher.contract import Fetched, InlineFile, RemoteFile, StagedFile
 from refresher.errors import RejectedError, TransientError
 from refresher.incoming import Incoming
 from refresher.landing import Landing, Resumed
-from refresher.model import SECRET_FILE_LIMIT, Asset, Limits
+from refresher.model import Asset
+from refresher.offered import is_unpacked, limit_of, refuse_total, revision_of
 from refresher.transfer.reception import received
 from refresher.transfer.terms import GivenUp, Terms
 from refresher.volume import Directory
@@ -57,22 +58,22 @@ class Crew:
         pending = deque(file for file in files if not is_unpacked(file, self._asset))
         # What came with the answer needs no connection.
         wanted = sum(not isinstance(file, InlineFile) for file in pending) - 1
-        helpers = [
-            Thread(target=self._help, args=(pending,), name="crew", daemon=True)
+        hands = [
+            Thread(target=self._lend_a_hand, args=(pending,), name="crew", daemon=True)
             for _ in range(min(wanted, self._terms.lanes))
         ]
-        for helper in helpers:
-            helper.start()
+        for hand in hands:
+            hand.start()
         self._work(pending)
-        for helper in helpers:
-            helper.join()
+        for hand in hands:
+            hand.join()
         # One after the other: a name that two archives have must be seen.
         self._work(deque(file for file in files if is_unpacked(file, self._asset)))
         if self._error:
             raise self._error
         return self._landed
 
-    def _help(self, pending: deque[RemoteFile]) -> None:
+    def _lend_a_hand(self, pending: deque[RemoteFile]) -> None:
         with self._terms.taken(1) as lanes:
             if lanes:
                 self._work(pending)
@@ -161,31 +162,6 @@ class Passing:
             if self._check:
                 self._check.update(chunk)
             yield chunk
-
-
-def is_unpacked(file: RemoteFile, asset: Asset) -> bool:
-    """Whether the files in it come in its place."""
-    return asset.unpack and is_archive(file.name)
-
-
-def limit_of(file: RemoteFile, asset: Asset) -> int:
-    """Bytes that the file may have; an archive counts by what is in it."""
-    if is_unpacked(file, asset):
-        return asset.limits.total
-    return min(asset.limits.file, SECRET_FILE_LIMIT) if file.sensitive else asset.limits.file
-
-
-def revision_of(file: RemoteFile, fetched: Fetched) -> str:
-    """The file's own revision, else that of the whole answer; empty if equal ones don't mean equal bytes."""
-    if fetched.minted or isinstance(file, InlineFile):
-        return ""
-    return file.revision if isinstance(file, Versioned) else fetched.revision
-
-
-def refuse_total(total: int, limits: Limits) -> None:
-    """RejectedError for so many bytes in all files together."""
-    if total > limits.total:
-        raise RejectedError(f"the files are more than limits.total ({limits.total} bytes) together")
 
 
 def _opened(file: RemoteFile, stream: Iterator[memoryview]) -> tuple[Check | None, Iterable[memoryview]]:

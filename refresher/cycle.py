@@ -117,7 +117,7 @@ def _stage(answer: Fetched, incoming: Incoming, shown: FileSet | None, attempt: 
             into=incoming,
             asset=asset,
             copies=copies,
-            room=partial(require_room, asset=asset, place=place, clock=clock),
+            require_room=partial(require_room, asset=asset, place=place, clock=clock),
             progress=attempt.progress,
             published=shown,
             clock=clock,

@@ -10,8 +10,6 @@ TOGETHER = 256
 """Files whose writing is begun before the first of them is waited for: a thousand were durable in 0.62 s so, in 0.73 s
 one after the other, and in 0.62 s by `syncfs`, which would wait for everybody else's files on the disk, too.
 """
-
-
 MANY = 16
 """Files from which on it is worth while to wait for the disk in several threads."""
 

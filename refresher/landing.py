@@ -83,7 +83,7 @@ class Landing:
         with explained(self._root.path):
             if len(chunk) < SIDE_BY_SIDE:
                 self._feed(chunk)
-                _write(self._fd, chunk)
+                write_whole(self._fd, chunk)
             else:
                 self._feed_and_write(chunk)
             self._write_back(len(chunk))
@@ -122,7 +122,7 @@ class Landing:
     def _feed_and_write(self, chunk: memoryview) -> None:
         hashing = self._hasher.submit(self._feed, chunk)
         try:
-            _write(self._fd, chunk)
+            write_whole(self._fd, chunk)
         finally:
             # Whatever the disk says: the chunk's buffer is filled anew next.
             hashing.result()
@@ -195,6 +195,7 @@ def ids_of(publish: Publish) -> tuple[int, int]:
         raise PermanentError("publish.owner must be uid[:gid] and publish.group a gid, as numbers") from None
 
 
-def _write(fd: int, chunk: memoryview) -> None:
+def write_whole(fd: int, chunk: memoryview) -> None:
+    """Write all of it, however little the system takes at a time."""
     while chunk:
         chunk = chunk[os.write(fd, chunk) :]

@@ -99,6 +99,10 @@ class Refresh:
     timeout: Duration = timedelta(seconds=60)
 
 
+SECRET_FILE_LIMIT = 4 * MiB
+"""Bytes of one sensitive file."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How much an asset may be.
@@ -117,9 +121,9 @@ class Limits:
     connections: int = 4
     ratio: int = 200
 
-
-SECRET_FILE_LIMIT = 4 * MiB
-"""Bytes of one sensitive file."""
+    def of_file(self, *, sensitive: bool) -> int:
+        """Bytes that one file may have."""
+        return min(self.file, SECRET_FILE_LIMIT) if sensitive else self.file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,15 +5,15 @@ or an earlier attempt ended, final modes. The files are readable by nobody else 
 the mode that they will be published with.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from refresher.contract import Fetched, FileSet, RemoteFile, StagedFile
-from refresher.crew import Copies, Crew, is_unpacked, limit_of, refuse_total, revision_of
+from refresher.crew import Copies, Crew
 from refresher.errors import RejectedError
 from refresher.incoming import Incoming, Journal, Wanted
 from refresher.model import Asset, Candidate, Clock
+from refresher.offered import is_unpacked, limit_of, refuse_total, revision_of
 from refresher.traffic import Progress
 from refresher.transfer.terms import Terms
 from refresher.volume import parts_of
@@ -22,26 +22,20 @@ RESUMED = 8 * 1024 * 1024
 """Bytes of a whole fetch from which on a later attempt goes on where this one ends."""
 
 
-class Room(Protocol):
-    """Says whether there is room, or makes it."""
-
-    def __call__(self, needed: int, /) -> None:
-        """Raise TransientError unless so many bytes can be written."""
-        ...
-
-
 def stage(
     fetched: Fetched,
     *,
     into: Incoming,
     asset: Asset,
     copies: Copies,
-    room: Room,
+    require_room: Callable[[int], None],
     progress: Progress,
     published: FileSet | None,
     clock: Clock,
 ) -> Candidate:
     """Land all files in the open directory `into`: a candidate, of the moment when the last byte came.
+
+    `require_room` raises TransientError unless so many bytes can be written, or makes room for them.
 
     Raises RejectedError (names, limits, a promised digest that doesn't hold), TransientError (broken off, too slow, no
     room), and whatever the source's streams raise.
@@ -50,7 +44,7 @@ def stage(
     _refuse_sizes(fetched.files, asset)
     linked = {file.name: copy for file in fetched.files if (copy := _linked(file, fetched, copies, into, asset))}
     missing = [file for file in fetched.files if file.name not in linked]
-    _begin(missing, into, room, progress)
+    _begin(missing, into, require_room, progress)
     with asset.traffic.more(asset.limits.connections - 1) as lanes:
         terms = Terms(asset.limits, asset.refresh.timeout, asset.traffic, progress, lanes=lanes)
         landed = Crew(fetched, into=into, asset=asset, copies=copies, terms=terms).landed(missing)
@@ -88,10 +82,12 @@ def _linked(file: RemoteFile, fetched: Fetched, copies: Copies, into: Incoming, 
     return replace(copy, revision=revision) if copy else None
 
 
-def _begin(missing: Sequence[RemoteFile], into: Incoming, room: Room, progress: Progress) -> None:
+def _begin(
+    missing: Sequence[RemoteFile], into: Incoming, require_room: Callable[[int], None], progress: Progress
+) -> None:
     come = sum(into.size_of_part(file.name) for file in missing)
     known = sum(file.size or 0 for file in missing) - come
-    room(known)
+    require_room(known)
     progress.expect(None if any(file.size is None for file in missing) else known)
 
 

@@ -79,7 +79,7 @@ def staged(tmp_path: Path, files: Sequence[RemoteFile], **changes: object) -> It
             into=Incoming(into, into),
             asset=web,
             copies=Nothing(),
-            room=lambda _: None,
+            require_room=lambda _: None,
             progress=Progress(),
             published=None,
             clock=Time(),

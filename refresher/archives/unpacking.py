@@ -3,15 +3,15 @@
 import os
 import posixpath
 from collections.abc import Collection
-from contextlib import ExitStack
 
 from refresher.archives.archive import Archive
 from refresher.archives.members import File, Folder, Link, Member
 from refresher.archives.names import Names
 from refresher.contract import StagedFile
 from refresher.landing import Landing
-from refresher.model import SECRET_FILE_LIMIT, Publish
-from refresher.volume import Directory, explained, parts_of
+from refresher.model import Publish
+from refresher.nested import above
+from refresher.volume import Directory, explained
 
 
 class Unpacking:
@@ -22,9 +22,8 @@ class Unpacking:
     ) -> None:
         self._archive, self._into, self._publish, self._sensitive = archive, into, publish, sensitive
         self._above = posixpath.dirname(archive.name)
-        limits = archive.limits
-        self._limit = min(limits.file, SECRET_FILE_LIMIT) if sensitive else limits.file
-        self._names = Names(taken, limit=limits.files)
+        self._limit = archive.limits.of_file(sensitive=sensitive)
+        self._names = Names(taken, limit=archive.limits.files)
         self._files: dict[str, StagedFile] = {}
         self._size = 0
 
@@ -87,12 +86,8 @@ class Unpacking:
 
 
 def _link(root: Directory, target: str, name: str) -> None:
-    *below, old = parts_of(target)
-    *above, new = parts_of(name)
-    with ExitStack() as opened:
-        source = destination = root
-        for part in below:
-            source = opened.enter_context(source.child(part))
-        for part in above:
-            destination = opened.enter_context(destination.made(part))
+    with (
+        above(root, target, reach=Directory.child) as (source, old),
+        above(root, name, reach=Directory.made) as (destination, new),
+    ):
         os.link(old, new, src_dir_fd=source.fd, dst_dir_fd=destination.fd, follow_symlinks=False)

@@ -19,6 +19,7 @@ from zipfile import ZipExtFile, ZipFile, ZipInfo
 
 from refresher.archives.archive import PIECE, Archive
 from refresher.archives.members import File, Folder, Link, Member
+from refresher.landing import write_whole
 from refresher.model import MiB
 from refresher.volume import PATH_BYTES, Directory, explained, temporary_name
 
@@ -53,7 +54,7 @@ def _laid_down(archive: Archive, into: Directory) -> Iterator[FileIO]:
             writing, reading = (opened.enter_context(file) for file in _nameless(into))
         for chunk in archive.chunks():
             with explained(into.path):
-                _write(writing, chunk)
+                write_whole(writing.fileno(), chunk)
         yield reading
 
 
@@ -64,11 +65,6 @@ def _nameless(into: Directory) -> tuple[FileIO, FileIO]:
         return writing, into.open(name)
     finally:
         into.remove(name)
-
-
-def _write(file: FileIO, chunk: memoryview) -> None:
-    while chunk:
-        chunk = chunk[file.write(chunk) :]
 
 
 @contextmanager

@@ -1,0 +1,32 @@
+"""What a source offers, as one asset takes it: whole or unpacked, under which revision, and how much of it."""
+
+from refresher.abilities import Versioned
+from refresher.archives import is_archive
+from refresher.contract import Fetched, InlineFile, RemoteFile
+from refresher.errors import RejectedError
+from refresher.model import Asset, Limits
+
+
+def is_unpacked(file: RemoteFile, asset: Asset) -> bool:
+    """Whether the files in it come in its place."""
+    return asset.unpack and is_archive(file.name)
+
+
+def limit_of(file: RemoteFile, asset: Asset) -> int:
+    """Bytes that the file may have; an archive counts by what is in it."""
+    if is_unpacked(file, asset):
+        return asset.limits.total
+    return asset.limits.of_file(sensitive=file.sensitive)
+
+
+def revision_of(file: RemoteFile, fetched: Fetched) -> str:
+    """The file's own revision, else that of the whole answer; empty if equal ones don't mean equal bytes."""
+    if fetched.minted or isinstance(file, InlineFile):
+        return ""
+    return file.revision if isinstance(file, Versioned) else fetched.revision
+
+
+def refuse_total(total: int, limits: Limits) -> None:
+    """RejectedError for so many bytes in all files together."""
+    if total > limits.total:
+        raise RejectedError(f"the files are more than limits.total ({limits.total} bytes) together")

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,15 +71,22 @@ class Nothing:
 
 
 @contextmanager
-def staged(tmp_path: Path, files: Sequence[RemoteFile], **changes: object) -> Iterator[Candidate]:
+def staged(
+    tmp_path: Path,
+    files: Sequence[RemoteFile],
+    *,
+    begun: Sequence[str] = (),
+    require_room: Callable[[int], None] = lambda _: None,
+    **changes: object,
+) -> Iterator[Candidate]:
     web = replace(asset(tmp_path, Source()), **changes)  # type: ignore[arg-type]
     with Directory.at(tmp_path) as into:
         yield stage(
             Fetched(revision="r", files=files),
-            into=Incoming(into, into),
+            into=Incoming(into, into, parts=set(begun)),
             asset=web,
             copies=Nothing(),
-            require_room=lambda _: None,
+            require_room=require_room,
             progress=Progress(),
             published=None,
             clock=Time(),
@@ -103,6 +110,14 @@ def test_a_stream_that_gets_nowhere_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(TransientError, match="reset"), staged(tmp_path, [file]):
         pass
     assert len(file.offsets) == 1 + BREAKS
+
+
+def test_what_came_already_needs_no_room_again(tmp_path: Path) -> None:
+    asked: list[int] = []
+    (tmp_path / "a").write_bytes(CONTENT[:1000])
+    with staged(tmp_path, [Breaking([]), InlineFile("b", b"x")], begun=["a"], require_room=asked.append):
+        assert (tmp_path / "a").read_bytes() == CONTENT
+    assert asked == [len(CONTENT) - 1000 + 1]
 
 
 def test_a_source_that_is_too_slow_is_given_up_and_not_asked_again(tmp_path: Path) -> None:

@@ -55,11 +55,11 @@ class Model:
     lock: Lock = field(default_factory=Lock)
 
     @property
-    def size(self) -> int:
+    def size(self) -> int | None:
         return len(self.content)
 
     def open(self, offset: int = 0) -> "Stream":
-        return self._open(offset, self.size)
+        return self._open(offset, len(self.content))
 
     def open_range(self, offset: int, size: int) -> "Stream":
         assert self.ranged
@@ -77,6 +77,14 @@ class Model:
             self.most_at_once = max(self.most_at_once, self.at_once)
             good = self.breaks.pop(0) if self.breaks else None
         return Stream(self, memoryview(self.content)[start:end], good)
+
+
+class Unmeasured(Model):
+    """One that doesn't say how long it is."""
+
+    @property
+    def size(self) -> None:
+        return None
 
 
 class Stream:

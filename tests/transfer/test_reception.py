@@ -10,14 +10,16 @@ from refresher.model import Limits
 from refresher.traffic import Progress, Traffic
 from refresher.transfer.reception import RANGE, received
 from refresher.transfer.terms import GivenUp, Terms
-from tests.fakes.models import MiB, Model, content
+from tests.fakes.models import MiB, Model, Unmeasured, content
 from tests.waiting import until
 
 LARGE = content(80 * MiB)
 
 
-def terms(*, connections: int = 4, timeout: float = 60, min_rate: int = 64 * 1024) -> Terms:
-    limits = Limits(connections=connections, min_rate=min_rate)
+def terms(
+    *, connections: int = 4, timeout: float = 60, min_rate: int = 64 * 1024, max_rate: int | None = None
+) -> Terms:
+    limits = Limits(connections=connections, min_rate=min_rate, max_rate=max_rate)
     return Terms(limits, timedelta(seconds=timeout), Traffic(), Progress(), lanes=connections - 1)
 
 
@@ -152,26 +154,14 @@ def test_lanes_are_given_back() -> None:
 
 
 def test_an_unknown_length_ends_where_the_stream_does() -> None:
-    class Unmeasured(Model):
-        size = None  # type: ignore[assignment]
-
-        def _open(self, start: int, end: int):  # type: ignore[no-untyped-def]
-            return super()._open(start, len(self.content))
-
-        def open(self, offset: int = 0):  # type: ignore[no-untyped-def]
-            return self._open(offset, 0)
-
     for size in (0, 5, MiB, 5 * MiB):
         assert read(Unmeasured("m", LARGE[:size]), terms()) == LARGE[:size]
 
 
-@pytest.mark.parametrize("slowly", [{"delay": 0.001, "most": 4096}, {"max_rate": 64 * 1024}])
-def test_who_stops_taking_waits_for_no_buffer_to_be_filled(slowly: dict[str, float]) -> None:
-    the = terms()
-    the.limits = Limits(max_rate=slowly.pop("max_rate", None))  # type: ignore[arg-type]
-    the.__post_init__()
+@pytest.mark.parametrize(("slowly", "max_rate"), [({"delay": 0.001, "most": 4096}, None), ({}, 64 * 1024)])
+def test_who_stops_taking_waits_for_no_buffer_to_be_filled(slowly: dict[str, float], max_rate: int | None) -> None:
     model = Model("m", LARGE, **slowly)  # type: ignore[arg-type]
-    chunks = received(model, offset=0, terms=the)
+    chunks = received(model, offset=0, terms=terms(max_rate=max_rate))
     next(chunks)
     began = time.monotonic()
     chunks.close()

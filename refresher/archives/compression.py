@@ -6,8 +6,9 @@ and block devices leave them. Anything else that follows is refused: nobody coul
 
 import sys
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any
 
 from refresher.archives.archive import PIECE, Archive
 
@@ -18,16 +19,6 @@ WINDOW_LOG = 27
 memory that the sender chooses; the usual levels of zstd ask for 8 MiB at most.
 """
 _WITH_GZIP_HEADER = 16 + zlib.MAX_WBITS
-
-
-class _Frame(Protocol):
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def pieces(self, data: bytes, /) -> Iterator[bytes]: ...
 
 
 def gzip(archive: Archive) -> Iterator[memoryview]:
@@ -50,17 +41,38 @@ class _DamagedError(Exception):
     """The data isn't of its format."""
 
 
-class _Gzip:
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(_WITH_GZIP_HEADER)
+class _Frame(ABC):
+    """One frame on its way through a library's decompressor, and the errors that this raises for damage."""
+
+    _damage: type[Exception]
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
 
     @property
     def eof(self) -> bool:
-        return self._inner.eof
+        return bool(self._inner.eof)
 
     @property
     def unused_data(self) -> bytes:
-        return self._inner.unused_data
+        return bytes(self._inner.unused_data)
+
+    @abstractmethod
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """What comes out for this input, at most `PIECE` bytes at a time."""
+
+    def _decompressed(self, data: bytes) -> bytes:
+        try:
+            return bytes(self._inner.decompress(data, PIECE))
+        except self._damage as error:
+            raise _DamagedError(str(error)) from None
+
+
+class _Gzip(_Frame):
+    _damage = zlib.error
+
+    def __init__(self) -> None:
+        super().__init__(zlib.decompressobj(_WITH_GZIP_HEADER))
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         full = True
@@ -70,41 +82,21 @@ class _Gzip:
             full, data = len(piece) == PIECE, self._inner.unconsumed_tail
             yield piece
 
-    def _decompressed(self, data: bytes) -> bytes:
-        try:
-            return self._inner.decompress(data, PIECE)
-        except zlib.error as error:
-            raise _DamagedError(str(error)) from None
 
-
-class _Zstd:
+class _Zstd(_Frame):
     def __init__(self) -> None:
         # Imported when the first such archive comes: nobody else needs it.
         if sys.version_info >= (3, 14):
             from compression import zstd as library
         else:
             from backports import zstd as library
-        self._error = library.ZstdError
-        self._inner = library.ZstdDecompressor(options={library.DecompressionParameter.window_log_max: WINDOW_LOG})
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
+        self._damage = library.ZstdError
+        super().__init__(library.ZstdDecompressor(options={library.DecompressionParameter.window_log_max: WINDOW_LOG}))
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         yield self._decompressed(data)
         while not self._inner.needs_input and not self.eof:
             yield self._decompressed(b"")
-
-    def _decompressed(self, data: bytes) -> bytes:
-        try:
-            return self._inner.decompress(data, PIECE)
-        except self._error as error:
-            raise _DamagedError(str(error)) from None
 
 
 def _decompressed(archive: Archive, begin: Callable[[], _Frame]) -> Iterator[memoryview]:

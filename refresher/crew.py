@@ -60,7 +60,7 @@ class Crew:
         wanted = sum(not isinstance(file, InlineFile) for file in pending) - 1
         hands = [
             Thread(target=self._lend_a_hand, args=(pending,), name="crew", daemon=True)
-            for _ in range(min(wanted, self._terms.lanes))
+            for _ in range(min(wanted, self._terms.free))
         ]
         for hand in hands:
             hand.start()
@@ -74,8 +74,8 @@ class Crew:
         return self._landed
 
     def _lend_a_hand(self, pending: deque[RemoteFile]) -> None:
-        with self._terms.taken(1) as lanes:
-            if lanes:
+        with self._terms.taken(1) as granted:
+            if granted:
                 self._work(pending)
 
     def _work(self, pending: deque[RemoteFile]) -> None:

@@ -45,8 +45,8 @@ def stage(
     linked = {file.name: copy for file in fetched.files if (copy := _linked(file, fetched, copies, into, asset))}
     missing = [file for file in fetched.files if file.name not in linked]
     _begin(missing, into, require_room, progress)
-    with asset.traffic.more(asset.limits.connections - 1) as lanes:
-        terms = Terms(asset.limits, asset.refresh.timeout, asset.traffic, progress, lanes=lanes)
+    with asset.traffic.more(asset.limits.connections - 1) as granted:
+        terms = Terms(asset.limits, asset.refresh.timeout, asset.traffic, progress, free=granted)
         landed = Crew(fetched, into=into, asset=asset, copies=copies, terms=terms).landed(missing)
     files: dict[str, StagedFile] = {}
     for file in fetched.files:

@@ -67,7 +67,7 @@ def _ahead(reading: Reading, file: RemoteFile, terms: Terms) -> Generator[memory
 
 def _needs_help(reading: Reading, file: RemoteFile, terms: Terms) -> bool:
     size, pace = file.size, reading.pace
-    if size is None or size < RANGED or not terms.lanes or not isinstance(file, Ranged):
+    if size is None or size < RANGED or not terms.free or not isinstance(file, Ranged):
         return False
     if pace.received < PROBE or size - reading.offset < PROBE:
         return False

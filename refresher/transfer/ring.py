@@ -19,7 +19,7 @@ class Ring:
         self._pieces: dict[int, memoryview | Exception] = {}
         self._next, self._end = 0, float("inf")
         self._changed = Condition()
-        self._threads = [Thread(target=self._receive, args=(fill,), name="lane", daemon=True) for fill in fills]
+        self._threads = [Thread(target=self._receive, args=(fill,), name="connection", daemon=True) for fill in fills]
         for thread in self._threads:
             thread.start()
 

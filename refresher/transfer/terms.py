@@ -17,13 +17,13 @@ class GivenUp(Exception):  # noqa: N818 - nobody's error: another file's is the 
 
 @dataclass(slots=True)
 class Terms:
-    """Shared by all connections of one fetch; `lanes` are those more connections that nobody uses at the moment."""
+    """Shared by all connections of one fetch; of those beyond the first, nobody uses `free` at the moment."""
 
     limits: Limits
     timeout: timedelta
     traffic: Traffic
     progress: Progress
-    lanes: int = 0
+    free: int = 0
     _over: Event = field(default_factory=Event)
     _throttle: Throttle = field(init=False)
     _lock: Lock = field(default_factory=Lock)
@@ -54,12 +54,12 @@ class Terms:
 
     @contextmanager
     def taken(self, wanted: int) -> Iterator[int]:
-        """As many of the wanted lanes as are free."""
+        """As many of the wanted connections as are free."""
         with self._lock:
-            granted = min(wanted, self.lanes)
-            self.lanes -= granted
+            granted = min(wanted, self.free)
+            self.free -= granted
         try:
             yield granted
         finally:
             with self._lock:
-                self.lanes += granted
+                self.free += granted

@@ -20,7 +20,7 @@ def terms(
     *, connections: int = 4, timeout: float = 60, min_rate: int = 64 * 1024, max_rate: int | None = None
 ) -> Terms:
     limits = Limits(connections=connections, min_rate=min_rate, max_rate=max_rate)
-    return Terms(limits, timedelta(seconds=timeout), Traffic(), Progress(), lanes=connections - 1)
+    return Terms(limits, timedelta(seconds=timeout), Traffic(), Progress(), free=connections - 1)
 
 
 def read(model: Model, the: Terms, *, offset: int = 0) -> bytes:
@@ -147,10 +147,10 @@ def test_progress_counts_every_byte() -> None:
     assert the.progress.received == len(LARGE)
 
 
-def test_lanes_are_given_back() -> None:
+def test_connections_are_given_back() -> None:
     the = terms(connections=4)
     read(Model("m", LARGE, delay=0.002), the)
-    assert the.lanes == 3
+    assert the.free == 3
 
 
 def test_an_unknown_length_ends_where_the_stream_does() -> None:

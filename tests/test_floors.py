@@ -1,9 +1,11 @@
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -41,6 +43,23 @@ def contract(name: str) -> dict[str, Any]:
 def test_every_room_is_on_a_floor() -> None:
     layers = contract("A floor imports only")["layers"]
     assert {room for floor in layers for room in floor.split(" | ")} == ROOMS - PLUGINS - {"refresher.testing"}
+
+
+def test_the_architecture_draws_each_room_above_and_left_of_what_it_imports() -> None:
+    table = (ROOT / "docs/architecture.md").read_text()
+    *rows, beside = re.findall(r"^\| [a-z ]+ \| (`[a-z_`, ]+`) \|", table, re.MULTILINE)
+    assert "`testing`" in beside
+    drawn = [f"refresher.{room}" for row in rows for room in re.findall(r"[a-z_]+", row)]
+    graph = grimp.build_graph("refresher")
+    for room in drawn:
+        graph.squash_module(room)
+    wrong = [
+        f"{room} imports {other}"
+        for number, room in enumerate(drawn)
+        for other in drawn[:number]
+        if graph.direct_import_exists(importer=room, imported=other)
+    ]
+    assert wrong == []
 
 
 def test_whatever_is_not_public_is_hidden_from_plugins() -> None:

@@ -21,9 +21,7 @@ from refresher.volume import Directory, explained
 PRIVATE_KEY = b"PRIVATE KEY-----"
 """Part of every PEM private key's first line (RFC 7468 and OpenSSL's older forms)."""
 KEY_LIMIT = 1024 * 1024
-"""Bytes of a file that are searched for a private key; a chain of a hundred certificates with its key is under 200
-KiB.
-"""
+"""Bytes of a file that are searched for a private key; a chain of a hundred certificates has under 200 KiB with it."""
 SIDE_BY_SIDE = 512 * 1024
 """Bytes of a chunk from which on hashing it beside writing it is worth waking a thread."""
 WINDOW = 8 * 1024 * 1024

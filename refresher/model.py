@@ -180,8 +180,8 @@ class Generation:
     """A published, numbered, immutable set of files: the facts in its `manifest.json`.
 
     `source` and `checks` are the fingerprints that its asset had; from `valid_from` to `expires_at` it can be used
-    (None: no such limit); `minted` says that its source makes something new each
-    time; `leased_until` is the end of its first lease.
+    (None: no such limit); `minted` says that its source makes something new each time; `leased_until` is the end of
+    its first lease.
     """
 
     asset: str

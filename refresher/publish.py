@@ -3,14 +3,14 @@
 The steps, in this order, because a crash can come between any two:
 
  1. stage into `incoming-…` on the same file system           (`stage`)
- 2. fsync every file, then the directories                     (`durable`)
- 3. lock the asset's directory                               (`cycle`, by `Store.locked`)
+ 2. fsync every file, then the directories                    (`durable`)
+ 3. lock the asset's directory                                (`cycle`, by `Store.locked`)
  4. write the manifest inside                                 (`Store.keep`)
- 5. rename to the generation's number, fsync the parent        (`Store.keep`)
- 6. make the user links that are missing                       (`Layout.show`)
- 7. swap `..data` by a uniquely named temporary link             (`Layout.show`)
- 8. remove user links that lead nowhere now, fsync             (`Layout.show`)
- 9. close or prune what is retired, after its grace              (`recovery.tidy`)
+ 5. rename to the generation's number, fsync the parent       (`Store.keep`)
+ 6. make the user links that are missing                      (`Layout.show`)
+ 7. swap `..data` by a uniquely named temporary link          (`Layout.show`)
+ 8. remove user links that lead nowhere now, fsync            (`Layout.show`)
+ 9. close or prune what is retired, after its grace           (`recovery.tidy`)
 
 What the next start finds after a crash at each of them, and does about it, is in `recovery`.
 """

@@ -18,7 +18,7 @@ from refresher.traffic import Progress
 from refresher.transfer.terms import Terms
 from refresher.volume import parts_of
 
-RESUMED = 8 * 1024 * 1024
+WORTH_RESUMING = 8 * 1024 * 1024
 """Bytes of a whole fetch from which on a later attempt goes on where this one ends."""
 
 
@@ -63,7 +63,7 @@ def journal(fetched: Fetched, asset: Asset) -> Journal | None:
         for file in fetched.files
         if file.size is not None and _can_be_kept(file, asset) and (revision := revision_of(file, fetched))
     }
-    if sum(wanted.size for wanted in files.values()) < RESUMED:
+    if sum(wanted.size for wanted in files.values()) < WORTH_RESUMING:
         return None
     return Journal(source=asset.source, files=files)
 

@@ -2,7 +2,7 @@
 
 ..refresher/00000007/files/tls.crt …     complete, verified, never written again
 ..refresher/00000007/manifest.json
-..refresher/incoming-…                   being staged, under the lock
+..refresher/incoming-…                   being staged, under a lock of its own
 ..refresher/ledger.json, lock, reserve
 """
 

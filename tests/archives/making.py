@@ -36,6 +36,10 @@ def member(name: str, content: bytes = b"", **facts: object) -> tuple[TarInfo, b
     return header, content
 
 
+def link(name: str, target: str, kind: bytes) -> tuple[TarInfo, bytes]:
+    return member(name, type=kind, linkname=target)
+
+
 def tarred(*members: tuple[TarInfo, bytes], format: int = tarfile.PAX_FORMAT) -> bytes:  # noqa: A002
     """The archive of these members, with its end mark."""
     return b"".join(blocks(header, content, format=format) for header, content in members) + END

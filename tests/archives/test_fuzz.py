@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from refresher.errors import RejectedError
 from refresher.model import Limits
-from tests.archives.making import KINDS, somewhere, tar_of, tarred, unpacked, zip_of
-from tests.archives.test_tar import link, member
+from tests.archives.making import KINDS, link, member, somewhere, tar_of, tarred, unpacked, zip_of
 
 WHOLE = {"model.bin": bytes(range(256)) * 8, "n" * 120: b"x", "d/e": b"y" * 600, "d/": b""}
 TAR = tar_of(WHOLE).removesuffix(bytes(1024)) + tarred(

@@ -8,7 +8,6 @@ import tarfile
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
-from tarfile import TarInfo
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +22,7 @@ from tests.archives.making import (
     blocks,
     contents,
     expect_rejected,
+    link,
     member,
     raw_header,
     somewhere,
@@ -34,10 +34,6 @@ from tests.archives.making import (
 LINKS = {"hard": tarfile.LNKTYPE, "symbolic": tarfile.SYMTYPE}
 
 both_links = pytest.mark.parametrize("kind", LINKS.values(), ids=LINKS)
-
-
-def link(name: str, target: str, kind: bytes) -> tuple[TarInfo, bytes]:
-    return member(name, type=kind, linkname=target)
 
 
 def pax(content: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:

@@ -8,7 +8,7 @@ from refresher.errors import PermanentError, RefresherError, TransientError
 
 
 def unreachable(error: Exception, url: str) -> RefresherError:
-    """What urllib3's errors, and the operating system's, mean for the next attempt."""
+    """The error to raise instead of this one; `url`, or another name of the place, is for its message."""
     cause = error.args[0] if isinstance(error, urllib3.exceptions.SSLError) and error.args else error
     reason = getattr(cause, "verify_message", "")
     if reason:

@@ -21,13 +21,11 @@ from botocore.httpsession import get_cert_path
 from providers.connections import Certificates, Connections, Contexts
 from providers.deadline import PacedHttpPool, PacedHttpsPool
 from providers.s3.options import S3Options
-from providers.s3.sessions import session
+from providers.s3.sessions import CONNECT, session
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CONNECT = 5.0
-"""Seconds until a connection has to stand."""
 LOOKS = ("GetObject", "HeadObject", "ListObjectsV2")
 """The operations that show where a bucket is."""
 ENDPOINT = ("signing_name", "identity_cache", "cache_key")

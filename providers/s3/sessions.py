@@ -13,7 +13,11 @@ from botocore.credentials import (
 )
 from botocore.exceptions import NoCredentialsError
 
+from providers.connections import CONNECTIONS
 from providers.s3.options import S3Options
+
+CONNECT = 5.0
+"""Seconds until a connection has to stand."""
 
 
 def session(options: S3Options, *, read_timeout: float) -> boto3.session.Session:
@@ -30,9 +34,9 @@ def _core(options: S3Options, read_timeout: float) -> botocore.session.Session:
     # For the token services that botocore asks by itself, too: it would wait for a minute, five times.
     core.set_default_client_config(
         Config(
-            connect_timeout=5,
+            connect_timeout=CONNECT,
             read_timeout=read_timeout,
-            max_pool_connections=16,
+            max_pool_connections=CONNECTIONS,
             retries={"mode": "standard", "total_max_attempts": 1},
         )
     )

@@ -9,13 +9,14 @@ from math import prod
 from typing import NamedTuple
 
 from refresher.contract import Candidate
-from refresher.verifiers.model.header import Header, Order
+from refresher.verifiers.model.header import TENSORS_LIMIT, Header, Order
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 
-TENSORS_LIMIT = 131_072
 METADATA_LIMIT = 65_536
+"""Entries, whose keys are kept to find one that is there twice."""
+
 KEY_LIMIT = 65_535
 """Bytes, by the format."""
 

@@ -12,9 +12,11 @@ from refresher.errors import RejectedError
 PARTS_LIMIT = 8_000_000
 """Reads and skips in one header, each of half a microsecond; a large vocabulary with its merges takes two million."""
 
-
 READ_LIMIT = 32 * 1024 * 1024
 """Bytes that are read of one header, and may all be kept: names, of which many short ones or some long ones fit."""
+
+TENSORS_LIMIT = 131_072
+"""In one file; one of the largest models has 91 000 in all of its files together."""
 
 Order = Literal["little", "big"]
 """Which byte of a number comes first."""

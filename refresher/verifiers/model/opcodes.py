@@ -12,6 +12,8 @@ from typing import BinaryIO
 INSTRUCTIONS_LIMIT = 1_000_000
 
 NAME_LIMIT = 65_536
+"""Bytes of a line that names a module, or something in one; a longer line is taken for no name."""
+
 LINE_LIMIT = 4 * 1024 * 1024
 """Bytes of a line that is passed over, and is in memory meanwhile."""
 

@@ -8,15 +8,13 @@ from math import prod
 from typing import NamedTuple
 
 from refresher.contract import Candidate
-from refresher.verifiers.model.header import Header
+from refresher.verifiers.model.header import TENSORS_LIMIT, Header
 from refresher.verifiers.model.json_text import JsonText
 
 MiB = 1024 * 1024
 
 HEADER_LIMIT = 16 * MiB
 """Bytes. The format allows 100 MB; the 91 000 tensors of one of the largest models, all in one file, would take 12."""
-
-TENSORS_LIMIT = 131_072
 
 WIDE_HEADER_LIMIT = 4 * MiB
 """Bytes, if it isn't ASCII: one character beyond the others makes text of four bytes a character out of all of it."""

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refresher.contract import Finding
-from refresher.verifiers.model.safetensors import BITS, HEADER_LIMIT, TENSORS_LIMIT
+from refresher.verifiers.model.header import TENSORS_LIMIT
+from refresher.verifiers.model.safetensors import BITS, HEADER_LIMIT
 from tests.fakes.model_formats import safetensors, tensor
 from tests.verifiers.model.judging import judged, mutated, refusal, verify
 

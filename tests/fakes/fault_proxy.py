@@ -144,7 +144,7 @@ class FaultProxy:
                     self.close_connection = True
                     fault(self.connection, upstream)
 
-            do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815
+            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815
 
             def log_message(self, *arguments: object) -> None:
                 pass
@@ -158,7 +158,8 @@ def _asked(host: str, method: str, path: str, body: bytes, headers: dict[str, st
         answer = connection.getresponse()
         content = answer.read()
     kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP]
-    head = "".join(f"{name}: {value}\r\n" for name, value in [*kept, ("Content-Length", str(len(content)))])
+    length = answer.getheader("Content-Length", "0") if method == "HEAD" else str(len(content))
+    head = "".join(f"{name}: {value}\r\n" for name, value in [*kept, ("Content-Length", length)])
     return f"HTTP/1.1 {answer.status} {answer.reason}\r\n{head}\r\n".encode() + content
 
 

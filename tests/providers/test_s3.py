@@ -1,68 +1,21 @@
-import socket
 import time
-import uuid
-from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
 
-from providers.s3 import Clients, S3Options, S3Provider
+from providers.s3.clients import Clients
+from providers.s3.options import S3Options
+from providers.s3.provider import S3Provider
 from refresher.contract import Fetched, Provider, Unchanged
 from refresher.demo.process import free_port
-from refresher.demo.seaweed import SeaweedFS
 from refresher.errors import PermanentError, TransientError
 from refresher.testing import ProviderContract
 from tests.fakes.raw_server import raw_server
-from tests.fakes.web import Request, WebServer, web_server
+from tests.fakes.web import Request, WebServer
+from tests.providers.buckets import Store
 from tests.providers.dripping import dripping
 from tests.providers.reading import content, fetched, holding, left_after, opened_after
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-
-class Store:
-    """A bucket of its own for each test, and providers of it."""
-
-    def __init__(self, seaweed: SeaweedFS, client: "S3Client", clients: Clients) -> None:
-        self.server, self.client, self.clients = seaweed, client, clients
-        self.bucket = f"test-{uuid.uuid4().hex}"
-        client.create_bucket(Bucket=self.bucket)
-
-    def put(self, key: str, body: bytes) -> str | None:
-        return self.client.put_object(Bucket=self.bucket, Key=key, Body=body).get("VersionId")
-
-    def provider(self, *, clients: Clients | None = None, **options: Any) -> S3Provider:
-        given = {"bucket": self.bucket, "endpoint_url": self.server.endpoint_url, "region": "us-east-1", **options}
-        return S3Provider(S3Options(**given), shared=clients or self.clients)
-
-
-@pytest.fixture
-def clients() -> Iterator[Clients]:
-    """Nobody has logged in with these yet."""
-    with closing(Clients()) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def module_clients() -> Iterator[Clients]:
-    with closing(Clients()) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def admin(seaweed: SeaweedFS) -> Iterator["S3Client"]:
-    with closing(seaweed.client()) as client:
-        yield client
-
-
-@pytest.fixture
-def store(seaweed: SeaweedFS, admin: "S3Client", module_clients: Clients, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", seaweed.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", seaweed.secret_key)
-    return Store(seaweed, admin, module_clients)
 
 
 class TestOneObject(ProviderContract):
@@ -186,12 +139,6 @@ def test_no_credentials_are_permanent(store: Store, clients: Clients, monkeypatc
         fetched(store.provider(key="a", clients=clients))
 
 
-@pytest.fixture
-def web() -> Iterator[WebServer]:
-    with web_server() as server:
-        yield server
-
-
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_an_overloaded_store_is_transient_and_asked_once(store: Store, web: WebServer, status: int) -> None:
     web.respond = lambda request: request.reply(status, {"Retry-After": "7"})
@@ -260,17 +207,18 @@ def test_headers_that_drip_for_ever_are_transient(store: Store, options: dict[st
     assert time.monotonic() - started < 5
 
 
-def test_chunk_sizes_of_a_body_that_drip_for_ever_are_transient(store: Store) -> None:
-    head = b'HTTP/1.1 200 OK\r\nETag: "a"\r\n'
-    body = head + b"Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n3;x="
+def test_chunk_sizes_of_a_body_that_drip_for_ever_are_transient(store: Store, web: WebServer) -> None:
+    head = b'HTTP/1.1 200 OK\r\nETag: "a"\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3;x='
 
-    def answer(connection: socket.socket) -> None:
-        connection.sendall(head + b"Content-Length: 10\r\n\r\n")
-        if connection.recv(65536):
-            dripping(body, b"0")(connection)
+    def answer(request: Request) -> None:
+        if request.command == "HEAD":
+            request.reply(200, {"ETag": '"a"', "Content-Length": "10"})
+        else:
+            dripping(head, b"0")(request.connection)
 
-    with raw_server(answer) as url, closing(Clients(read_timeout=0.3)) as clients:
+    web.respond = answer
+    with closing(Clients(read_timeout=0.3)) as clients:
         started = time.monotonic()
         with pytest.raises(TransientError, match="broke off after 3 of 10 bytes"):
-            fetched(store.provider(clients=clients, endpoint_url=url, key="a"))
+            fetched(store.provider(clients=clients, endpoint_url=web.url, key="a"))
     assert time.monotonic() - started < 5

@@ -113,8 +113,8 @@ class Connections:
         facts = self._certificates.facts()
         if facts != self._facts:
             self.close()
-        proxy = _proxy(url)
-        reach = _Reach(proxy, any(each.startswith("https:") for each in (url, proxy)), with_certificate)
+        secure = url.startswith("https:")
+        reach = _Reach(_proxy(url), secure, with_certificate=secure and with_certificate)
         with self._lock:
             self._facts = facts
             if reach not in self._pools:
@@ -122,8 +122,10 @@ class Connections:
             return self._pools[reach]
 
     def _made(self, reach: _Reach) -> urllib3.PoolManager:
-        context = self._context(with_certificate=reach.with_certificate) if reach.secure else None
-        pool = _manager(reach.proxy, ssl_context=context, timeout=self._timeout, maxsize=CONNECTIONS)
+        shape: dict[str, Any] = {"timeout": self._timeout, "maxsize": CONNECTIONS}
+        if reach.secure:
+            shape["ssl_context"] = self._context(with_certificate=reach.with_certificate)
+        pool = self._through(reach, shape) if reach.proxy else urllib3.PoolManager(**shape)
         pool.pool_classes_by_scheme = {"http": PacedHttpPool, "https": PacedHttpsPool}
         return pool
 
@@ -131,15 +133,23 @@ class Connections:
         shown = self._certificates if with_certificate else Certificates(self._certificates.ca_file)
         return self._contexts.context(shown)
 
+    def _through(self, reach: _Reach, shape: dict[str, Any]) -> urllib3.PoolManager:
+        if reach.proxy.startswith("https:"):
+            # Neither the source's authorities nor its login are the proxy's business.
+            shape["proxy_ssl_context"] = self._contexts.context(Certificates())
+            shape.setdefault("ssl_context", shape["proxy_ssl_context"])
+        try:
+            return urllib3.ProxyManager(reach.proxy, proxy_headers=_proxy_login(reach.proxy), **shape)
+        except ValueError:
+            # urllib3's message quotes the URL, with the password in it.
+            raise PermanentError("the proxy that the environment names is no http:// or https:// URL") from None
 
-def _manager(proxy: str, **shape: Any) -> urllib3.PoolManager:
-    if not proxy:
-        return urllib3.PoolManager(**shape)
+
+def _proxy_login(proxy: str) -> dict[str, str] | None:
     parts = urlsplit(proxy)
-    login = None
-    if parts.username is not None:
-        login = urllib3.make_headers(proxy_basic_auth=unquote(f"{parts.username}:{parts.password or ''}"))
-    return urllib3.ProxyManager(proxy, proxy_headers=login, **shape)
+    if parts.username is None:
+        return None
+    return dict(urllib3.make_headers(proxy_basic_auth=unquote(f"{parts.username}:{parts.password or ''}")))
 
 
 def _proxy(url: str) -> str:
@@ -147,7 +157,8 @@ def _proxy(url: str) -> str:
     origin = Origin.of(url)
     if _is_loopback(origin.host) or proxy_bypass(origin.host):
         return ""
-    return getproxies().get(origin.scheme, "")
+    proxy = getproxies().get(origin.scheme, "")
+    return proxy if "://" in proxy or not proxy else f"http://{proxy}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -43,12 +43,14 @@ class _Punctual(io.RawIOBase):
 
     def _records(self, buffer: memoryview) -> int:
         """What else has arrived over TLS, which gives no more than a record of 16 KiB at a time."""
-        count = 0
+        count, patience = 0, self._source.gettimeout()
         self._source.settimeout(0)
         # An error here would lose what was read; the next read meets it again, or the end of the body before its time.
         with contextlib.suppress(OSError):
             while more := self._source.recv_into(buffer[count:]):
                 count += more
+        # The next request, or the handshake of a tunnel, waits again.
+        self._source.settimeout(patience)
         return count
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 The revision is the server's ETag, else its Last-Modified when that is strong (RFC 9110, 8.8.2.2), else empty: then
 every fetch moves the body, and refresher compares digests. Reading goes on after a break only where the revision is
-strong.
+strong, and in parts only with a strong ETag.
 
 Credentials (Authorization, all configured headers, the client certificate) go to the configured scheme, host and port,
 and to nobody that an answer redirects to.
@@ -233,9 +233,19 @@ def translated(error: Exception, url: str) -> RefresherError:
         return PermanentError(f"{url} is no URL that can be asked")
     if isinstance(error, urllib3.exceptions.NameResolutionError):
         return TransientError(f"the host of {url} has no address")
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        return _proxy_error(error, url)
     # Before the timeouts, one of which urllib3 takes a refused connection for.
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return TransientError(f"{url} accepts no connection")
     if isinstance(error, urllib3.exceptions.TimeoutError):
         return TransientError(f"{url} doesn't answer in time")
     return TransientError(f"{url} can't be reached: {type(error).__name__}")
+
+
+def _proxy_error(error: urllib3.exceptions.ProxyError, url: str) -> RefresherError:
+    refused = re.match("Tunnel connection failed: ([0-9]{3})", str(error.original_error))
+    if refused is None:
+        return translated(error.original_error, f"the proxy to {url}")
+    kind = PermanentError if refused[1].startswith("4") else TransientError
+    return kind(f"the proxy to {url} answers {refused[1]}")

@@ -15,6 +15,8 @@ from refresher.demo.process import free_port, program, running
 
 STARTS = 3
 """Attempts: a port that was free a moment ago can belong to somebody else when the server takes it."""
+NAME = "files.example"
+"""What the server is called by those who come through a proxy, which are never led to loopback by its address."""
 CONFIG = """
 {{
     admin off
@@ -37,10 +39,10 @@ CONFIG = """
     redir /redirect {{http.request.uri.query.to}} 302
     file_server
 }}
-http://127.0.0.1:{port} {{
+http://127.0.0.1:{port}, http://{name}:{port} {{
     import files
 }}
-https://127.0.0.1:{tls_port} {{
+https://127.0.0.1:{tls_port}, https://{name}:{tls_port} {{
     tls internal
     import files
 }}
@@ -98,6 +100,7 @@ def _once(directory: Path) -> Iterator[Caddy]:
         CONFIG.format(
             directory=directory,
             root=root,
+            name=NAME,
             username=server.username,
             hashed=_hashed(server.password),
             token=server.token,
@@ -116,11 +119,12 @@ def _hashed(password: str) -> str:
 
 
 def _answers(server: Caddy) -> bool:
-    """Whether both addresses answer; the certificate is made a moment after the start."""
+    """Whether both addresses answer; the certificates are made a moment after the start."""
     port = int(server.https_url.rpartition(":")[2])
     context = ssl.create_default_context(cafile=server.ca_file)
-    with socket.create_connection(("127.0.0.1", port), 2) as raw, context.wrap_socket(raw, server_hostname="127.0.0.1"):
-        pass
+    for name in ("127.0.0.1", NAME):
+        with socket.create_connection(("127.0.0.1", port), 2) as raw, context.wrap_socket(raw, server_hostname=name):
+            pass
     with urllib3.PoolManager() as pool, contextlib.suppress(urllib3.exceptions.HTTPError):
         return pool.request("GET", server.url, retries=False, timeout=2).status in (200, 404)
     return False

@@ -7,10 +7,10 @@ from refresher.contract import ByteStream, Fetched, Held, Provider, RemoteFile
 
 
 def rest(stream: ByteStream, chunk: int = 65536) -> bytes:
-    received, buffer = b"", bytearray(chunk)
-    while count := stream.readinto(memoryview(buffer)):
+    received, buffer = bytearray(), memoryview(bytearray(chunk))
+    while count := stream.readinto(buffer):
         received += buffer[:count]
-    return received
+    return bytes(received)
 
 
 def content(file: RemoteFile, offset: int = 0) -> bytes:

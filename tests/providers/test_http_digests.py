@@ -69,6 +69,12 @@ def test_a_file_without_digests_promises_none(web: WebServer) -> None:
     assert promised(web) == (None, False)
 
 
+def test_a_server_is_asked_for_digests_only_if_the_configuration_says_so(web: WebServer) -> None:
+    web.respond = Page(BODY, etag='"a"')
+    with described(web.url + "/file"), described(web.url + "/file", headers={"Want-Repr-Digest": "sha-256=10"}):
+        assert [asked.headers.get("want-repr-digest") for asked in web.asked] == [None, "sha-256=10"]
+
+
 def test_two_digests_that_contradict_each_other_are_transient(web: WebServer) -> None:
     with pytest.raises(TransientError, match="contradict"):
         promised(web, Repr_Digest=SHA256, Content_Digest=OTHER256)

@@ -54,7 +54,7 @@ bench: venv            ## figures beside the peers', measured in the same run
 
 lock: venv            ## choose the versions of all dependencies anew
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -o requirements.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --upgrade --no-strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -c requirements.lock --extra dev -o requirements-dev.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -c requirements.lock --extra dev -o requirements-dev.lock pyproject.toml
 
 clean:            ## remove what the other targets made
 	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -26,11 +26,14 @@ crash-test: venv            ## killed at every system call, a thousand publishes
 	$(BIN)/python -m tests.crash
 	READER_PUBLISHES=1000 MACHINE_EXAMPLES=500 $(BIN)/pytest -n 2 -q -rP tests/crash
 
-soak: venv            ## long proofs against a real server: a thousand rotations, restarts, fifty pods, outages
+soak: venv            ## long proofs against real servers: rotations, restarts, fifty pods, outages, large files
 	$(BIN)/python -m tests.soak.rotations
 	$(BIN)/python -m tests.soak.restarts
 	$(BIN)/python -m tests.soak.fleet
 	$(BIN)/python -m tests.soak.outages
+	$(BIN)/python -m tests.soak.transfers
+	$(BIN)/python -m tests.soak.replaced
+	$(BIN)/python -m tests.soak.beside
 
 lint: venv            ## format, lint, types and floors
 	$(BIN)/ruff format --check .

@@ -72,11 +72,11 @@ class Incoming:
 
     @contextlib.contextmanager
     def resumable(self) -> Iterator[None]:
-        """Leave it for the next attempt if this one breaks off, may work soon, and can be gone on with."""
+        """Leave it for the next attempt if this one breaks off, may work soon, and has something to go on with."""
         try:
             yield
         except TransientError:
-            self.stays = self.directory.status(JOURNAL) is not None
+            self.stays = self.directory.status(JOURNAL) is not None and self.files.names() != []
             raise
 
 

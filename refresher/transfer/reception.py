@@ -55,7 +55,11 @@ def _plain(reading: Reading, buffer: memoryview) -> Iterator[memoryview]:
 def _ahead(reading: Reading, file: RemoteFile, terms: Terms) -> Generator[memoryview, None, int | None]:
     """The file by one connection; if it is slow, its beginning, and where help has to go on."""
     offset, slow = reading.offset, False
-    with _ring([lambda _, buffer: reading.fill(buffer)], terms, buffers=BUFFERS, size=BUFFER) as ring:
+
+    def fill(_: int, buffer: memoryview) -> Iterator[int]:
+        yield reading.fill(buffer)
+
+    with _ring([fill], terms, buffers=BUFFERS, size=BUFFER) as ring:
         for chunk in ring:
             offset += len(chunk)
             yield chunk
@@ -96,13 +100,15 @@ def _fill_ranges(file: RemoteFile, terms: Terms, start: int) -> Fill:
     """One connection's way to fill the file's pieces from `start` on."""
     end, pace = file.size or 0, terms.pace()
 
-    def fill(index: int, buffer: memoryview) -> int:
+    def fill(index: int, buffer: memoryview) -> Iterator[int]:
         offset = start + index * RANGE
         size = max(0, min(RANGE, end - offset))
         with RangeReading(file, offset=offset, size=size, terms=terms, pace=pace) as reading:
-            count = reading.fill(buffer[:size])
-        if count < size:
-            raise TransientError(f"{file.name} broke off after {offset + count} of {end} bytes")
-        return count
+            for at in range(0, size, BUFFER):
+                part = buffer[at : min(at + BUFFER, size)]
+                count = reading.fill(part)
+                yield count
+                if count < len(part):
+                    raise TransientError(f"{file.name} broke off after {offset + at + count} of {end} bytes")
 
     return fill

@@ -1,10 +1,22 @@
 """Buffers that go round: filled by several threads side by side, and taken in the order of the file."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from threading import Condition, Thread
 
-Fill = Callable[[int, memoryview], int]
-"""Fills a buffer with the piece of that number; fewer bytes than it holds mean that it is the last one."""
+Fill = Callable[[int, memoryview], Iterator[int]]
+"""Fills a buffer with the piece of that number, and gives how many bytes each part of it has.
+
+Fewer in all than the buffer holds mean that this piece is the last one.
+"""
+
+
+@dataclass(slots=True)
+class _Piece:
+    buffer: memoryview
+    filled: int = 0
+    is_over: bool = False
+    error: Exception | None = None
 
 
 class Ring:
@@ -16,7 +28,7 @@ class Ring:
 
     def __init__(self, fills: Sequence[Fill], *, buffers: int, size: int) -> None:
         self._size, self._unmade, self._free = size, buffers, list[memoryview]()
-        self._pieces: dict[int, memoryview | Exception] = {}
+        self._pieces: dict[int, _Piece] = {}
         self._next, self._end = 0, float("inf")
         self._changed = Condition()
         self._threads = [Thread(target=self._receive, args=(fill,), name="connection", daemon=True) for fill in fills]
@@ -24,12 +36,15 @@ class Ring:
             thread.start()
 
     def __iter__(self) -> Iterator[memoryview]:
-        """The pieces in order, each valid until the next one is asked for. Raises what filling it raised."""
+        """What has come, in order, each part valid until the next one is asked for. Raises what filling raised.
+
+        The piece that is next can be taken while it is filled: a kill loses only what came early.
+        """
         index = 0
-        while (piece := self._taken(index)) is not None:
-            yield piece
+        while (piece := self._wanted(index)) is not None:
+            yield from self._parts(piece)
             with self._changed:
-                self._free.append(memoryview(piece.obj))
+                self._free.append(piece.buffer)
                 self._changed.notify_all()
             index += 1
 
@@ -46,27 +61,26 @@ class Ring:
             thread.join()
 
     def _receive(self, fill: Fill) -> None:
-        while (claimed := self._claim()) is not None:
-            index, buffer = claimed
-            piece: memoryview | Exception
+        while (claimed := self._claimed()) is not None:
+            index, piece = claimed
             try:
-                count = fill(index, buffer)
-                piece, is_last = buffer[:count], count < len(buffer)
+                for count in fill(index, piece.buffer):
+                    with self._changed:
+                        piece.filled += count
+                        self._changed.notify_all()
             except Exception as error:  # noqa: BLE001 - whoever takes the piece gets it
-                piece, is_last = error, True
-            with self._changed:
-                self._pieces[index] = piece
-                if is_last:
-                    self._end = min(self._end, index + 1)
-                self._changed.notify_all()
+                piece.error = error
+            self._end_of(index, piece)
 
-    def _claim(self) -> tuple[int, memoryview] | None:
+    def _claimed(self) -> tuple[int, _Piece] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._free or self._unmade or self._next >= self._end)
             if self._next >= self._end:
                 return None
-            self._next += 1
-            return self._next - 1, self._buffer()
+            index, self._next = self._next, self._next + 1
+            piece = self._pieces[index] = _Piece(self._buffer())
+            self._changed.notify_all()
+            return index, piece
 
     def _buffer(self) -> memoryview:
         if self._free:
@@ -75,10 +89,27 @@ class Ring:
         self._unmade -= 1
         return memoryview(bytearray(self._size))
 
-    def _taken(self, index: int) -> memoryview | None:
+    def _end_of(self, index: int, piece: _Piece) -> None:
+        with self._changed:
+            piece.is_over = True
+            if piece.error or piece.filled < len(piece.buffer):
+                self._end = min(self._end, index + 1)
+            self._changed.notify_all()
+
+    def _wanted(self, index: int) -> _Piece | None:
         with self._changed:
             self._changed.wait_for(lambda: index in self._pieces or index >= self._end)
-            piece = self._pieces.pop(index, None)
-        if isinstance(piece, Exception):
-            raise piece
-        return piece or None
+            return self._pieces.pop(index, None)
+
+    def _parts(self, piece: _Piece) -> Iterator[memoryview]:
+        taken = 0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: piece.is_over or piece.filled > taken)
+                filled = piece.filled
+            if filled == taken:
+                break
+            yield piece.buffer[taken:filled]
+            taken = filled
+        if piece.error:
+            raise piece.error

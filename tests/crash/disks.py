@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from refresher.errors import PermanentError
 from refresher.model import Asset, LayoutName, Outcome, Publish, Result, Wish
 from tests.crash.kills import leftovers
 from tests.crash.scenes import seen
+from tests.fakes.models import MiB, Model, Models, Stream, content
 from tests.fakes.source import App, Source, Time, asset
 
 ONE, TWO = {"a": b"1" * 5000, "b": b"1"}, {"a": b"2" * 5000, "b": b"2", "c": b"2"}
@@ -193,6 +195,89 @@ def directory_on_another_device(volume: Path) -> None:
     assert list((volume / "..web").glob("0*")) == []
 
 
+def model(size: int, *, seed: int, **facts: Any) -> Model:
+    """A model of so many MiB, whose revision is its seed."""
+    return Model("model", content(size * MiB, seed=seed), revision=str(seed), **facts)
+
+
+def bring(web: Asset, one: Model) -> Outcome:
+    source = Models([one], revision=one.revision)
+    return cycle.refresh(replace(web, provider=source), wish=Wish.RENEW, clock=Time(now=datetime.now(UTC))).outcome
+
+
+def expect_model(web: Asset, one: Model) -> None:
+    assert seen(web) == {"model": one.content}, [(name, len(found)) for name, found in seen(web).items()]
+    assert leftovers(web.volume) == []
+
+
+def no_room_for_a_model_beside_the_old_one(volume: Path) -> None:
+    tmpfs(volume, "size=64m")
+    web, old, new = asset(volume, Source()), model(40, seed=1), model(40, seed=2)
+    assert bring(web, old).result is Result.PUBLISHED
+    free = os.statvfs(volume).f_bavail
+    outcome = bring(web, new)
+    assert outcome.error_class == "TransientError", outcome
+    assert re.search("no room: .* free on the volume; with publish.make_room, ", str(outcome.error)), outcome
+    outcome = bring(replace(web, publish=Publish(make_room=True)), new)
+    # What readers see never gives way, so there is no advice left.
+    assert re.search("no room: .* free on the volume$", str(outcome.error)), outcome
+    assert new.opened == []
+    expect_model(web, old)
+    assert os.statvfs(volume).f_bavail == free
+
+
+def kept_models_give_way(volume: Path) -> None:
+    tmpfs(volume, "size=64m")
+    web, third = asset(volume, Source(), publish=Publish(grace=timedelta(0))), model(24, seed=3)
+    for seed in (1, 2):
+        assert bring(web, model(20, seed=seed)).result is Result.PUBLISHED
+    fill(volume, but=20 * MiB)
+    outcome = bring(web, third)
+    assert "publish.make_room" in str(outcome.error), outcome
+    assert generations(web) == 2
+    outcome = bring(replace(web, publish=replace(web.publish, make_room=True)), third)
+    assert outcome.result is Result.PUBLISHED, outcome
+    expect_model(web, third)
+    assert not (web.directory / "..refresher/00000001").exists()
+
+
+@dataclass(kw_only=True)
+class Crowded(Model):
+    """A model of which 10 MiB have room, because somebody else writes, too, once it is on its way."""
+
+    volume: Path
+
+    def open(self, offset: int = 0) -> Stream:
+        fill(self.volume, but=10 * MiB)
+        return super().open(offset)
+
+
+def full_in_the_middle_of_a_model(volume: Path) -> None:
+    tmpfs(volume, "size=64m")
+    web, old, new = asset(volume, Source()), model(16, seed=1), model(40, seed=2)
+    assert bring(web, old).result is Result.PUBLISHED
+    outcome = bring(web, Crowded("model", new.content, revision=new.revision, volume=volume))
+    assert outcome.error_class == "TransientError", outcome
+    assert "the volume is full" in str(outcome.error), outcome
+    assert "no room" in str(bring(web, new).error)
+    assert seen(web) == {"model": old.content}
+    (volume / "filler").unlink()
+    assert bring(web, new).result is Result.PUBLISHED
+    expect_model(web, new)
+    # What had been written is not fetched again.
+    assert new.moved <= 31 * MiB, new.moved
+
+
+def a_part_does_not_count_twice(volume: Path) -> None:
+    tmpfs(volume, "size=64m")
+    web, broken, whole = asset(volume, Source()), model(40, seed=1, breaks=[30 * MiB, 0, 0, 0]), model(40, seed=1)
+    assert "connection reset" in str(bring(web, broken).error)
+    assert os.statvfs(volume).f_bavail * os.statvfs(volume).f_frsize < len(whole.content)
+    assert bring(web, whole).result is Result.PUBLISHED
+    expect_model(web, whole)
+    assert whole.moved <= 12 * MiB, whole.moved
+
+
 CASES = {
     case.__name__: case
     for case in (
@@ -204,6 +289,10 @@ CASES = {
         read_only,
         file_that_is_mounted,
         directory_on_another_device,
+        no_room_for_a_model_beside_the_old_one,
+        kept_models_give_way,
+        full_in_the_middle_of_a_model,
+        a_part_does_not_count_twice,
     )
 }
 

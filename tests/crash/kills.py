@@ -23,12 +23,14 @@ from refresher.ledger import Holding
 from refresher.model import Asset, LayoutName
 from refresher.place import opened
 from tests.crash.scenes import NOTHING, Scene, published, scenes, seen, told, web
-from tests.fakes.source import App
+from tests.fakes.source import App, Time
 
 CHANGES = ("mkdir", "write", "fsync", "fchmod", "rename", "symlink", "link", "unlink", "utime")
 """Beginnings of names: mkdir, mkdirat; rename, renameat, renameat2; unlinkat is what removes directories."""
 OPENS = ("openat",)
 """Opens files to read, mostly: a kill before that finds what a kill before the next change finds."""
+SHOWN = 2000
+"""Characters of what was found; a model has more."""
 SET_PTRACER = 0x59616D61
 ANYBODY = ctypes.c_ulong(-1)
 
@@ -44,10 +46,7 @@ class Trial:
 
     def prepare(self) -> None:
         self.template.mkdir(parents=True)
-        asset = web(self.template, self.layout, App())
-        for files in self.scene.held:
-            published(asset, files)
-        self.scene.spoil(asset)
+        self.scene.prepare(web(self.template, self.layout, App()))
 
     def points(self, call: str) -> int:
         """How often the step was killed at this call before it survived."""
@@ -77,13 +76,24 @@ class Trial:
         _expect(seen(asset) in allowed, "after the restart", seen(asset))
         _expect((holding.current is None) == (not seen(asset)), "what is held", holding)
         _expect_memory(asset, holding)
-        _expect(not leftovers(self.volume), "leftovers", leftovers(self.volume))
+        if self.scene.begun is None:
+            _expect(not leftovers(self.volume), "leftovers", leftovers(self.volume))
         _expect_truth_told(asset, app, holding)
+        if self.scene.begun:
+            self._go_on(asset)
         with opened(asset) as place:
             place.store.remember(replace(place.store.ledger(), pinned=None), fsync=False)
         published(asset, {"app.conf": b"afterwards"})
         _expect(seen(asset) == {"app.conf": b"afterwards"}, "after the next publish", seen(asset))
         _expect(not leftovers(self.volume), "leftovers of the next publish", leftovers(self.volume))
+
+    def _go_on(self, asset: Asset) -> None:
+        """The next attempt ends well, whatever the kill left of this one; and the old files can be put back."""
+        self.scene.step(asset, self.scene.wanted)
+        _expect(seen(asset) == self.scene.wanted, "after the next attempt", seen(asset))
+        _expect(not leftovers(self.volume), "leftovers of the next attempt", leftovers(self.volume))
+        cycle.go_back(asset, to=None, clock=Time())
+        _expect(seen(asset) == self.scene.before, "after going back", seen(asset))
 
 
 def leftovers(volume: Path) -> list[str]:
@@ -110,7 +120,7 @@ def _expect_truth_told(asset: Asset, app: App, holding: Holding) -> None:
 
 def _expect(true: bool, what: str, found: object) -> None:
     if not true:
-        raise AssertionError(f"{what}: {found}")
+        raise AssertionError(f"{what}: {str(found)[:SHOWN]}")
 
 
 def _killed(step: Callable[[], None], call: str, number: int) -> bool:

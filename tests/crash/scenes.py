@@ -1,6 +1,7 @@
 """The steps that are killed: what the volume held before, what is done to it, and what a reader may see after it."""
 
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,12 +10,18 @@ from refresher import cycle, telling
 from refresher.model import Asset, LayoutName, Publish, Result, Wish
 from refresher.place import opened
 from refresher.rollback import roll_back
+from tests.fakes.models import MiB, Model, Models, content
 from tests.fakes.source import App, Source, Time, asset
 
 Files = Mapping[str, bytes]
 
 PAIR = {"tls.crt": b"certificate 1\n" * 200, "tls.key": b"key 1\n" * 200}
 NEWER = {"tls.crt": b"certificate 2\n" * 200, "tls.key": b"key 2\n" * 200}
+# Just large enough to be gone on with: each MiB costs every kill its time.
+OLD_MODEL = {"model": content(9 * MiB, seed=1), "deep/words": content(MiB // 8, seed=2)}
+NEW_MODEL = {**OLD_MODEL, "model": content(9 * MiB, seed=3), "deep/copy": OLD_MODEL["deep/words"]}
+LINKED = ("deep/words", "deep/copy")
+BROKEN_AT = 6 * MiB
 
 
 def NOTHING(web: Asset) -> None:  # noqa: N802 - a constant that is called
@@ -23,16 +30,29 @@ def NOTHING(web: Asset) -> None:  # noqa: N802 - a constant that is called
 
 @dataclass(frozen=True)
 class Scene:
-    """`held` is published one after the other, then spoiled; then comes `step`, after which readers see `wanted`."""
+    """`held` is published one after the other, then spoiled; then comes `step`, after which readers see `wanted`.
+
+    `begun` is what an earlier attempt at the step does before it, which readers don't see; the step goes on with it.
+    """
 
     held: tuple[Files, ...]
     wanted: Files
     step: Callable[[Asset, Files], None]
     spoil: Callable[[Asset], None] = NOTHING
+    begun: Callable[[Asset, Files], None] | None = None
 
     @property
     def before(self) -> Files:
         return self.held[-1] if self.held else {}
+
+    def prepare(self, web: Asset) -> None:
+        """Everything that comes before the step."""
+        for files in self.held:
+            # As the step brings them: what an attempt brought is known by its revision to the next.
+            (self.step if self.begun else published)(web, files)
+        self.spoil(web)
+        if self.begun:
+            self.begun(web, self.wanted)
 
     def passing(self, layout: LayoutName) -> list[Files]:
         """What may be visible at any moment: the old set or the new one; a file of another name beside the old one."""
@@ -45,6 +65,33 @@ def published(web: Asset, files: Files) -> None:
     outcome = cycle.refresh(web, wish=Wish.RENEW, clock=Time()).outcome
     assert outcome.result is Result.PUBLISHED, outcome
     told(web)
+
+
+def fetched(web: Asset, files: Files) -> None:
+    """Published, large files among them; seen, if they are published already."""
+    outcome = cycle.refresh(_offering(web, files), wish=Wish.RENEW, clock=Time()).outcome
+    assert outcome.result in {Result.PUBLISHED, Result.UNCHANGED}, outcome
+    told(web)
+
+
+def broken_off(web: Asset, files: Files) -> None:
+    """The same, until its connection has broken too often."""
+    outcome = cycle.refresh(_offering(web, files, breaks=[BROKEN_AT, 0, 0, 0]), wish=Wish.RENEW, clock=Time()).outcome
+    assert outcome.error_class == "TransientError", outcome
+    with opened(web) as place:
+        assert list(place.store.directory.path.glob("incoming-*/files/model")), "nothing to go on with"
+
+
+def _offering(web: Asset, files: Files, *, breaks: Sequence[int] = ()) -> Asset:
+    models = [
+        Model(name, content, revision=_revision({name: content}), breaks=list(breaks) if name == "model" else [])
+        for name, content in files.items()
+    ]
+    return replace(web, provider=Models(models, _revision(files)))
+
+
+def _revision(files: Files) -> str:
+    return str({name: zlib.crc32(content) for name, content in files.items()})
 
 
 def told(web: Asset) -> None:
@@ -84,6 +131,7 @@ SCENES = {
     "directory": Scene(held=({"a": b"1", "b": b"1"},), wanted={"a/b": b"2", "b": b"2"}, step=published),
     "rollback": Scene(held=(PAIR, NEWER), wanted=PAIR, step=put_back),
     "tidy": Scene(held=(PAIR, NEWER, PAIR, NEWER), wanted=NEWER, step=tidied),
+    "resumed": Scene(held=(OLD_MODEL,), wanted=NEW_MODEL, begun=broken_off, step=fetched),
     "recovery": Scene(held=(PAIR, NEWER), wanted=NEWER, step=recovered, spoil=spoiled),
 }
 ONE_FILE = {
@@ -94,6 +142,9 @@ ONE_FILE = {
     "rollback-renamed": Scene(held=({"app.conf": b"1"}, {"web.conf": b"2"}), wanted={"app.conf": b"1"}, step=put_back),
     "tidy": Scene(
         held=({"app.conf": b"1"}, {"app.conf": b"2"}, {"app.conf": b"3"}), wanted={"app.conf": b"3"}, step=tidied
+    ),
+    "resumed": Scene(
+        held=({"model": OLD_MODEL["model"]},), wanted={"model": NEW_MODEL["model"]}, begun=broken_off, step=fetched
     ),
     "recovery": Scene(held=({"app.conf": b"1"},), wanted={"app.conf": b"1"}, step=recovered, spoil=spoiled),
 }

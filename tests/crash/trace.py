@@ -14,6 +14,8 @@ CALLS = (
 )
 
 _LINE = re.compile(r"(?:\d+ +)?(\w+)\((.*)\) += (\d+)(?:<([^>]*)>)?")
+_HIDDEN = re.compile(r"/\.\.[0-9a-f]{16}$")
+"""A temporary name: what gets one is out of everybody's sight, and about to be removed."""
 _ARGUMENT = re.compile(r'(?:\d+|AT_FDCWD)<([^>]*)>|"((?:[^"\\]|\\.)*)"')
 
 
@@ -102,6 +104,8 @@ class Disk:
             self.names.add(old)
 
     def _shows(self, old: str, new: str) -> None:
+        if _HIDDEN.search(new):
+            return
         shown = self.aliases.get(old, old)
         if old in self.links:
             shown = os.path.normpath(f"{_parent(new)}/{self.links[old]}")

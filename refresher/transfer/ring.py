@@ -13,6 +13,8 @@ Fewer in all than the buffer holds mean that this piece is the last one.
 
 @dataclass(slots=True)
 class _Piece:
+    """A part of the file that is being filled, or waits to be taken; `error` is what ended it."""
+
     buffer: memoryview
     filled: int = 0
     is_over: bool = False
@@ -103,13 +105,14 @@ class Ring:
 
     def _parts(self, piece: _Piece) -> Iterator[memoryview]:
         taken = 0
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: piece.is_over or piece.filled > taken)
-                filled = piece.filled
-            if filled == taken:
-                break
+        while (filled := self._filled(piece, beyond=taken)) > taken:
             yield piece.buffer[taken:filled]
             taken = filled
         if piece.error:
             raise piece.error
+
+    def _filled(self, piece: _Piece, *, beyond: int) -> int:
+        """Bytes that the piece holds, once they are more than that, or it is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: piece.is_over or piece.filled > beyond)
+            return piece.filled

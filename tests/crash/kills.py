@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from refresher import cycle
+from refresher import cycle, rollback
 from refresher.ledger import Holding
 from refresher.model import Asset, LayoutName
 from refresher.place import opened
@@ -92,7 +92,7 @@ class Trial:
         self.scene.step(asset, self.scene.wanted)
         _expect(seen(asset) == self.scene.wanted, "after the next attempt", seen(asset))
         _expect(not leftovers(self.volume), "leftovers of the next attempt", leftovers(self.volume))
-        cycle.go_back(asset, to=None, clock=Time())
+        rollback.go_back(asset, to=None, clock=Time())
         _expect(seen(asset) == self.scene.before, "after going back", seen(asset))
 
 

@@ -8,7 +8,8 @@ import urllib3
 from botocore import exceptions as aws
 
 from providers.s3.clients import Clients, Login, Route
-from providers.s3.options import S3Options, customer_headers, customer_key
+from providers.s3.customer_key import customer_headers, customer_key
+from providers.s3.options import S3Options
 from providers.s3.troubles import LOGIN_REFUSED, LoginRefusedError, SpentLoginError, accepted, answer_of, translating
 from refresher.errors import PermanentError
 

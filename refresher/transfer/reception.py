@@ -24,7 +24,7 @@ AHEAD = 4 * MiB
 RANGED = 64 * MiB
 """Bytes from which on a file may come in ranges."""
 RANGE = 4 * MiB
-"""Bytes a range: a tenth of a second of one S3 connection, and what a kill loses of each."""
+"""Bytes a range: a twentieth of a second of one S3 connection, and what a kill loses of each that came early."""
 SPARE = 2
 """Buffers more than connections, so that none waits for the one that is behind."""
 PROBE = 16 * MiB

@@ -103,13 +103,13 @@ class Ring:
 
     def _parts(self, piece: _Piece) -> Iterator[memoryview]:
         taken = 0
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: piece.is_over or piece.filled > taken)
-                filled = piece.filled
-            if filled == taken:
-                break
+        while (filled := self._filled(piece, beyond=taken)) > taken:
             yield piece.buffer[taken:filled]
             taken = filled
         if piece.error:
             raise piece.error
+
+    def _filled(self, piece: _Piece, *, beyond: int) -> int:
+        with self._changed:
+            self._changed.wait_for(lambda: piece.is_over or piece.filled > beyond)
+            return piece.filled

@@ -11,6 +11,8 @@ import urllib3
 
 from refresher.errors import PermanentError, RefresherError, RejectedError, TransientError
 
+PROXY_LOGIN = 407
+"""A proxy's answer that it wants a login, which no server gives (RFC 9110, 15.5.8)."""
 AGAIN_SOON = frozenset({408, 416, 425, 429})
 """Client errors that are about the moment (RFC 9110, 8470, 6585); 416: the file is shorter than it was."""
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
@@ -113,7 +115,8 @@ def refuse_content(response: urllib3.BaseHTTPResponse, name: str, url: str) -> N
 
 def status_error(response: urllib3.BaseHTTPResponse, url: str) -> RefresherError:
     """What a status other than success means for the next attempt."""
-    message = f"{url} answers {response.status}"
+    who = f"the proxy to {url}" if response.status == PROXY_LOGIN else url
+    message = f"{who} answers {response.status}"
     if response.status in AGAIN_SOON or response.status >= 500:
         return TransientError(message, retry_after=retry_after(response.headers))
     return PermanentError(message)

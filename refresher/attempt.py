@@ -66,8 +66,8 @@ class Attempt:
             self.ledger = lesson(self.ledger, self.current)
 
     def require_same(self, current: Generation | None) -> None:
-        """Raise TransientError if readers see something else now than `current`, or that is not to change."""
-        if self.is_pinned() or self._number(self.current) != self._number(current):
+        """Raise TransientError if readers see something else now than `current`."""
+        if self._number(self.current) != self._number(current):
             raise TransientError("another generation was put in place while this one was fetched")
 
     def learn(self, lesson: Lesson) -> None:
@@ -173,6 +173,11 @@ class Attempt:
         self._of_current(
             lambda ledger: replace(ledger, lease=answer.lease or ledger.lease, changes_at=answer.changes_at)
         )
+        return self.ended(Result.UNCHANGED)
+
+    def pinned_meanwhile(self, fetched: Fetched) -> Outcome:
+        """Somebody put an earlier generation back, and what came goes no further; a lease of it is given back."""
+        self.learn(lambda ledger, _: ledger.retiring(fetched.lease, generation=0))
         return self.ended(Result.UNCHANGED)
 
     def seen_again(self, candidate: Candidate, current: Generation) -> Outcome:

@@ -126,6 +126,9 @@ def _stage(answer: Fetched, incoming: Incoming, shown: FileSet | None, attempt: 
 
 def _publish(arrived: Arrived, attempt: Attempt, place: Place) -> Outcome:
     verified, incoming, candidate = arrived.verified, arrived.incoming, arrived.verified.candidate
+    if attempt.is_pinned():
+        incoming.leave()
+        return attempt.pinned_meanwhile(candidate.fetched)
     with attempt.step("publish"), incoming.resumable():
         with attempt.refusing(candidate.fetched, digest=candidate.digest):
             attempt.require_same(arrived.before)

@@ -76,8 +76,12 @@ class Incoming:
         try:
             yield
         except TransientError:
-            self.stays = self.directory.status(JOURNAL) is not None and self.files.names() != []
+            self.leave()
             raise
+
+    def leave(self) -> None:
+        """Leave it for the next attempt, if there is something to go on with."""
+        self.stays = self.directory.status(JOURNAL) is not None and self.files.names() != []
 
 
 @contextlib.contextmanager

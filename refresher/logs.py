@@ -17,6 +17,7 @@ FIELDS = (
     "revision",
     "generation",
     "duration",
+    "fetched_bytes",
     "error_class",
     "next_refresh_at",
 )
@@ -24,6 +25,10 @@ FIELDS = (
 
 THIRD_PARTY = ("apscheduler", "asyncio", "boto3", "botocore", "hvac", "s3transfer", "urllib3", "uvicorn", "watchdog")
 """Libraries that log each of their steps, requests' paths included; only what they warn about is passed on."""
+
+
+BOTOCORES_LOGINS = "botocore.credentials"
+"""Logs a traceback whenever a login fails, though it raises the error, too, and that is reported."""
 
 
 def configure(stream: TextIO, json: bool | None = None, *, level: int = logging.INFO) -> None:  # noqa: FBT001
@@ -34,6 +39,7 @@ def configure(stream: TextIO, json: bool | None = None, *, level: int = logging.
     logging.basicConfig(level=level, handlers=[target], force=True)
     for name in THIRD_PARTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger(BOTOCORES_LOGINS).setLevel(logging.CRITICAL)
 
 
 class JsonFormatter(logging.Formatter):

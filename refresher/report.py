@@ -53,6 +53,7 @@ def _facts(outcome: Outcome, due: Due | None) -> dict[str, object]:
         "revision": outcome.revision,
         "generation": outcome.generation,
         "duration": outcome.finished_at - outcome.started_at,
+        "fetched_bytes": outcome.fetched_bytes or None,
         "error_class": outcome.error_class,
         "next_refresh_at": due.at if due else None,
     }

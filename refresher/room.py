@@ -20,8 +20,15 @@ def require_room(needed: int, *, asset: Asset, place: Place, clock: Clock) -> No
             _give_up_kept(needed, asset, place, clock())
         free = place.store.directory.free_bytes()
     if needed > free:
-        advice = "" if asset.publish.make_room else "; with publish.make_room, kept generations would give way"
-        raise TransientError(f"no room: {needed} bytes to fetch and {free} free on the volume{advice}")
+        raise TransientError(f"no room: {needed} bytes to fetch and {free} free on the volume{_advice(asset, place)}")
+
+
+def _advice(asset: Asset, place: Place) -> str:
+    if len(place.store.numbers()) < 2:
+        return ""
+    if asset.publish.make_room:
+        return "; what is kept is pinned, or still in its grace"
+    return "; with publish.make_room, kept generations would give way"
 
 
 def _give_up_kept(needed: int, asset: Asset, place: Place, now: datetime) -> None:

@@ -19,6 +19,9 @@ from refresher.control.metrics import Metrics
 from refresher.demo.openbao import OpenBao
 from refresher.settings import SharedParts, assets
 from refresher.settings.read import read
+from refresher.verifiers.checksums import ChecksumsOptions, ChecksumsVerifier
+from refresher.verifiers.signature import SignatureOptions, SignatureVerifier
+from tests.fakes.candidate import FakeCandidate
 from tests.fakes.sidecar import FakeSidecar
 
 ROOT = Path(__file__).parent.parent
@@ -81,6 +84,7 @@ def test_every_block_says_what_it_is() -> None:
         ("hcl", ""),
         ("json", ""),
         ("promql", ""),
+        ("python", "file"),
         ("python", "provider"),
         ("python", "test"),
         ("sh", ""),
@@ -234,15 +238,111 @@ def test_every_room_is_on_the_map() -> None:
     assert rooms <= on_it
 
 
+def pytest_in(directory: Path) -> str:
+    """What pytest prints of the tests in `directory`, all of which have to pass."""
+    (directory / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(directory)]
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd=directory)
+    assert ended.returncode == 0, ended.stdout
+    return ended.stdout
+
+
 def test_the_provider_in_the_documentation_passes_the_conformance_kit(tmp_path: Path) -> None:
     ((provider,), (suite,)) = blocks("python", role="provider"), blocks("python", role="test")
     (tmp_path / "my_sqlite.py").write_text(provider.text)
     (tmp_path / "test_my_sqlite.py").write_text(suite.text)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
-    assert ended.returncode == 0, ended.stdout
-    assert "13 passed" in ended.stdout
+    assert "13 passed" in pytest_in(tmp_path)
+
+
+LARGE = """
+import zlib
+from contextlib import contextmanager
+
+import pytest
+from large import LargeFile
+
+from refresher.contract import Fetched, Unchanged
+from refresher.errors import PermanentError, TransientError
+from refresher.testing import ProviderContract
+
+
+class Depot:
+    def __init__(self, directory, pattern):
+        self._directory, self._pattern = directory, pattern
+
+    @contextmanager
+    def fetch(self, held):
+        if not self._directory.exists():
+            raise TransientError("no depot")
+        if not (paths := sorted(self._directory.glob(self._pattern))):
+            raise PermanentError("no model")
+        content = paths[-1].read_bytes()
+        file = LargeFile("weights.bin", paths[-1], size=len(content), crc32=zlib.crc32(content))
+        if held is not None and held.revision == file.revision:
+            yield Unchanged()
+        else:
+            yield Fetched(revision=file.revision, files=[file])
+
+
+class TestDepot(ProviderContract):
+    @pytest.fixture(autouse=True)
+    def _source(self, tmp_path):
+        self.depot = tmp_path / "depot"
+        self.depot.mkdir()
+        self.change()
+
+    def provider(self):
+        return Depot(self.depot, "*.weights")
+
+    def change(self):
+        version = len(list(self.depot.iterdir()))
+        (self.depot / f"{version}.weights").write_bytes(bytes([version]) * 300_000)
+
+    def missing_provider(self):
+        return Depot(self.depot, "*.missing")
+
+    def unreachable_provider(self):
+        return Depot(self.depot / "away", "*.weights")
+"""
+
+
+def test_the_large_file_in_the_documentation_passes_the_conformance_kit(tmp_path: Path) -> None:
+    (block,) = blocks("python", role="file")
+    (tmp_path / "large.py").write_text(block.text)
+    (tmp_path / "test_large.py").write_text(LARGE)
+    assert "13 passed" in pytest_in(tmp_path)
+
+
+def recipe(beginning: str) -> Block:
+    """The one block of shell whose text begins so."""
+    (block,) = (block for block in blocks("sh") if block.text.startswith(beginning))
+    return block
+
+
+def test_the_documented_list_has_files_in_directories_too_and_can_be_written_again(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    (model / "variables").mkdir(parents=True)
+    (model / "saved_model.pb").write_text("graph")
+    (model / "variables/data").write_text("weights")
+    make_list = "".join(line for line in recipe("rm -f").text.splitlines(keepends=True) if "cosign" not in line)
+    for _ in range(2):
+        subprocess.run(["sh", "-ec", make_list], cwd=model, check=True)
+    candidate = FakeCandidate({str(p.relative_to(model)): p.read_bytes() for p in model.rglob("*") if p.is_file()})
+    assert set(candidate.contents) == {"SHA256SUMS", "saved_model.pb", "variables/data"}
+    ChecksumsVerifier(ChecksumsOptions(file="SHA256SUMS", monotonic=True)).verify(candidate)
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"), [("-algorithm EC -pkeyopt ec_paramgen_curve:P-256", 0), ("-algorithm ed25519", 1)]
+)
+def test_what_the_documented_openssl_commands_sign_is_accepted(tmp_path: Path, kind: str, command: int) -> None:
+    (tmp_path / "SHA256SUMS").write_text("a list")
+    keys = f"openssl genpkey {kind} -out model.key; openssl pkey -in model.key -pubout -out model.pub"
+    sign = recipe("openssl").text.splitlines()[command]
+    subprocess.run(["sh", "-ec", f"{keys}\n{sign}"], cwd=tmp_path, check=True, capture_output=True)
+    signed = FakeCandidate({name: (tmp_path / name).read_bytes() for name in ("SHA256SUMS", "SHA256SUMS.sig")})
+    options = {"file": "SHA256SUMS", "signature": "SHA256SUMS.sig", "public_key": {"file": str(tmp_path / "model.pub")}}
+    SignatureVerifier(SignatureOptions.model_validate(options)).verify(signed)
 
 
 def test_the_documented_plugin_configuration_fits_the_documented_options(tmp_path: Path) -> None:

@@ -259,7 +259,7 @@ def test_an_earlier_generation_can_be_put_back_while_a_model_is_on_its_way(tmp_p
             return super().fetch(held)
 
     outcome = refresh(replace(the, provider=Interrupted(the.provider.files, "3")))  # type: ignore[attr-defined]
-    assert (outcome.result, outcome.error_class) == (Result.FAILED, "TransientError")
+    assert (outcome.result, outcome.generation) == (Result.UNCHANGED, 1)
     assert read(tmp_path / "web") == {"m": content(MiB, seed=1)}
     with opened(the) as place:
         assert place.store.ledger().pinned == 1
@@ -375,3 +375,20 @@ def test_what_is_unpacked_is_linked_when_it_is_kept(tmp_path: Path) -> None:
     refresh(web(tmp_path, [Model("1.tgz", packed({"a": ONE, "b": b"2"}), revision="v2")], unpack=True, revision="r2"))
     store = tmp_path / "web/..refresher"
     assert inode(store / "00000001/files/a") == inode(store / "00000002/files/a")
+
+
+def test_what_came_while_an_earlier_generation_was_put_back_is_there_when_it_is_wanted_again(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        refresh(web(tmp_path, [Model("m", content(MiB, seed=seed), revision=str(seed))], revision=str(seed)))
+    model = Model("m", ONE, revision="3")
+    the = web(tmp_path, [model], revision="3")
+
+    class Interrupted(Models):
+        def fetch(self, held):  # type: ignore[no-untyped-def, override]
+            rollback.go_back(the, to=1, clock=Time())
+            return super().fetch(held)
+
+    refresh(replace(the, provider=Interrupted([model], "3")))
+    rollback.unpin(the)
+    assert refresh(the).result is Result.PUBLISHED
+    assert model.moved == len(ONE)

@@ -17,8 +17,8 @@ from refresher.control.sidecar import Sidecar
 from refresher.errors import RefresherError, TransientError
 
 WAIT = timedelta(seconds=30)
-"""A refresh under way holds the volume's lock for its whole fetch; a wish gives up on the lock after 10 s (503). The
-rest is for its turn among the threads, and for the work itself."""
+"""Who publishes holds the volume's lock; a wish gives up on it after 10 s (503). The rest is for its turn among the
+threads, and for the work itself."""
 
 
 class Rollbacks:

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from refresher.abilities import Ranged
 from refresher.contract import RemoteFile
 from refresher.errors import TransientError
+from refresher.transfer.pace import Pace
 from refresher.transfer.reading import RangeReading, Reading
 from refresher.transfer.ring import Fill, Ring
 from refresher.transfer.terms import Terms
@@ -27,10 +28,12 @@ RANGE = 4 * MiB
 """Bytes a range: a twentieth of a second of one S3 connection, and what a kill loses of each that came early."""
 SPARE = 2
 """Buffers more than connections, so that none waits for the one that is behind."""
-PROBE = 16 * MiB
-"""Bytes over which a connection's speed is judged."""
-FAST = 256 * MiB
-"""Bytes a second of a connection that needs no help: three times what one to S3 gives (85 to 90 MB/s, says AWS)."""
+STRETCH = 32 * MiB
+"""Bytes over which a connection's speed is judged; not over the first ones, because a start is slow by nature."""
+FAST = 128 * MiB
+"""Bytes a second of a connection that needs no help: half again what one to S3 gives (85 to 90 MB/s, says AWS)."""
+WORTH_HELP = 16 * MiB
+"""Bytes that have to be left for help to pay off."""
 
 
 def received(file: RemoteFile, *, offset: int, terms: Terms) -> Generator[memoryview, None, None]:
@@ -54,7 +57,7 @@ def _plain(reading: Reading, buffer: memoryview) -> Iterator[memoryview]:
 
 def _ahead(reading: Reading, file: RemoteFile, terms: Terms) -> Generator[memoryview, None, int | None]:
     """The file by one connection; if it is slow, its beginning, and where help has to go on."""
-    offset, slow = reading.offset, False
+    offset, speed, slow = reading.offset, Speed(reading.pace), False
 
     def fill(_: int, buffer: memoryview) -> Iterator[int]:
         yield reading.fill(buffer)
@@ -63,19 +66,33 @@ def _ahead(reading: Reading, file: RemoteFile, terms: Terms) -> Generator[memory
         for chunk in ring:
             offset += len(chunk)
             yield chunk
-            if not slow and _needs_help(reading, file, terms):
+            if not slow and speed.is_low() and _can_be_helped(reading, file, terms):
                 slow = True
                 ring.stop()
     return offset if slow else None
 
 
-def _needs_help(reading: Reading, file: RemoteFile, terms: Terms) -> bool:
-    size, pace = file.size, reading.pace
-    if size is None or size < RANGED or not terms.free or not isinstance(file, Ranged):
+class Speed:
+    """How fast a connection is, stretch by stretch."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._begun: tuple[int, float] | None = None
+
+    def is_low(self) -> bool:
+        """Whether a stretch has just ended, and the source kept us waiting too long for it."""
+        received, waited = self._pace.received, self._pace.waited
+        before, waited_before = self._begun or (0, 0.0)
+        if received - before < STRETCH:
+            return False
+        is_first, self._begun = self._begun is None, (received, waited)
+        return not is_first and received - before < FAST * (waited - waited_before)
+
+
+def _can_be_helped(reading: Reading, file: RemoteFile, terms: Terms) -> bool:
+    if file.size is None or file.size < RANGED or file.size - reading.offset < WORTH_HELP or not terms.free:
         return False
-    if pace.received < PROBE or size - reading.offset < PROBE:
-        return False
-    return pace.received < FAST * pace.waited and file.ranged
+    return isinstance(file, Ranged) and file.ranged
 
 
 def _side_by_side(file: RemoteFile, terms: Terms, *, offset: int) -> Iterator[memoryview]:

@@ -23,6 +23,7 @@ from refresher.landing import Landing, Resumed
 from refresher.model import SECRET_FILE_LIMIT, Asset, Limits
 from refresher.transfer.reception import received
 from refresher.transfer.terms import GivenUp, Terms
+from refresher.transfer.threads import started
 from refresher.volume import Directory
 
 
@@ -57,12 +58,10 @@ class Crew:
         pending = deque(file for file in files if not is_unpacked(file, self._asset))
         # What came with the answer needs no connection.
         wanted = sum(not isinstance(file, InlineFile) for file in pending) - 1
-        helpers = [
+        helpers = started(
             Thread(target=self._help, args=(pending,), name="crew", daemon=True)
             for _ in range(min(wanted, self._terms.lanes))
-        ]
-        for helper in helpers:
-            helper.start()
+        )
         self._work(pending)
         for helper in helpers:
             helper.join()
@@ -113,6 +112,8 @@ class Crew:
                     landing.feed(check)
                 for chunk in chunks:
                     landing.write(chunk)
+                    if file.size is not None and landing.size > file.size:
+                        break
             try:
                 _refuse_broken_promises(file, size=landing.size, digest=landing.digest, check=check)
             except TransientError:
@@ -179,7 +180,11 @@ def revision_of(file: RemoteFile, fetched: Fetched) -> str:
     """The file's own revision, else that of the whole answer; empty if equal ones don't mean equal bytes."""
     if fetched.minted or isinstance(file, InlineFile):
         return ""
-    return file.revision if isinstance(file, Versioned) else fetched.revision
+    if not isinstance(file, Versioned):
+        return fetched.revision
+    # A plugin's file may have an attribute of this name that means something else.
+    revision: object = file.revision
+    return revision if isinstance(revision, str) else ""
 
 
 def refuse_total(total: int, limits: Limits) -> None:

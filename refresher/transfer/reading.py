@@ -44,8 +44,9 @@ class Reading:
 
     def _some(self, buffer: memoryview) -> int:
         """At least one byte, but none at the end."""
+        # What a broken stream kept us waiting counts, too: else one byte before each break could go on for ever.
+        began = perf_counter()
         while True:
-            began = perf_counter()
             try:
                 count = self._read(buffer)
             except TransientError as error:

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from threading import Condition, Thread
 
+from refresher.errors import TransientError
+from refresher.transfer.threads import started
+
 Fill = Callable[[int, memoryview], int]
 """Fills a buffer with the piece of that number; fewer bytes than it holds mean that it is the last one."""
 
@@ -19,9 +22,9 @@ class Ring:
         self._pieces: dict[int, memoryview | Exception] = {}
         self._next, self._end = 0, float("inf")
         self._changed = Condition()
-        self._threads = [Thread(target=self._receive, args=(fill,), name="lane", daemon=True) for fill in fills]
-        for thread in self._threads:
-            thread.start()
+        self._threads = started(Thread(target=self._receive, args=(fill,), name="lane", daemon=True) for fill in fills)
+        if not self._threads:
+            raise TransientError("this machine has no thread for a transfer at the moment")
 
     def __iter__(self) -> Iterator[memoryview]:
         """The pieces in order, each valid until the next one is asked for. Raises what filling it raised."""

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from refresher import nested
 from refresher.errors import RefresherError, TransientError
 from refresher.host import boot
-from refresher.volume import CLOSED, Directory, explained
+from refresher.volume import CLOSED, Directory, explained, is_full
 
 INCOMING = "incoming-"
 FILES = "files"
@@ -75,8 +75,9 @@ class Incoming:
         """Leave it for the next attempt if this one breaks off, may work soon, and can be gone on with."""
         try:
             yield
-        except TransientError:
-            self.stays = self.directory.status(JOURNAL) is not None
+        except TransientError as error:
+            # The half of a model that fills the volume would keep it full: for other assets, and for its own rest.
+            self.stays = not is_full(error.__cause__) and self.directory.status(JOURNAL) is not None
             raise
 
 
@@ -90,7 +91,7 @@ def incoming(store: Directory, journal: Journal | None) -> Iterator[Incoming]:
     name = new_name()
     with contextlib.ExitStack() as removed, contextlib.ExitStack() as stack:
         removed.callback(store.remove, name)
-        with explained(store.path):
+        with explained(store.path), _making_way(store):
             directory = stack.enter_context(store.made(name))
             made = Incoming(directory, stack.enter_context(directory.made(FILES)))
             store.set_mode(name, CLOSED)
@@ -105,6 +106,17 @@ def incoming(store: Directory, journal: Journal | None) -> Iterator[Incoming]:
         finally:
             if made.stays:
                 removed.pop_all()
+
+
+@contextlib.contextmanager
+def _making_way(store: Directory) -> Iterator[None]:
+    """On a full volume, remove what a killed attempt left: nobody can go on with it there."""
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            sweep(store)
+        raise
 
 
 def new_name() -> str:

@@ -1,5 +1,7 @@
 """Room on the volume for what is to come."""
 
+import errno
+import os
 from datetime import datetime
 
 from refresher.errors import TransientError
@@ -21,7 +23,8 @@ def require_room(needed: int, *, asset: Asset, place: Place, clock: Clock) -> No
         free = place.store.directory.free_bytes()
     if needed > free:
         advice = "" if asset.publish.make_room else "; with publish.make_room, kept generations would give way"
-        raise TransientError(f"no room: {needed} bytes to fetch and {free} free on the volume{advice}")
+        message = f"no room: {needed} bytes to fetch and {free} free on the volume{advice}"
+        raise TransientError(message) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _give_up_kept(needed: int, asset: Asset, place: Place, now: datetime) -> None:

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,7 @@ from refresher.errors import PermanentError
 from refresher.model import Asset, LayoutName, Outcome, Publish, Result, Wish
 from tests.crash.kills import leftovers
 from tests.crash.scenes import seen
+from tests.fakes.models import MiB, Model, Models, Stream
 from tests.fakes.source import App, Source, Time, asset
 
 ONE, TWO = {"a": b"1" * 5000, "b": b"1"}, {"a": b"2" * 5000, "b": b"2", "c": b"2"}
@@ -97,6 +98,50 @@ def no_room_for_what_is_promised(volume: Path) -> None:
     outcome = cycle.refresh(asset(volume, source), wish=Wish.RENEW, clock=Time()).outcome
     assert "no room" in str(outcome.error), outcome
     assert source.opened == []
+
+
+@dataclass
+class Squeezed(Model):
+    """A large file; while it comes, somebody else fills the volume."""
+
+    filled: Callable[[], None] = lambda: None
+
+    def open(self, offset: int = 0) -> Stream:
+        self.filled()
+        return super().open(offset)
+
+
+def transfer(volume: Path, model: Model) -> Outcome:
+    the = replace(asset(volume, Source()), provider=Models([model]))
+    return cycle.refresh(the, wish=Wish.RENEW, clock=Time()).outcome
+
+
+def half_a_model_gives_way(volume: Path) -> None:
+    tmpfs(volume, "size=16m")
+    outcome = transfer(volume, Squeezed("m", bytes(12 * MiB), filled=lambda: fill(volume, but=9 * MiB)))
+    assert "the volume is full" in str(outcome.error), outcome
+    assert leftovers(volume) == []
+
+
+def half_a_model_without_room_for_the_rest_gives_way(volume: Path) -> None:
+    tmpfs(volume, "size=16m")
+    half = Model("m", bytes(12 * MiB), breaks=[9 * MiB, 0, 0, 0])
+    transfer(volume, half)
+    fill(volume, but=MiB)
+    outcome = transfer(volume, half)
+    assert "no room" in str(outcome.error), outcome
+    assert leftovers(volume) == []
+
+
+def what_a_kill_left_on_a_full_disk_gives_way(volume: Path) -> None:
+    tmpfs(volume, "size=16m")
+    half = Model("m", bytes(12 * MiB), breaks=[9 * MiB, 0, 0, 0])
+    transfer(volume, half)
+    assert leftovers(volume) != []
+    fill(volume)
+    outcome = transfer(volume, half)
+    assert "the volume is full" in str(outcome.error), outcome
+    assert leftovers(volume) == []
 
 
 def full_at_any_point(volume: Path) -> None:
@@ -198,6 +243,9 @@ CASES = {
     for case in (
         full_in_mid_write,
         no_room_for_what_is_promised,
+        half_a_model_gives_way,
+        half_a_model_without_room_for_the_rest_gives_way,
+        what_a_kill_left_on_a_full_disk_gives_way,
         full_at_any_point,
         out_of_inodes_at_any_point,
         rollback_on_a_full_disk,

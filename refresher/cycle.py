@@ -6,8 +6,8 @@ so that they can be killed anywhere and called again.
 """
 
 import logging
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -16,10 +16,10 @@ from refresher import leases
 from refresher.attempt import Attempt
 from refresher.contract import Unchanged
 from refresher.durable import make_durable
-from refresher.errors import PermanentError
+from refresher.errors import PermanentError, RefresherError
 from refresher.incoming import Incoming
 from refresher.kept import Kept
-from refresher.ledger import Holding, Refusal
+from refresher.ledger import Holding, Refusal, Retired
 from refresher.model import Asset, Clock, Generation, OnReject, Outcome, Result, Verified, Wish
 from refresher.place import Place, opened
 from refresher.publish import next_number, publish
@@ -60,17 +60,30 @@ def refresh(
     with attempt.concluded(), opened(asset) as place, ExitStack() as until_published:
         attempt.look(place)
         arrived = None
-        with attempt.concluded():
+        with attempt.concluded(), attempt.giving_back():
             arrived = _fetch(attempt, place, until_published)
         alone()
-        with arrived.incoming.resumable() if arrived else nullcontext(), place.store.locked():
+        with _given_back(attempt), arrived.incoming.resumable() if arrived else nullcontext(), place.store.locked():
             attempt.look(place)
             if arrived:
                 with attempt.concluded():
                     attempt.outcome = _publish(arrived, attempt, place)
+            elif isinstance(attempt.answer, Unchanged) or attempt.is_pinned():
+                place.store.sweep_incoming()
             attempt.remember(place)
     assert attempt.outcome is not None  # noqa: S101 - `concluded` leaves an outcome behind every error
     return Refreshed(attempt.outcome, attempt.holding)
+
+
+@contextmanager
+def _given_back(attempt: Attempt) -> Iterator[None]:
+    """End what came with a lease at once: who doesn't get to write can't note it for later either."""
+    try:
+        yield
+    except RefresherError:
+        if lease := attempt.new_lease:
+            leases.end(Retired(generation=0, lease=lease), attempt.asset, now=attempt.clock())
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +128,7 @@ def _fetch(attempt: Attempt, place: Place, until_published: ExitStack) -> Arrive
         return None
     with attempt.step("verify"), attempt.refusing(candidate.fetched, digest=candidate.digest):
         verified = verify(candidate, asset.verifiers)
-    with attempt.step("publish"), attempt.refusing(candidate.fetched, digest=candidate.digest):
+    with attempt.step("publish"):
         if asset.publish.fsync:
             make_durable(incoming.files)
     return Arrived(verified, incoming, before)
@@ -124,9 +137,10 @@ def _fetch(attempt: Attempt, place: Place, until_published: ExitStack) -> Arrive
 def _publish(arrived: Arrived, attempt: Attempt, place: Place) -> Outcome:
     verified, incoming, candidate = arrived.verified, arrived.incoming, arrived.verified.candidate
     with attempt.step("publish"), incoming.resumable():
-        with attempt.refusing(candidate.fetched, digest=candidate.digest):
+        with attempt.giving_back():
             attempt.require_same(arrived.before)
-        attempt.expect(candidate.fetched.lease, place, number=next_number(place))
+            number = next_number(place)
+        attempt.expect(candidate.fetched.lease, place, number=number)
         generation = publish(verified, incoming=incoming, asset=attempt.asset, place=place, clock=attempt.clock)
     return attempt.published(generation, candidate)
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import tarfile
 import zlib
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from refresher.incoming import KEPT_FOR
 from refresher.ledger import Told
 from refresher.model import Asset, LayoutName, Limits, Outcome, Publish, Result, Wish
 from refresher.place import opened
-from tests.fakes.models import MiB, Model, Models, content
+from tests.fakes.models import MiB, Model, Models, Stream, content
 from tests.fakes.source import NOON, Judge, Source, Time, asset, read
 
 ONE, TWO, THREE = content(12 * MiB, seed=1), content(12 * MiB, seed=2), content(MiB, seed=3)
@@ -262,6 +263,73 @@ def test_an_earlier_generation_can_be_put_back_while_a_model_is_on_its_way(tmp_p
     with opened(the) as place:
         assert place.store.ledger().pinned == 1
     assert refresh(the).result is Result.UNCHANGED
+
+
+def test_what_was_damaged_meanwhile_is_not_taken_for_held(tmp_path: Path) -> None:
+    refresh(web(tmp_path, [Model("m", ONE)]))
+
+    class Interrupted(Models):
+        def fetch(self, held):  # type: ignore[no-untyped-def, override]
+            (tmp_path / "web/..refresher/00000001/files/m").unlink()
+            assert cycle.begin(the).current is None
+            return super().fetch(held)
+
+    the = web(tmp_path, [])
+    refreshed = cycle.refresh(replace(the, provider=Interrupted([])), wish=Wish.LOOK, clock=Time())
+    assert refreshed.holding is not None
+    assert refreshed.holding.current is None
+
+
+def test_nothing_stays_of_a_transfer_that_nobody_wants_any_more(tmp_path: Path) -> None:
+    old = web(tmp_path, [Model("m", ONE)])
+    refresh(old)
+    broken = web(tmp_path, [Model("m", TWO, revision="v2", breaks=[7 * MiB, 0, 0, 0])], revision="r2")
+    refresh(broken)
+    assert len(incoming(tmp_path)) == 1
+    assert refresh(old).result is Result.UNCHANGED
+    assert incoming(tmp_path) == []
+
+
+def test_nothing_stays_of_a_transfer_while_an_earlier_generation_is_pinned(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        refresh(web(tmp_path, [Model("m", content(MiB, seed=seed), revision=str(seed))], revision=str(seed)))
+    broken = web(tmp_path, [Model("m", ONE, revision="3", breaks=[7 * MiB, 0, 0, 0])], revision="3")
+    refresh(broken)
+    cycle.go_back(broken, to=1, clock=Time())
+    assert len(incoming(tmp_path)) == 1
+    assert refresh(broken).result is Result.UNCHANGED
+    assert incoming(tmp_path) == []
+
+
+@pytest.mark.parametrize("revision", [None, 5])
+def test_a_plugin_s_own_idea_of_a_revision_is_none(tmp_path: Path, revision: object) -> None:
+    the = web(tmp_path, [Model("m", ONE, revision=revision)])  # type: ignore[arg-type]
+    assert refresh(the).result is Result.PUBLISHED
+    with opened(the) as place:
+        assert place.current() is not None
+
+
+def test_a_source_that_never_stops_is_stopped_where_it_promised_to(tmp_path: Path) -> None:
+    class Endless(Model):
+        size = MiB  # type: ignore[assignment]
+
+        def open(self, offset: int = 0) -> Stream:
+            return self._open(offset, len(self.content))
+
+    endless = Endless("m", ONE)
+    assert "were promised" in str(refresh(web(tmp_path, [endless])).error)
+    assert endless.moved <= 4 * MiB
+
+
+def test_few_descriptors_are_enough_for_many_files(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    in_use = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 100, limits[1]))
+    try:
+        outcome = refresh(web(tmp_path, [Model(str(number), b"x") for number in range(300)]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert outcome.result is Result.PUBLISHED, outcome.error
 
 
 def test_what_the_app_is_told_meanwhile_is_not_forgotten(tmp_path: Path) -> None:

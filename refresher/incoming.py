@@ -144,7 +144,8 @@ def _go_on(store: Directory, made: Incoming, journal: Journal) -> None:
 
 
 def _take_over(left: Directory, made: Incoming, earlier: Journal, journal: Journal) -> None:
-    with left.child(FILES) as files:
+    # Whatever somebody put there instead must not be in the way of every later attempt.
+    with contextlib.suppress(OSError), left.child(FILES) as files:
         for name, wanted in journal.files.items():
             if earlier.files.get(name) == wanted:
                 with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 import io
 import os
 import resource
+import shutil
 import tarfile
 import zlib
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import pytest
 
 from refresher import cycle
 from refresher.contract import InlineFile
-from refresher.errors import PermanentError, RejectedError, TransientError
+from refresher.errors import PermanentError, RejectedError, StartOverError, TransientError
 from refresher.incoming import KEPT_FOR
 from refresher.ledger import Told
 from refresher.model import Asset, LayoutName, Limits, Outcome, Publish, Result, Wish
@@ -61,6 +62,39 @@ def test_files_that_had_come_whole_are_not_fetched_again(tmp_path: Path) -> None
     assert refresh(web(tmp_path, again)).result is Result.PUBLISHED
     assert [model.moved for model in again] == [0, 0, len(TWO)]
     assert read(tmp_path / "web") == {"a": ONE, "deep/er/b": THREE, "z": TWO}
+
+
+def test_what_can_only_be_read_as_a_whole_starts_over_at_once(tmp_path: Path) -> None:
+    class Whole(Model):
+        def open(self, offset: int = 0) -> Stream:
+            if offset:
+                raise StartOverError("not from the middle")
+            return super().open()
+
+    broken = Whole("m", ONE, breaks=[7 * MiB, 7 * MiB])
+    assert refresh(web(tmp_path, [broken])).result is Result.FAILED
+    assert len(broken.opened) == 2
+    again = Whole("m", ONE)
+    assert refresh(web(tmp_path, [again])).result is Result.PUBLISHED
+    assert len(again.opened) == 1
+    assert read(tmp_path / "web") == {"m": ONE}
+
+
+def test_a_plugin_that_never_reads_on_from_the_middle_gets_another_chance(tmp_path: Path) -> None:
+    class Stubborn:
+        name, size, digest, sensitive, revision = "m", len(ONE), None, False, "v1"
+
+        def __init__(self, *, breaks: Sequence[int] = ()) -> None:
+            self.model = Model("m", ONE, breaks=list(breaks))
+
+        def open(self, offset: int = 0) -> Stream:
+            if offset:
+                raise TransientError("not from the middle")
+            return self.model.open()
+
+    refresh(web(tmp_path, [Stubborn(breaks=[7 * MiB])]))  # type: ignore[list-item]
+    results = [refresh(web(tmp_path, [Stubborn()])).result for _ in range(2)]  # type: ignore[list-item]
+    assert results == [Result.FAILED, Result.PUBLISHED]
 
 
 def test_an_object_that_changed_meanwhile_starts_over(tmp_path: Path) -> None:
@@ -125,6 +159,15 @@ def test_a_part_that_has_another_name_too_is_not_written_to(tmp_path: Path) -> N
     assert refresh(web(tmp_path, [whole])).result is Result.PUBLISHED
     assert whole.moved == len(ONE)
     assert (tmp_path / "elsewhere").stat().st_size < len(ONE)
+
+
+def test_what_was_put_in_the_place_of_a_transfer_is_in_nobody_s_way(tmp_path: Path) -> None:
+    refresh(web(tmp_path, [Model("m", ONE, breaks=[7 * MiB, 0, 0, 0])]))
+    (left,) = incoming(tmp_path)
+    shutil.rmtree(left / "files")
+    (left / "files").symlink_to(tmp_path)
+    assert refresh(web(tmp_path, [Model("m", ONE)])).result is Result.PUBLISHED
+    assert incoming(tmp_path) == []
 
 
 def test_a_refusal_leaves_nothing_to_go_on_with(tmp_path: Path) -> None:

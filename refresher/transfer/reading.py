@@ -6,7 +6,7 @@ from typing import Self
 
 from refresher.abilities import Ranged
 from refresher.contract import ByteStream, RemoteFile
-from refresher.errors import TransientError
+from refresher.errors import StartOverError, TransientError
 from refresher.transfer.pace import Pace
 from refresher.transfer.terms import Terms
 
@@ -49,6 +49,8 @@ class Reading:
         while True:
             try:
                 count = self._read(buffer)
+            except StartOverError:
+                raise
             except TransientError as error:
                 self._close()
                 # A stream that moved on may break as often as it likes.

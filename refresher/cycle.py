@@ -136,6 +136,9 @@ def _fetch(attempt: Attempt, place: Place, until_published: ExitStack) -> Arrive
 
 def _publish(arrived: Arrived, attempt: Attempt, place: Place) -> Outcome:
     verified, incoming, candidate = arrived.verified, arrived.incoming, arrived.verified.candidate
+    if attempt.current and attempt.is_current(candidate) and candidate.fetched.lease is None:
+        # Another refresher, an init container say, was faster with the same.
+        return attempt.seen_again(candidate, attempt.current)
     with attempt.step("publish"), incoming.resumable():
         with attempt.giving_back():
             attempt.require_same(arrived.before)

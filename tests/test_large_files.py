@@ -308,6 +308,17 @@ def test_an_earlier_generation_can_be_put_back_while_a_model_is_on_its_way(tmp_p
     assert refresh(the).result is Result.UNCHANGED
 
 
+def test_what_another_refresher_published_meanwhile_is_no_failure_if_it_is_the_same(tmp_path: Path) -> None:
+    class Interrupted(Models):
+        def fetch(self, held):  # type: ignore[no-untyped-def, override]
+            assert refresh(web(tmp_path, [Model("m", ONE)])).generation == 1
+            return super().fetch(held)
+
+    outcome = refresh(replace(web(tmp_path, []), provider=Interrupted([Model("m", ONE)])))
+    assert (outcome.result, outcome.generation) == (Result.UNCHANGED, 1)
+    assert incoming(tmp_path) == []
+
+
 def test_what_was_damaged_meanwhile_is_not_taken_for_held(tmp_path: Path) -> None:
     refresh(web(tmp_path, [Model("m", ONE)]))
 

@@ -9,7 +9,7 @@ from providers.answers import Part, accepts_ranges, body_length, is_strong, part
 from providers.digests import Sha512Check, digests_of, of_the_whole
 from providers.streams import BodyStream, give_back
 from refresher.contract import ByteStream
-from refresher.errors import RefresherError, TransientError
+from refresher.errors import RefresherError, StartOverError
 
 Answer = urllib3.BaseHTTPResponse
 Ask = Callable[[Mapping[str, str]], Answer]
@@ -33,7 +33,7 @@ class HttpFile:
         self._digests = of_the_whole(response.headers, name)
         self.ignores_ranges = ignores_ranges
         self._accepts_ranges = accepts_ranges(response.headers)
-        self._ask, self._lock = ask, threading.Lock()
+        self._ask, self._lock, self._torn = ask, threading.Lock(), False
         self._unread: Answer | None = response
 
     @property
@@ -50,7 +50,7 @@ class HttpFile:
     @property
     def ranged(self) -> bool:
         """Whether the server says so, and its ETag holds the parts together."""
-        able = self._accepts_ranges and not self.ignores_ranges
+        able = self._accepts_ranges and not self.ignores_ranges and not self._torn
         return able and bool(self.revision) and self.size is not None
 
     def open(self, offset: int = 0) -> ByteStream:
@@ -61,7 +61,7 @@ class HttpFile:
         if not offset:
             return self._opened({}, body_length)
         if not is_strong(self.answered):
-            raise TransientError(f"{self.name} can't be read on from the middle: the server has no strong ETag for it")
+            raise StartOverError(f"{self.name} can't be read on from the middle: the server has no strong ETag for it")
         return self._part(offset, None if self.size is None else self.size - 1)
 
     def open_range(self, offset: int, size: int) -> ByteStream:
@@ -103,7 +103,9 @@ class HttpFile:
         digests = digests_of(response.headers.get("Repr-Digest", ""))
         other = any(digests[each] != self._digests[each] for each in digests.keys() & self._digests.keys())
         if other or revision_of(response.headers) != self.answered:
-            raise TransientError(f"{self.name} changed while it was fetched")
+            # Or several servers with ETags of their own stand behind one name: then one connection may still get it.
+            self._torn = True
+            raise StartOverError(f"{self.name} changed while it was fetched")
 
     def _length_of_part(self, response: Answer, first: int, last: int | None) -> int:
         found = part_of(response)
@@ -113,7 +115,7 @@ class HttpFile:
             or body_length(response) not in (None, found.length)
         ):
             self.ignores_ranges = True
-            raise TransientError(f"{self.name} can't be read on from byte {first}: the server answers something else")
+            raise StartOverError(f"{self.name} can't be read on from byte {first}: the server answers something else")
         return found.length
 
     def _is_wanted(self, found: Part, first: int, last: int | None) -> bool:

@@ -57,10 +57,10 @@ class Attempt:
 
     def look(self, place: Place) -> None:
         """See what is held; once more under the lock, because fetching takes its time, and others don't wait for it."""
-        written = place.store.ledger_written()
-        if self.before is not None and written == self._seen:
+        seen = place.seen()
+        if self.before is not None and seen == self._seen:
             return
-        self._seen, self.before = written, place.holding()
+        self._seen, self.before = seen, place.holding()
         self.current, self.ledger = self.before.current, self.before.ledger
         for lesson in self._learned:
             self.ledger = lesson(self.ledger, self.current)
@@ -146,18 +146,30 @@ class Attempt:
 
     @contextmanager
     def refusing(self, fetched: Fetched, *, digest: str) -> Iterator[None]:
-        """Remember a refusal, so that the same content isn't fetched and judged again and again.
-
-        A lease of what goes no further, whatever the reason, is given back.
-        """
+        """Remember a refusal, so that the same content isn't fetched and judged again and again."""
         try:
             yield
-        except Exception as error:
-            if isinstance(error, RejectedError) and not fetched.minted:
+        except RejectedError as error:
+            if not fetched.minted:
                 refusal = Refusal(revision=fetched.revision, digest=digest, checks=self.asset.checks, reason=str(error))
                 self.learn(lambda ledger, _: ledger.with_refusal(refusal))
-            self.learn(lambda ledger, _: ledger.retiring(fetched.lease, generation=0))
             raise
+
+    @contextmanager
+    def giving_back(self) -> Iterator[None]:
+        """Have the lease of what goes no further, whatever the reason, ended."""
+        try:
+            yield
+        except Exception:
+            if lease := self.new_lease:
+                self.learn(lambda ledger, _: ledger.retiring(lease, generation=0))
+            raise
+
+    @property
+    def new_lease(self) -> Lease | None:
+        """The lease that came with what was fetched, if that isn't the visible one's, renewed."""
+        lease, held = self.answer.lease if isinstance(self.answer, Fetched) else None, self.ledger.lease
+        return None if lease and held and lease.id == held.id else lease
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -175,9 +187,10 @@ class Attempt:
         )
         return self.ended(Result.UNCHANGED)
 
-    def pinned_meanwhile(self, fetched: Fetched) -> Outcome:
-        """Somebody put an earlier generation back, and what came goes no further; a lease of it is given back."""
-        self.learn(lambda ledger, _: ledger.retiring(fetched.lease, generation=0))
+    def pinned_meanwhile(self) -> Outcome:
+        """Somebody put an earlier generation back, and what came goes no further; its lease is given back."""
+        if lease := self.new_lease:
+            self.learn(lambda ledger, _: ledger.retiring(lease, generation=0))
         return self.ended(Result.UNCHANGED)
 
     def seen_again(self, candidate: Candidate, current: Generation) -> Outcome:

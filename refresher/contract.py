@@ -89,7 +89,7 @@ class RemoteFile(Protocol):
     def open(self, offset: int = 0) -> ByteStream:
         """The content from `offset` bytes on; may be called again.
 
-        Raises TransientError, PermanentError or RejectedError.
+        Raises TransientError (StartOverError: from the beginning only), PermanentError or RejectedError.
         """
         ...
 

@@ -7,24 +7,25 @@ when its content turns out to be kept already.
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from threading import Lock, Thread
 from typing import Protocol
 
 from refresher import nested
-from refresher.abilities import Check, Checked
+from refresher.abilities import Check, Checked, Ranged
 from refresher.archives import unpack
 from refresher.contract import Fetched, InlineFile, RemoteFile, StagedFile
-from refresher.errors import RejectedError, TransientError
+from refresher.errors import RejectedError, StartOverError, TransientError
 from refresher.incoming import Incoming
 from refresher.landing import Landing, Resumed
 from refresher.model import Asset
 from refresher.offered import is_unpacked, limit_of, refuse_total, revision_of
 from refresher.transfer.reception import received
 from refresher.transfer.terms import GivenUp, Terms
-from refresher.volume import Directory
+from refresher.transfer.threads import started
+from refresher.volume import Directory, explained
 
 
 class Copies(Protocol):
@@ -58,12 +59,10 @@ class Crew:
         pending = deque(file for file in files if not is_unpacked(file, self._asset))
         # What came with the answer needs no connection.
         wanted = sum(not isinstance(file, InlineFile) for file in pending) - 1
-        hands = [
+        hands = started(
             Thread(target=self._lend_a_hand, args=(pending,), name="crew", daemon=True)
             for _ in range(min(wanted, self._terms.free))
-        ]
-        for hand in hands:
-            hand.start()
+        )
         self._work(pending)
         for hand in hands:
             hand.join()
@@ -105,22 +104,47 @@ class Crew:
         return {file.name: replace(instead, revision=revision_of(file, self._fetched))}
 
     def _copy(self, file: RemoteFile) -> StagedFile:
+        try:
+            return self._received(file)
+        except StartOverError:
+            self._give_up_part(file)
+        return self._received(file)
+
+    def _received(self, file: RemoteFile) -> StagedFile:
         limit, publish, root = limit_of(file, self._asset), self._asset.publish, self._into.files
         begun = Resumed if file.name in self._into.parts else Landing
         with begun(root, file.name, sensitive=file.sensitive, limit=limit, publish=publish) as landing:
-            with closing(received(file, offset=landing.size, terms=self._terms)) as stream:
+            with self._moving(file, landing), closing(received(file, offset=landing.size, terms=self._terms)) as stream:
                 check, chunks = _opened(file, stream)
                 if check:
                     landing.feed(check)
                 for chunk in chunks:
                     landing.write(chunk)
+                    if file.size is not None and landing.size > file.size:
+                        break
             try:
                 _refuse_broken_promises(file, size=landing.size, digest=landing.digest, check=check)
             except TransientError:
                 # Damaged, wherever that was: nobody must go on with it.
-                nested.remove(file.name, root)
+                self._give_up_part(file)
                 raise
             return landing.complete()
+
+    @contextmanager
+    def _moving(self, file: RemoteFile, landing: Landing) -> Iterator[None]:
+        """Give a part up that a plugin without ranges doesn't move on from: perhaps it never can."""
+        begun = landing.size
+        try:
+            yield
+        except TransientError:
+            if begun and landing.size == begun and not isinstance(file, Ranged):
+                self._give_up_part(file)
+            raise
+
+    def _give_up_part(self, file: RemoteFile) -> None:
+        with explained(self._into.files.path):
+            nested.remove(file.name, self._into.files)
+        self._into.parts.discard(file.name)
 
     def _unpacked(self, file: RemoteFile) -> dict[str, StagedFile]:
         with closing(received(file, offset=0, terms=self._terms)) as stream:

@@ -5,8 +5,8 @@ recovering at a start, tidying, ending leases; `rollback` is the way back. All t
 from the source, so that they can be killed anywhere and called again.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,9 +15,10 @@ from refresher import leases
 from refresher.attempt import Attempt
 from refresher.contract import Fetched, FileSet, Unchanged
 from refresher.durable import make_durable
+from refresher.errors import RefresherError
 from refresher.incoming import Incoming
 from refresher.kept import Kept
-from refresher.ledger import Holding, Refreshed
+from refresher.ledger import Holding, Refreshed, Retired
 from refresher.model import Asset, Candidate, Clock, Generation, Outcome, Result, Verified, Wish
 from refresher.place import Place, opened
 from refresher.publish import next_number, publish
@@ -46,17 +47,30 @@ def refresh(
     with attempt.concluded(), opened(asset) as place, ExitStack() as until_published:
         attempt.look(place)
         arrived = None
-        with attempt.concluded():
+        with attempt.concluded(), attempt.giving_back():
             arrived = _arrived(attempt, place, until_published)
         alone()
-        with place.store.locked():
+        with _given_back(attempt), place.store.locked():
             attempt.look(place)
             if arrived:
                 with attempt.concluded():
                     attempt.outcome = _publish(arrived, attempt, place)
+            elif isinstance(attempt.answer, Unchanged) or attempt.is_pinned():
+                place.store.sweep_incoming()
             attempt.remember(place)
     assert attempt.outcome is not None  # noqa: S101 - `concluded` leaves an outcome behind every error
     return Refreshed(attempt.outcome, attempt.holding)
+
+
+@contextmanager
+def _given_back(attempt: Attempt) -> Iterator[None]:
+    """End what came with a lease at once: who doesn't get to write can't note it for later either."""
+    try:
+        yield
+    except RefresherError:
+        if lease := attempt.new_lease:
+            leases.end(Retired(generation=0, lease=lease), attempt.asset, now=attempt.clock())
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +96,11 @@ def _arrived(attempt: Attempt, place: Place, until_published: ExitStack) -> Arri
     if before and attempt.is_current(candidate):
         attempt.outcome = attempt.seen_again(candidate, before)
         return None
-    with attempt.refusing(candidate.fetched, digest=candidate.digest):
-        with attempt.step("verify"):
-            verified = verify(candidate, attempt.asset.verifiers)
-        with attempt.step("publish"):
-            if attempt.asset.publish.fsync:
-                make_durable(incoming.files)
+    with attempt.step("verify"), attempt.refusing(candidate.fetched, digest=candidate.digest):
+        verified = verify(candidate, attempt.asset.verifiers)
+    with attempt.step("publish"):
+        if attempt.asset.publish.fsync:
+            make_durable(incoming.files)
     # All has come, and somebody else may keep the lock for too long.
     until_published.enter_context(incoming.resumable())
     return Arrived(verified, incoming, before)
@@ -127,12 +140,15 @@ def _stage(answer: Fetched, incoming: Incoming, shown: FileSet | None, attempt: 
 def _publish(arrived: Arrived, attempt: Attempt, place: Place) -> Outcome:
     verified, incoming, candidate = arrived.verified, arrived.incoming, arrived.verified.candidate
     if attempt.is_pinned():
-        incoming.leave()
-        return attempt.pinned_meanwhile(candidate.fetched)
+        return attempt.pinned_meanwhile()
+    if attempt.current and attempt.is_current(candidate) and candidate.fetched.lease is None:
+        # Another refresher, an init container say, was faster with the same.
+        return attempt.seen_again(candidate, attempt.current)
     with attempt.step("publish"), incoming.resumable():
-        with attempt.refusing(candidate.fetched, digest=candidate.digest):
+        with attempt.giving_back():
             attempt.require_same(arrived.before)
-        attempt.expect(candidate.fetched.lease, place, number=next_number(place))
+            number = next_number(place)
+        attempt.expect(candidate.fetched.lease, place, number=number)
         generation = publish(verified, incoming=incoming, asset=attempt.asset, place=place, clock=attempt.clock)
     return attempt.published(generation, candidate)
 

@@ -1,9 +1,10 @@
 """Durable: what was staged is on the disk, all of it, before anything leads to it."""
 
-import contextlib
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from threading import Thread
 
+from refresher.transfer.threads import started
 from refresher.volume import Directory, explained
 
 TOGETHER = 256
@@ -12,6 +13,7 @@ one after the other, and in 0.62 s by `syncfs`, which would wait for everybody e
 """
 MANY = 16
 """Files from which on it is worth while to wait for the disk in several threads."""
+THREADS = 4
 
 
 def make_durable(directory: Directory) -> None:
@@ -34,16 +36,48 @@ def _fsync_tree(directory: Directory) -> None:
 
 
 def _fsync_files(names: list[str], directory: Directory) -> None:
-    with contextlib.ExitStack() as opened:
-        fds = [opened.enter_context(directory.open(name)).fileno() for name in names]
-        for fd in fds:
-            # Not to need a page that is dirty begins its writing; a link's pages may be what the app reads now.
-            if os.fstat(fd).st_nlink == 1:
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        if len(fds) < MANY:
-            for fd in fds:
-                os.fsync(fd)
-        else:
-            # Each waits for the disk: together they wait once, more or less.
-            with ThreadPoolExecutor(4) as pool:
-                list(pool.map(os.fsync, fds))
+    # Opened for each step anew: a container may have no more than a thousand descriptors for all assets together.
+    for name in names:
+        _begin_writing(name, directory)
+    if len(names) < MANY:
+        for name in names:
+            _fsync_file(name, directory)
+    else:
+        _fsync_side_by_side(deque(names), directory)
+
+
+def _fsync_side_by_side(names: deque[str], directory: Directory) -> None:
+    """Each waits for the disk: together they wait once, more or less.
+
+    In daemon threads: those of `concurrent.futures` are joined when the interpreter exits, and a slow disk would hold
+    up SIGTERM.
+    """
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            while names and not errors:
+                _fsync_file(names.popleft(), directory)
+        except IndexError:
+            pass  # another one took the last
+        except Exception as error:  # noqa: BLE001 - whoever waits for all gets it
+            errors.append(error)
+
+    others = started(Thread(target=work, name="fsync", daemon=True) for _ in range(THREADS - 1))
+    work()
+    for thread in others:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def _begin_writing(name: str, directory: Directory) -> None:
+    with directory.open(name) as file:
+        # Not to need a page that is dirty begins its writing; a link's pages may be what the app reads now.
+        if os.fstat(file.fileno()).st_nlink == 1:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _fsync_file(name: str, directory: Directory) -> None:
+    with directory.open(name) as file:
+        os.fsync(file.fileno())

@@ -3,6 +3,7 @@
     RefresherError
     ├── ConfigError      do not start; say which key
     ├── TransientError   try again soon, with back-off
+    │   └── StartOverError   read the file again at once, from its beginning
     ├── PermanentError   the next scheduled refresh is soon enough; raise the alarm
     └── RejectedError    it arrived and must not be published; the last good files stay
 
@@ -34,6 +35,13 @@ class TransientError(RefresherError):
     def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class StartOverError(TransientError):
+    """A file can't be read on from the middle: what came of it is given up, and it is read once more as a whole.
+
+    For `open` with an offset, and `open_range`. Asked to go on at the next attempt, the source would say the same.
+    """
 
 
 class PermanentError(RefresherError):

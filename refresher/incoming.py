@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from refresher import nested
 from refresher.errors import RefresherError, TransientError
 from refresher.host import boot
-from refresher.volume import CLOSED, Directory, explained
+from refresher.volume import CLOSED, Directory, explained, is_full
 
 INCOMING = "incoming-"
 FILES = "files"
@@ -75,13 +75,11 @@ class Incoming:
         """Leave it for the next attempt if this one breaks off, may work soon, and has something to go on with."""
         try:
             yield
-        except TransientError:
-            self.leave()
+        except TransientError as error:
+            # The half of a model that fills the volume would keep it full: for other assets, and for its own rest.
+            has_begun = self.directory.status(JOURNAL) is not None and self.files.names() != []
+            self.stays = has_begun and not is_full(error.__cause__)
             raise
-
-    def leave(self) -> None:
-        """Leave it for the next attempt, if there is something to go on with."""
-        self.stays = self.directory.status(JOURNAL) is not None and self.files.names() != []
 
 
 @contextlib.contextmanager
@@ -94,7 +92,7 @@ def incoming(store: Directory, journal: Journal | None) -> Iterator[Incoming]:
     name = new_name()
     with contextlib.ExitStack() as removed, contextlib.ExitStack() as stack:
         removed.callback(store.remove, name)
-        with explained(store.path):
+        with explained(store.path), _making_way(store):
             directory = stack.enter_context(store.made(name))
             made = Incoming(directory, stack.enter_context(directory.made(FILES)))
             store.set_mode(name, CLOSED)
@@ -109,6 +107,17 @@ def incoming(store: Directory, journal: Journal | None) -> Iterator[Incoming]:
         finally:
             if made.stays:
                 removed.pop_all()
+
+
+@contextlib.contextmanager
+def _making_way(store: Directory) -> Iterator[None]:
+    """On a full volume, remove what a killed attempt left: nobody can go on with it there."""
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            sweep(store)
+        raise
 
 
 def new_name() -> str:
@@ -136,7 +145,8 @@ def _go_on(store: Directory, made: Incoming, journal: Journal) -> None:
 
 
 def _take_over(left: Directory, made: Incoming, earlier: Journal, journal: Journal) -> None:
-    with left.child(FILES) as files:
+    # Whatever somebody put there instead must not be in the way of every later attempt.
+    with contextlib.suppress(OSError), left.child(FILES) as files:
         for name, wanted in journal.files.items():
             if earlier.files.get(name) == wanted:
                 with contextlib.suppress(OSError):

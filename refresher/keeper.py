@@ -53,6 +53,7 @@ class Keeper:
         self.asset = record.asset
         self._clockwork, self._clock, self._seed, self._reporter = clockwork, clock, seed, reporter
         self._record, self._tellers = record, tellers
+        self._fetching = Lock()  # held during a refresh, from its beginning to what follows it
         self._at_work = Lock()  # held while the files are touched
         self._lock = Lock()  # held for moments, over what follows
         self._waiting: Request | None = None
@@ -139,7 +140,17 @@ class Keeper:
             self._tidy()
             self._release()
 
+    def _look(self) -> None:
+        """A refresh, unless one is under way: that sees as much, and arms the next look."""
+        if not self._fetching.locked():
+            self._refresh()
+
     def _refresh(self) -> None:
+        # Two keys lead here, and two fetches at once would make two of what is made anew.
+        with self._fetching:
+            self._refresh_alone()
+
+    def _refresh_alone(self) -> None:
         with self._lock:
             request, self._waiting, self._wanted = self._waiting, None, False
             self._running = request
@@ -202,7 +213,7 @@ class Keeper:
                 self._clockwork.at(self._key, planned.at, self._refresh)
         look = look_at(self.asset.refresh, self._record.standing, now=self._clock(), seed=self._seed)
         if look:
-            self._clockwork.at(f"look {self.asset.name}", look, self._refresh)
+            self._clockwork.at(f"look {self.asset.name}", look, self._look)
         return planned
 
     def _note_rollback(self, back: Refreshed | None) -> None:

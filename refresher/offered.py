@@ -23,7 +23,11 @@ def revision_of(file: RemoteFile, fetched: Fetched) -> str:
     """The file's own revision, else that of the whole answer; empty if equal ones don't mean equal bytes."""
     if fetched.minted or isinstance(file, InlineFile):
         return ""
-    return file.revision if isinstance(file, Versioned) else fetched.revision
+    if not isinstance(file, Versioned):
+        return fetched.revision
+    # A plugin's file may have an attribute of this name that means something else.
+    revision: object = file.revision
+    return revision if isinstance(revision, str) else ""
 
 
 def refuse_total(total: int, limits: Limits) -> None:

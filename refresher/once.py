@@ -1,7 +1,6 @@
 """`refresher once`: every source asked once, for init containers and cron."""
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from datetime import timedelta
 from threading import Thread
 from time import monotonic
 
+from refresher import host
 from refresher.cycle import begin, refresh, release, tidy
 from refresher.due import due
 from refresher.errors import RefresherError
@@ -115,7 +115,7 @@ def once(
 
     `shown` is open meanwhile, and can ask what is on its way.
     """
-    os.umask(0o022)  # as in a running sidecar
+    host.begin()
     log = Log()
     with closing(SharedParts()) as shared:
         asking = Once(assets(settings, shared), clock=now, seed=seed(), notify=notify)

@@ -32,6 +32,11 @@ class Place:
         ledger = self.store.ledger()
         return Holding(current=current, ledger=ledger.showing(current.number) if current else ledger)
 
+    def seen(self) -> object:
+        """What is different once readers see something else, or it is believed no more, or the ledger is written."""
+        number = self.layout.visible()
+        return number, self.store.written(number)
+
     def current(self) -> Generation | None:
         """The generation that readers see; None if there is none, or its manifest can't be read."""
         number = self.layout.visible()

@@ -1,5 +1,7 @@
 """Room on the volume for what is to come."""
 
+import errno
+import os
 from datetime import datetime
 
 from refresher.errors import TransientError
@@ -20,7 +22,8 @@ def require_room(needed: int, *, asset: Asset, place: Place, clock: Clock) -> No
             _give_up_kept(needed, asset, place, clock())
         free = place.store.directory.free_bytes()
     if needed > free:
-        raise TransientError(f"no room: {needed} bytes to fetch and {free} free on the volume{_advice(asset, place)}")
+        message = f"no room: {needed} bytes to fetch and {free} free on the volume{_advice(asset, place)}"
+        raise TransientError(message) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _advice(asset: Asset, place: Place) -> str:

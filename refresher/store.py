@@ -7,7 +7,6 @@
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import re
@@ -20,7 +19,7 @@ from refresher.errors import RefresherError, RejectedError, TransientError
 from refresher.incoming import FILES, JOURNAL, Incoming, Journal, incoming, new_name, sweep
 from refresher.ledger import Ledger, dump_ledger, dump_manifest, load_ledger, load_manifest
 from refresher.model import Generation
-from refresher.volume import CLOSED, OPEN, OURS, Directory, explained
+from refresher.volume import CLOSED, OPEN, OURS, Directory, explained, is_full
 
 MANIFEST = "manifest.json"
 LEDGER = "ledger.json"
@@ -36,7 +35,6 @@ LARGEST = 10**12 - 1
 """The highest number of a generation: one a second for 30,000 years."""
 
 _NUMBER = re.compile(r"[0-9]{8,12}")
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def directory_name(number: int) -> str:
@@ -121,10 +119,18 @@ class Store:
                 return found
         return Ledger(last_generation=max(self.numbers(), default=0))
 
-    def ledger_written(self) -> object:
-        """What is different once somebody has written the ledger: it is a new file each time."""
-        status = self.directory.status(LEDGER)
-        return status and (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+    def written(self, number: int | None) -> object:
+        """What is different once somebody has written the ledger, or that manifest: they are new files each time."""
+        found = [self.directory.status(LEDGER)]
+        if number is not None:
+            with contextlib.suppress(OSError), self.directory.child(directory_name(number)) as directory:
+                found.append(directory.status(MANIFEST))
+        return [status and (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size) for status in found]
+
+    def sweep_incoming(self) -> None:
+        """Remove all transfers that nobody works on: there is nothing more to come. Only under the lock."""
+        with contextlib.suppress(OSError):
+            sweep(self.directory)
 
     def remember(self, ledger: Ledger, *, fsync: bool) -> None:
         """Write the ledger, in one step; on a full disk, in the room that was set aside for it."""
@@ -133,7 +139,7 @@ class Store:
         try:
             self.directory.put_file(LEDGER, content, mode=0o600, fsync=fsync)
         except OSError as error:
-            if error.errno not in _FULL:
+            if not is_full(error):
                 raise
             self.directory.remove(RESERVE)
             self.directory.put_file(LEDGER, content, mode=0o600, fsync=fsync)

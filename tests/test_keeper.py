@@ -115,6 +115,24 @@ def test_a_source_in_trouble_is_asked_again_with_a_growing_pause(tmp_path: Path)
     assert pauses == sorted(pauses)
 
 
+def test_no_look_begins_while_a_renewal_is_under_way(tmp_path: Path) -> None:
+    class Slow(Certificates):
+        def fetch(self, held: Any) -> Any:
+            if self.made:
+                look = clockwork.armed.get("look web")
+                assert look
+                look[1]()
+            return super().fetch(held)
+
+    source, clock = Slow(), Time()
+    keeper, clockwork, noted = kept(asset(tmp_path, source), clock)
+    clockwork.turn(seconds=0)
+    keeper.request()
+    clockwork.turn(seconds=1)
+    assert source.made == 2
+    assert [outcome.generation for outcome in noted.outcomes] == [1, 2]
+
+
 def test_who_asks_while_another_waits_shares_the_refresh(tmp_path: Path) -> None:
     clock = Time()
     keeper, clockwork, noted = kept(asset(tmp_path, Source(minted=True)), clock)

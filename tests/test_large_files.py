@@ -3,6 +3,8 @@
 import hashlib
 import io
 import os
+import resource
+import shutil
 import tarfile
 import threading
 import zlib
@@ -15,12 +17,12 @@ import pytest
 
 from refresher import cycle, rollback
 from refresher.contract import InlineFile
-from refresher.errors import PermanentError, RejectedError, TransientError
+from refresher.errors import PermanentError, RejectedError, StartOverError, TransientError
 from refresher.incoming import KEPT_FOR
 from refresher.ledger import Told
 from refresher.model import Asset, LayoutName, Limits, Outcome, Publish, Result, Wish
 from refresher.place import opened
-from tests.fakes.models import MiB, Model, Models, Unmeasured, content
+from tests.fakes.models import MiB, Model, Models, Stream, Unmeasured, content
 from tests.fakes.source import NOON, Judge, Source, Time, asset, read
 
 ONE, TWO, THREE = content(12 * MiB, seed=1), content(12 * MiB, seed=2), content(MiB, seed=3)
@@ -62,6 +64,39 @@ def test_files_that_had_come_whole_are_not_fetched_again(tmp_path: Path) -> None
     assert refresh(web(tmp_path, again)).result is Result.PUBLISHED
     assert [model.moved for model in again] == [0, 0, len(TWO)]
     assert read(tmp_path / "web") == {"a": ONE, "deep/er/b": THREE, "z": TWO}
+
+
+def test_what_can_only_be_read_as_a_whole_starts_over_at_once(tmp_path: Path) -> None:
+    class Whole(Model):
+        def open(self, offset: int = 0) -> Stream:
+            if offset:
+                raise StartOverError("not from the middle")
+            return super().open()
+
+    broken = Whole("m", ONE, breaks=[7 * MiB, 7 * MiB])
+    assert refresh(web(tmp_path, [broken])).result is Result.FAILED
+    assert len(broken.opened) == 2
+    again = Whole("m", ONE)
+    assert refresh(web(tmp_path, [again])).result is Result.PUBLISHED
+    assert len(again.opened) == 1
+    assert read(tmp_path / "web") == {"m": ONE}
+
+
+def test_a_plugin_that_never_reads_on_from_the_middle_gets_another_chance(tmp_path: Path) -> None:
+    class Stubborn:
+        name, size, digest, sensitive, revision = "m", len(ONE), None, False, "v1"
+
+        def __init__(self, *, breaks: Sequence[int] = ()) -> None:
+            self.model = Model("m", ONE, breaks=list(breaks))
+
+        def open(self, offset: int = 0) -> Stream:
+            if offset:
+                raise TransientError("not from the middle")
+            return self.model.open()
+
+    refresh(web(tmp_path, [Stubborn(breaks=[7 * MiB])]))  # type: ignore[list-item]
+    results = [refresh(web(tmp_path, [Stubborn()])).result for _ in range(2)]  # type: ignore[list-item]
+    assert results == [Result.FAILED, Result.PUBLISHED]
 
 
 def test_an_object_that_changed_meanwhile_starts_over(tmp_path: Path) -> None:
@@ -126,6 +161,15 @@ def test_a_part_that_has_another_name_too_is_not_written_to(tmp_path: Path) -> N
     assert refresh(web(tmp_path, [whole])).result is Result.PUBLISHED
     assert whole.moved == len(ONE)
     assert (tmp_path / "elsewhere").stat().st_size < len(ONE)
+
+
+def test_what_was_put_in_the_place_of_a_transfer_is_in_nobody_s_way(tmp_path: Path) -> None:
+    refresh(web(tmp_path, [Model("m", ONE, breaks=[7 * MiB, 0, 0, 0])]))
+    (left,) = incoming(tmp_path)
+    shutil.rmtree(left / "files")
+    (left / "files").symlink_to(tmp_path)
+    assert refresh(web(tmp_path, [Model("m", ONE)])).result is Result.PUBLISHED
+    assert incoming(tmp_path) == []
 
 
 def test_a_refusal_leaves_nothing_to_go_on_with(tmp_path: Path) -> None:
@@ -266,6 +310,84 @@ def test_an_earlier_generation_can_be_put_back_while_a_model_is_on_its_way(tmp_p
     assert refresh(the).result is Result.UNCHANGED
 
 
+def test_what_another_refresher_published_meanwhile_is_no_failure_if_it_is_the_same(tmp_path: Path) -> None:
+    class Interrupted(Models):
+        def fetch(self, held):  # type: ignore[no-untyped-def, override]
+            assert refresh(web(tmp_path, [Model("m", ONE)])).generation == 1
+            return super().fetch(held)
+
+    outcome = refresh(replace(web(tmp_path, []), provider=Interrupted([Model("m", ONE)])))
+    assert (outcome.result, outcome.generation) == (Result.UNCHANGED, 1)
+    assert incoming(tmp_path) == []
+
+
+def test_what_was_damaged_meanwhile_is_not_taken_for_held(tmp_path: Path) -> None:
+    refresh(web(tmp_path, [Model("m", ONE)]))
+
+    class Interrupted(Models):
+        def fetch(self, held):  # type: ignore[no-untyped-def, override]
+            (tmp_path / "web/..refresher/00000001/files/m").unlink()
+            assert cycle.begin(the).current is None
+            return super().fetch(held)
+
+    the = web(tmp_path, [])
+    refreshed = cycle.refresh(replace(the, provider=Interrupted([])), wish=Wish.LOOK, clock=Time())
+    assert refreshed.holding is not None
+    assert refreshed.holding.current is None
+
+
+def test_nothing_stays_of_a_transfer_that_nobody_wants_any_more(tmp_path: Path) -> None:
+    old = web(tmp_path, [Model("m", ONE)])
+    refresh(old)
+    broken = web(tmp_path, [Model("m", TWO, revision="v2", breaks=[7 * MiB, 0, 0, 0])], revision="r2")
+    refresh(broken)
+    assert len(incoming(tmp_path)) == 1
+    assert refresh(old).result is Result.UNCHANGED
+    assert incoming(tmp_path) == []
+
+
+def test_nothing_stays_of_a_transfer_while_an_earlier_generation_is_pinned(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        refresh(web(tmp_path, [Model("m", content(MiB, seed=seed), revision=str(seed))], revision=str(seed)))
+    broken = web(tmp_path, [Model("m", ONE, revision="3", breaks=[7 * MiB, 0, 0, 0])], revision="3")
+    refresh(broken)
+    rollback.go_back(broken, to=1, clock=Time())
+    assert len(incoming(tmp_path)) == 1
+    assert refresh(broken).result is Result.UNCHANGED
+    assert incoming(tmp_path) == []
+
+
+@pytest.mark.parametrize("revision", [None, 5])
+def test_a_plugin_s_own_idea_of_a_revision_is_none(tmp_path: Path, revision: object) -> None:
+    the = web(tmp_path, [Model("m", ONE, revision=revision)])  # type: ignore[arg-type]
+    assert refresh(the).result is Result.PUBLISHED
+    with opened(the) as place:
+        assert place.current() is not None
+
+
+def test_a_source_that_never_stops_is_stopped_where_it_promised_to(tmp_path: Path) -> None:
+    class Endless(Model):
+        size = MiB  # type: ignore[assignment]
+
+        def open(self, offset: int = 0) -> Stream:
+            return self._open(offset, len(self.content))
+
+    endless = Endless("m", ONE)
+    assert "were promised" in str(refresh(web(tmp_path, [endless])).error)
+    assert endless.moved <= 4 * MiB
+
+
+def test_few_descriptors_are_enough_for_many_files(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    in_use = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 100, limits[1]))
+    try:
+        outcome = refresh(web(tmp_path, [Model(str(number), b"x") for number in range(300)]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert outcome.result is Result.PUBLISHED, outcome.error
+
+
 def test_what_the_app_is_told_meanwhile_is_not_forgotten(tmp_path: Path) -> None:
     refresh(web(tmp_path, [Model("m", ONE)]))
 
@@ -375,20 +497,3 @@ def test_what_is_unpacked_is_linked_when_it_is_kept(tmp_path: Path) -> None:
     refresh(web(tmp_path, [Model("1.tgz", packed({"a": ONE, "b": b"2"}), revision="v2")], unpack=True, revision="r2"))
     store = tmp_path / "web/..refresher"
     assert inode(store / "00000001/files/a") == inode(store / "00000002/files/a")
-
-
-def test_what_came_while_an_earlier_generation_was_put_back_is_there_when_it_is_wanted_again(tmp_path: Path) -> None:
-    for seed in (1, 2):
-        refresh(web(tmp_path, [Model("m", content(MiB, seed=seed), revision=str(seed))], revision=str(seed)))
-    model = Model("m", ONE, revision="3")
-    the = web(tmp_path, [model], revision="3")
-
-    class Interrupted(Models):
-        def fetch(self, held):  # type: ignore[no-untyped-def, override]
-            rollback.go_back(the, to=1, clock=Time())
-            return super().fetch(held)
-
-    refresh(replace(the, provider=Interrupted([model], "3")))
-    rollback.unpin(the)
-    assert refresh(the).result is Result.PUBLISHED
-    assert model.moved == len(ONE)

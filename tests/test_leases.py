@@ -1,6 +1,8 @@
 """What becomes of the leases of generations that were replaced."""
 
+import errno
 import logging
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +16,8 @@ from refresher.leases import AGAIN
 from refresher.ledger import Ledger, Told
 from refresher.model import Asset, OnReject, Publish, Result, Wish
 from refresher.place import opened
+from refresher.store import Store
+from refresher.volume import Directory
 from tests.fakes.source import NOON, App, Judge, Logins, Source, Time, asset, read
 
 GRACE = Publish().grace
@@ -177,6 +181,40 @@ def test_a_login_that_could_not_be_published_is_ended(
     cycle.release(web, clock=clock)
     assert logins.ended == ["login2"]
     assert read(web.directory) == {"login": b"login1"}
+
+
+def test_a_login_that_there_is_no_room_to_stage_is_ended(
+    web: Asset, logins: Logins, clock: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refreshed(web, clock)
+    made = Directory.made
+
+    def full(self: Directory, name: str) -> Directory:
+        if name.startswith("incoming-"):
+            raise OSError(errno.ENOSPC, "full")
+        return made(self, name)
+
+    monkeypatch.setattr(Directory, "made", full)
+    assert refreshed(web, clock) is Result.FAILED
+    cycle.release(web, clock=clock)
+    assert logins.ended == ["login2"]
+
+
+def test_a_login_that_comes_while_nobody_else_may_write_is_ended_at_once(
+    web: Asset, logins: Logins, clock: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refreshed(web, clock)
+    monkeypatch.setitem(Store.locked.__wrapped__.__kwdefaults__, "within", 0.0)  # type: ignore[attr-defined]
+    with opened(web) as place, ExitStack() as until_tried:
+
+        def alone() -> None:
+            until_tried.enter_context(place.store.locked())
+
+        outcome = cycle.refresh(web, wish=Wish.RENEW, clock=clock, alone=alone).outcome
+    assert "another refresher" in str(outcome.error)
+    assert logins.ended == ["login2"]
+    assert cycle.release(web, clock=clock) is None
+    assert logins.ended == ["login2"]
 
 
 def test_a_source_that_does_not_answer_is_asked_again(web: Asset, logins: Logins, clock: Time) -> None:

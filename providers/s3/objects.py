@@ -84,10 +84,12 @@ class Objects:
         while len(sizes) < count:
             found = self._if_allowed(lambda login: login.client.get_object_attributes(**asked))
             parts = found.get("ObjectParts", {}) if found else {}
-            sizes += [part["Size"] for part in parts.get("Parts", [])]
-            if not parts.get("IsTruncated"):
+            sizes += [part.get("Size", 0) for part in parts.get("Parts", [])]
+            marker = parts.get("NextPartNumberMarker", 0)
+            # A list that doesn't go on would be asked for without end.
+            if not parts.get("IsTruncated") or marker <= asked.get("PartNumberMarker", 0):
                 break
-            asked["PartNumberMarker"] = parts["NextPartNumberMarker"]
+            asked["PartNumberMarker"] = marker
         return sizes
 
     def _sizes_one_by_one(self, key: str, count: int, pinned: Mapping[str, Any]) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Self
 
 from refresher.abilities import Ranged
 from refresher.contract import ByteStream, RemoteFile
-from refresher.errors import TransientError
+from refresher.errors import StartOverError, TransientError
 from refresher.transfer.pace import Pace
 from refresher.transfer.terms import Terms
 
@@ -44,10 +44,13 @@ class Reading:
 
     def _some(self, buffer: memoryview) -> int:
         """At least one byte, but none at the end."""
+        # What a broken stream kept us waiting counts, too: else one byte before each break could go on for ever.
+        began = perf_counter()
         while True:
-            began = perf_counter()
             try:
                 count = self._read(buffer)
+            except StartOverError:
+                raise
             except TransientError as error:
                 self._close()
                 # A stream that moved on may break as often as it likes.

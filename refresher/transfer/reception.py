@@ -38,7 +38,7 @@ WORTH_HELP = 16 * MiB
 
 def received(file: RemoteFile, *, offset: int, terms: Terms) -> Generator[memoryview, None, None]:
     """The bytes from `offset` on, each chunk valid until the next one is asked for. Raises what the streams raise."""
-    if offset and offset == file.size:
+    if offset and file.size is not None and offset >= file.size:
         return
     left = AHEAD if file.size is None else file.size - offset
     with Reading(file, offset=offset, terms=terms, pace=terms.pace(), started=offset > 0) as reading:

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Condition, Thread
 
+from refresher.errors import TransientError
+from refresher.transfer.threads import started
+
 Fill = Callable[[int, memoryview], Iterator[int]]
 """Fills a buffer with the piece of that number, and gives how many bytes each part of it has.
 
@@ -33,9 +36,11 @@ class Ring:
         self._pieces: dict[int, _Piece] = {}
         self._next, self._end = 0, float("inf")
         self._changed = Condition()
-        self._threads = [Thread(target=self._receive, args=(fill,), name="connection", daemon=True) for fill in fills]
-        for thread in self._threads:
-            thread.start()
+        self._threads = started(
+            Thread(target=self._receive, args=(fill,), name="connection", daemon=True) for fill in fills
+        )
+        if not self._threads:
+            raise TransientError("this machine has no thread for a transfer at the moment")
 
     def __iter__(self) -> Iterator[memoryview]:
         """What has come, in order, each part valid until the next one is asked for. Raises what filling raised.

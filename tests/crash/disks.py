@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -99,6 +99,50 @@ def no_room_for_what_is_promised(volume: Path) -> None:
     outcome = cycle.refresh(asset(volume, source), wish=Wish.RENEW, clock=Time()).outcome
     assert "no room" in str(outcome.error), outcome
     assert source.opened == []
+
+
+@dataclass
+class Squeezed(Model):
+    """A large file; while it comes, somebody else fills the volume."""
+
+    filled: Callable[[], None] = lambda: None
+
+    def open(self, offset: int = 0) -> Stream:
+        self.filled()
+        return super().open(offset)
+
+
+def transfer(volume: Path, model: Model) -> Outcome:
+    the = replace(asset(volume, Source()), provider=Models([model]))
+    return cycle.refresh(the, wish=Wish.RENEW, clock=Time()).outcome
+
+
+def half_a_model_gives_way(volume: Path) -> None:
+    tmpfs(volume, "size=16m")
+    outcome = transfer(volume, Squeezed("m", bytes(12 * MiB), filled=lambda: fill(volume, but=9 * MiB)))
+    assert "the volume is full" in str(outcome.error), outcome
+    assert leftovers(volume) == []
+
+
+def half_a_model_without_room_for_the_rest_gives_way(volume: Path) -> None:
+    tmpfs(volume, "size=16m")
+    half = Model("m", bytes(12 * MiB), breaks=[9 * MiB, 0, 0, 0])
+    transfer(volume, half)
+    fill(volume, but=MiB)
+    outcome = transfer(volume, half)
+    assert "no room" in str(outcome.error), outcome
+    assert leftovers(volume) == []
+
+
+def what_a_kill_left_on_a_full_disk_gives_way(volume: Path) -> None:
+    tmpfs(volume, "size=16m")
+    half = Model("m", bytes(12 * MiB), breaks=[9 * MiB, 0, 0, 0])
+    transfer(volume, half)
+    assert leftovers(volume) != []
+    fill(volume)
+    outcome = transfer(volume, half)
+    assert "the volume is full" in str(outcome.error), outcome
+    assert leftovers(volume) == []
 
 
 def full_at_any_point(volume: Path) -> None:
@@ -217,9 +261,9 @@ def no_room_for_a_model_beside_the_old_one(volume: Path) -> None:
     free = os.statvfs(volume).f_bavail
     outcome = bring(web, new)
     assert outcome.error_class == "TransientError", outcome
-    assert re.search("no room: .* free on the volume; with publish.make_room, ", str(outcome.error)), outcome
+    # What readers see never gives way, so there is no advice.
+    assert re.search("no room: .* free on the volume$", str(outcome.error)), outcome
     outcome = bring(replace(web, publish=Publish(make_room=True)), new)
-    # What readers see never gives way, so there is no advice left.
     assert re.search("no room: .* free on the volume$", str(outcome.error)), outcome
     assert new.opened == []
     expect_model(web, old)
@@ -264,8 +308,6 @@ def full_in_the_middle_of_a_model(volume: Path) -> None:
     (volume / "filler").unlink()
     assert bring(web, new).result is Result.PUBLISHED
     expect_model(web, new)
-    # What had been written is not fetched again.
-    assert new.moved <= 31 * MiB, new.moved
 
 
 def a_part_does_not_count_twice(volume: Path) -> None:
@@ -283,6 +325,9 @@ CASES = {
     for case in (
         full_in_mid_write,
         no_room_for_what_is_promised,
+        half_a_model_gives_way,
+        half_a_model_without_room_for_the_rest_gives_way,
+        what_a_kill_left_on_a_full_disk_gives_way,
         full_at_any_point,
         out_of_inodes_at_any_point,
         rollback_on_a_full_disk,

@@ -28,7 +28,7 @@ from providers.http import HttpOptions, HttpProvider
 from refresher.contract import Fetched, Provider, Unchanged
 from refresher.demo.caddy import Caddy
 from refresher.demo.process import free_port
-from refresher.errors import PermanentError, RejectedError, TransientError
+from refresher.errors import PermanentError, RejectedError, StartOverError, TransientError
 from refresher.options import Secret
 from refresher.testing import ProviderContract
 from tests.fakes.raw_server import raw_server
@@ -198,7 +198,7 @@ def test_a_weak_etag_is_a_revision_but_nothing_is_read_on_by_it(web: WebServer) 
         assert isinstance(answer, Fetched)
         assert answer.revision == 'W/"a"'
         assert content(answer.files[0]) == content(answer.files[0]) == b"one two"
-        with pytest.raises(TransientError, match="strong ETag"):
+        with pytest.raises(StartOverError, match="strong ETag"):
             answer.files[0].open(1)
 
 
@@ -206,7 +206,7 @@ def test_a_server_that_ignores_ranges_is_never_read_as_the_rest(web: WebServer) 
     web.respond = lambda request: request.reply(200, {"ETag": '"a"'}, b"one two")
     with closing(provider_of(web.url + "/file")) as provider, provider.fetch(None) as answer:
         assert isinstance(answer, Fetched)
-        with pytest.raises(TransientError, match="can't be read on"):
+        with pytest.raises(StartOverError, match="can't be read on"):
             answer.files[0].open(3)
 
 

@@ -95,6 +95,24 @@ def test_a_store_that_lists_no_parts_is_asked_for_each(store: Store, between: Fa
     assert len(between.asked("partNumber=")) == 2
 
 
+@pytest.mark.parametrize("marker", [b"<NextPartNumberMarker>0</NextPartNumberMarker>", b""])
+def test_a_list_of_parts_that_never_ends_is_left(store: Store, between: FaultProxy, marker: bytes) -> None:
+    store.put_parts("a", os.urandom(PART), b"rest", algorithm="SHA256", ChecksumType="COMPOSITE")
+    more = b"<ObjectParts><IsTruncated>true</IsTruncated>" + marker + b"</ObjectParts>"
+
+    def endless(connection: socket.socket, upstream: Upstream) -> None:
+        if len(between.asked("attributes")) > 3:
+            between.heal()
+        replies(200, b"<R>" + more + b"</R>")(connection, upstream)
+
+    between.fail(endless, where="attributes")
+    check = arrived(only_file(store.provider(key="a", endpoint_url=between.address)))
+    assert check
+    check.verify()
+    assert len(between.asked("attributes")) == 1
+    assert len(between.asked("partNumber=")) == 2
+
+
 def test_a_login_that_ended_is_replaced_when_the_parts_are_asked_for(
     store: Store, between: FaultProxy, clients: Clients
 ) -> None:

@@ -2,6 +2,8 @@
 
 import time
 from datetime import timedelta
+from itertools import count
+from threading import Thread
 
 import pytest
 
@@ -10,7 +12,7 @@ from refresher.model import Limits
 from refresher.traffic import Progress, Traffic
 from refresher.transfer.reception import RANGE, received
 from refresher.transfer.terms import GivenUp, Terms
-from tests.fakes.models import MiB, Model, Unmeasured, content
+from tests.fakes.models import MiB, Model, Stream, Unmeasured, content
 from tests.waiting import until
 
 LARGE = content(80 * MiB)
@@ -50,6 +52,50 @@ def test_a_stream_that_breaks_goes_on_at_the_same_byte() -> None:
     assert read(model, terms()) == LARGE[: 6 * MiB]
     assert [start for start, _ in model.opened] == [number * (MiB + 7) for number in range(5)]
     assert model.moved == 6 * MiB
+
+
+def test_what_a_stream_kept_us_waiting_before_it_broke_counts() -> None:
+    class Dripping(Model):
+        def open(self, offset: int = 0) -> Stream:
+            self.breaks = [1]
+            return Silent(self, memoryview(self.content)[offset:], 1)
+
+    class Silent(Stream):
+        def readinto(self, buffer: memoryview) -> int:
+            if self.good == 0:
+                time.sleep(0.01)
+            return super().readinto(buffer)
+
+    model = Dripping("m", LARGE[:400])
+    with pytest.raises(TransientError, match="too slow"):
+        read(model, terms(timeout=0.1))
+    assert model.moved < 100
+
+
+def test_a_part_that_is_longer_than_the_file_is_not_gone_on_with() -> None:
+    assert read(Model("m", LARGE[:MiB], trouble=AssertionError()), terms(), offset=MiB + 9) == b""
+
+
+def test_a_transfer_makes_do_with_the_threads_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    few(monkeypatch, threads=2)
+    model = Model("m", LARGE, delay=0.002)
+    assert read(model, terms(connections=4)) == LARGE
+    assert model.most_at_once == 1
+    few(monkeypatch, threads=0)
+    with pytest.raises(TransientError, match="no thread"):
+        read(model, terms())
+
+
+def few(monkeypatch: pytest.MonkeyPatch, *, threads: int) -> None:
+    """A machine that starts so many threads, and no more."""
+    left, start = count(threads, -1), Thread.start
+
+    def started(self: Thread) -> None:
+        if next(left) <= 0:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(Thread, "start", started)
 
 
 def test_a_connection_that_is_slow_gets_help_and_one_that_is_fast_gets_none() -> None:

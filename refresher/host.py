@@ -36,7 +36,7 @@ def begin() -> None:
 
 
 def end_on_sigterm() -> None:
-    """End at once on SIGTERM, as every process does but the first: for that one the kernel ignores what has no answer."""
+    """End at once on SIGTERM, as all do but the first process: for that one the kernel ignores what has no answer."""
     if os.getpid() == FIRST:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(BY_SIGTERM))
 

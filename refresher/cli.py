@@ -14,6 +14,7 @@ import typer
 
 from refresher import __version__
 from refresher.errors import ConfigError, PermanentError
+from refresher.host import end_on_sigterm
 from refresher.options import parse_duration
 
 if TYPE_CHECKING:  # each command loads only what it needs
@@ -51,6 +52,7 @@ Assets = Annotated[list[str] | None, typer.Argument(metavar="[ASSET]...", show_d
 
 def main() -> None:
     """Run a command and exit with its code."""
+    end_on_sigterm()
     app()
 
 

@@ -14,6 +14,7 @@ from refresher.demo.caddy import Caddy
 from refresher.demo.openbao import OpenBao
 from refresher.demo.process import program
 from tests.fakes.token_review import service_account_token, token_review
+from tests.servers import vault_setup
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -172,17 +173,9 @@ def test_the_certificate_example_issues_with_the_rights_that_its_script_gives(tm
     (tmp_path / "refresher.yaml").write_text(configuration(manifest))
     (tmp_path / "shared").mkdir()
     with OpenBao.started(tmp_path) as bao, token_review({token: f"default:{account}"}) as kubernetes:
-        environment = {
-            "CLI": program("bao"),
-            "VAULT_ADDR": bao.tls_address,
-            "VAULT_CACERT": str(bao.ca_file),
-            "VAULT_TOKEN": bao.token,
-            "KUBERNETES_HOST": kubernetes,
-            "KUBERNETES_CA": str(bao.ca_file),
-            "HOME": str(tmp_path),
-        }
-        script = str(EXAMPLES / "certificate/vault-setup.sh")
-        first, again = (run(script, cwd=tmp_path, **environment) for _ in range(2))
+        first, again = (
+            run(str(vault_setup.SCRIPT), cwd=tmp_path, **vault_setup.environment(bao, kubernetes)) for _ in range(2)
+        )
         assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
         assert first.stdout == again.stdout
         assert first.stdout.startswith("-----BEGIN CERTIFICATE-----")

@@ -163,7 +163,7 @@ def status(assets: Assets = None, config: Config = None, *, as_json: Json = Fals
     unknown = sorted(set(assets or ()) - {state["asset"] for state in states})
     if unknown:
         _fail(BAD_CONFIGURATION, f"no such asset: {', '.join(unknown)}")
-    _print(states, as_json=as_json, table=lambda rows: status_table(rows, now=now()))
+    _print(states, as_json=as_json, table=lambda rows: status_table(rows, now=now(), paint=_paint))
 
 
 @app.command()
@@ -255,7 +255,13 @@ def _reason(problem: Any) -> str:
 
 
 def _print(documents: list[dict[str, Any]], *, as_json: bool, table: Any) -> None:
-    print(json.dumps(documents, indent=2) if as_json else table(documents))
+    typer.echo(json.dumps(documents, indent=2) if as_json else table(documents))  # no colours into a pipe
+
+
+def _paint(level: int, line: str) -> str:
+    """Red for what can't be used, yellow for other trouble; no colour where somebody wants none (no-color.org)."""
+    colour = ("red", "yellow")[level] if level < 2 else None
+    return line if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else typer.style(line, fg=colour)
 
 
 def _fail(code: int, message: str) -> NoReturn:

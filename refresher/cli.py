@@ -19,10 +19,12 @@ from refresher.options import parse_duration
 if TYPE_CHECKING:  # each command loads only what it needs
     from refresher.client import Client
     from refresher.settings import Settings
+    from refresher.words import Level
 
 DONE, NOT_UP_TO_DATE, BAD_CONFIGURATION, UNREACHABLE = 0, 1, 2, 3
 DEFAULT_CONFIG = Path("refresher.yaml")
 DEFAULT_LISTEN = "127.0.0.1:8470"
+COLOURS = {"UNUSABLE": "red", "TROUBLE": "yellow"}
 
 app = typer.Typer(
     help="Keeps a directory of a shared volume fresh: pulled, verified, published at once, and the app told.",
@@ -258,10 +260,11 @@ def _print(documents: list[dict[str, Any]], *, as_json: bool, table: Any) -> Non
     typer.echo(json.dumps(documents, indent=2) if as_json else table(documents))  # no colours into a pipe
 
 
-def _paint(level: int, line: str) -> str:
-    """Red for what can't be used, yellow for other trouble; no colour where somebody wants none (no-color.org)."""
-    colour = ("red", "yellow")[level] if level < 2 else None
-    return line if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else typer.style(line, fg=colour)
+def _paint(level: "Level", line: str) -> str:
+    """In colour what can't be used and what is in trouble, unless somebody wants none (no-color.org)."""
+    colour = COLOURS.get(level.name)
+    plain = colour is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return line if plain else typer.style(line, fg=colour)
 
 
 def _fail(code: int, message: str) -> NoReturn:

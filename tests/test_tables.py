@@ -1,29 +1,11 @@
 """What people read on a terminal."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from refresher.tables import outcome_table, status_table
-
-NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
-
-
-def state(**facts: Any) -> dict[str, Any]:
-    well = {
-        "asset": "web-tls",
-        "result": "published",
-        "generation": 7,
-        "notified_generation": 7,
-        "refused": None,
-        "pinned": False,
-        "expires_at": "2026-11-23T09:30:00Z",
-        "next_refresh_at": "2026-11-22T09:05:30Z",
-        "why_next": "renewal",
-        "error": None,
-    }
-    return well | facts
+from tests.fakes.documents import NOW, state
 
 
 def row(**facts: Any) -> str:

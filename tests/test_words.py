@@ -1,6 +1,6 @@
 """What is said of how an asset stands."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,24 +20,7 @@ from refresher.words import (
     transfer,
     worst_first,
 )
-
-NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
-
-
-def state(**facts: Any) -> dict[str, Any]:
-    well = {
-        "asset": "web-tls",
-        "result": "unchanged",
-        "generation": 7,
-        "notified_generation": 7,
-        "refused": None,
-        "pinned": False,
-        "expires_at": "2026-11-23T09:30:00Z",
-        "next_refresh_at": "2026-11-22T09:05:30Z",
-        "why_next": "renewal",
-        "error": None,
-    }
-    return well | facts
+from tests.fakes.documents import NOW, state
 
 
 def coming(received: int, expected: int | None, rate: int) -> dict[str, Any]:

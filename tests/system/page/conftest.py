@@ -27,7 +27,7 @@ class Visit:
             self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop runs as long, and other modules' tests want one of their own
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser

@@ -17,7 +17,7 @@ def status_table(states: Sequence[Mapping[str, Any]], *, now: datetime) -> str:
             str(state["result"] or "nothing yet"),
             str(state["generation"] or "-"),
             _told(state),
-            _span(state["expires_at"], now),
+            span(state["expires_at"], now),
             _next(state, now),
             _coming(state.get("transfer")),
             state["error"] or state["refused"] or "",
@@ -75,7 +75,7 @@ def _next(state: Mapping[str, Any], now: datetime) -> str:
         return f"pinned to {state['generation']}, until unpinned"
     if state["next_refresh_at"] is None:
         return "on request"
-    return f"{_span(state['next_refresh_at'], now)} ({state['why_next']})"
+    return f"{span(state['next_refresh_at'], now)} ({state['why_next']})"
 
 
 def _coming(transfer: Mapping[str, Any] | None) -> str:
@@ -84,33 +84,34 @@ def _coming(transfer: Mapping[str, Any] | None) -> str:
         return ""
     received, expected, rate = transfer["received"], transfer["expected"], transfer["bytes_per_second"]
     if received == expected:
-        return f"{_size(received)}, being checked"
+        return f"{size(received)}, being checked"
     if expected is None:
-        return f"{_size(received)}, {_size(rate)}/s"
-    left = f", in {_duration(round(max(0, expected - received) / rate))}" if rate else ""
-    return f"{_size(received)} of {_size(expected)}, {_size(rate)}/s{left}"
+        return f"{size(received)}, {size(rate)}/s"
+    left = f", in {lasting(round(max(0, expected - received) / rate))}" if rate else ""
+    return f"{size(received)} of {size(expected)}, {size(rate)}/s{left}"
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
     """`85.0 MB`: in thousands, as networks are measured."""
     power = min(int(log10(max(count, 1))) // 3, len(UNITS) - 1)
     return f"{count / 1000**power:.1f} {UNITS[power]}"
 
 
-def _span(moment: str | None, now: datetime) -> str:
+def span(moment: str | None, now: datetime) -> str:
     """`in 3h 20m`, `2m ago`: two units are enough to decide whether to get up."""
     if moment is None:
         return "-"
     seconds = round((datetime.fromisoformat(moment) - now).total_seconds())
-    text = _duration(abs(seconds))
+    text = lasting(abs(seconds))
     return f"in {text}" if seconds >= 0 else f"{text} ago"
 
 
-def _duration(seconds: int) -> str:
+def lasting(seconds: int) -> str:
+    """`3h 20m`, `45s`: the two largest units."""
     units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
     parts: list[str] = []
-    for name, size in units:
-        count, seconds = divmod(seconds, size)
+    for name, length in units:
+        count, seconds = divmod(seconds, length)
         if count or (name == "s" and not parts):
             parts.append(f"{count}{name}")
     return " ".join(parts[:2])

@@ -36,7 +36,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def living_tokens(bao: OpenBao) -> int:
-    return len(bao._ask("LIST", "auth/token/accessors", None, None)["data"]["keys"])
+    return len(bao.names("auth/token/accessors"))
 
 
 def test_beside_a_running_sidecar_all_is_well_and_nothing_is_left_behind(

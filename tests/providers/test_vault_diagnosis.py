@@ -17,7 +17,7 @@ from tests.waiting import until
 
 def tokens(bao: OpenBao) -> set[str]:
     """The accessors of those that live."""
-    return set(bao._ask("LIST", "auth/token/accessors", None, None)["data"]["keys"])
+    return bao.names("auth/token/accessors")
 
 
 def test_a_server_that_works_is_seen_step_by_step(source: Sources, policy: str) -> None:

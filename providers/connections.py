@@ -114,7 +114,7 @@ class Connections:
         if facts != self._facts:
             self.close()
         secure = url.startswith("https:")
-        reach = _Reach(_proxy(url), secure, with_certificate=secure and with_certificate)
+        reach = _Reach(proxy_of(url), secure, with_certificate=secure and with_certificate)
         with self._lock:
             self._facts = facts
             if reach not in self._pools:
@@ -152,7 +152,7 @@ def _proxy_login(proxy: str) -> dict[str, str] | None:
     return dict(urllib3.make_headers(proxy_basic_auth=unquote(f"{parts.username}:{parts.password or ''}")))
 
 
-def _proxy(url: str) -> str:
+def proxy_of(url: str) -> str:
     """The proxy that the environment names for this URL, empty for none. Loopback is never asked through one."""
     origin = Origin.of(url)
     if _is_loopback(origin.host) or proxy_bypass(origin.host):

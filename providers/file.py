@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from refresher.abilities import Observation
 from refresher.contract import ByteStream, Fetched, Held, Unchanged
 from refresher.errors import PermanentError, RefresherError, TransientError
 
@@ -155,6 +156,18 @@ class FileProvider:
         yield Fetched(revision=revision, files=files)
         if self._look() != seen:
             raise TransientError(f"{self._options.path} changed while it was fetched")
+
+    def diagnose(self) -> Iterator[Observation]:
+        """Whether the files are there, and may be read. Raises as a fetch does."""
+        seen = self._look()
+        unreadable = [str(path) for path, _ in seen.values() if not os.access(path, os.R_OK)]
+        count = f"{len(seen)} file{'' if len(seen) == 1 else 's'}"
+        yield Observation.ok("path", f"{self._options.path} is there: {count}")
+        if unreadable:
+            advice = "Let this user read it (see fsGroup, or defaultMode of the mounted volume)."
+            yield Observation.fail("right to read", f"{unreadable[0]} can't be read by user {os.geteuid()}", advice)
+        else:
+            yield Observation.ok("right to read", f"user {os.geteuid()} may read all of it")
 
     def _look(self) -> Seen:
         path, name = self._options.path, self._options.name

@@ -22,8 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from providers.answers import condition, refuse_content, revision_of, shown, status_error
 from providers.connections import Certificates, Connections, Contexts, Origin
 from providers.http_file import HttpFile
+from providers.reachable import PATIENCE, reached, server_time
 from providers.streams import give_back
 from providers.unreachable import unreachable
+from refresher.abilities import Observation
 from refresher.contract import Fetched, Held, Unchanged
 from refresher.errors import PermanentError, RefresherError
 from refresher.options import Secret
@@ -119,9 +121,9 @@ class HttpProvider:
         self, options: HttpOptions, *, shared: Contexts | None = None, timeout: urllib3.Timeout = TIMEOUT
     ) -> None:
         self.options = options
-        certificates = Certificates(options.ca_file, options.cert_file, options.key_file)
+        self._certificates = Certificates(options.ca_file, options.cert_file, options.key_file)
         self._ignores_ranges = False
-        self._connections = Connections(certificates, contexts=shared or Contexts(), timeout=timeout)
+        self._connections = Connections(self._certificates, contexts=shared or Contexts(), timeout=timeout)
 
     @classmethod
     def from_url(cls, url: str) -> Mapping[str, Any]:
@@ -147,6 +149,31 @@ class HttpProvider:
         finally:
             self._ignores_ranges = file.ignores_ranges
             file.close()
+
+    def diagnose(self) -> Iterator[Observation]:
+        """Whether the server can be reached and has the file: its headers are asked for, its body stays unread."""
+        url = shown(self.options.url)
+        if not (yield from reached(self.options.url, context=self._certificates.context)):
+            return
+        hasty = HttpProvider(self.options, timeout=urllib3.Timeout(connect=PATIENCE, read=PATIENCE))
+        try:
+            # Not one byte of it as a range: an empty file has none, and a server may answer that with an error.
+            response = hasty.ask({})
+        except RefresherError as error:
+            yield Observation.fail("answer", str(error), _advice(error))
+            return
+        finally:
+            hasty.close()
+        give_back(response)
+        told = revision_of(response.headers)
+        date = server_time(response.headers.get("Date"))
+        if told:
+            yield Observation.ok("answer", f"{url} answers {response.status}, revision {told}", server_time=date)
+        else:
+            seen = (
+                f"{url} answers {response.status}, with neither ETag nor Last-Modified: each look moves the whole file"
+            )
+            yield Observation.warn("answer", seen, "Have the server send an ETag.", server_time=date)
 
     def _described(self, response: urllib3.BaseHTTPResponse) -> HttpFile:
         return HttpFile(self.options.file_name, response, self.ask, ignores_ranges=self._ignores_ranges)
@@ -216,6 +243,19 @@ class HttpProvider:
                     f"the secret for the header {name} has line breaks or other unprintable characters"
                 )
         return headers
+
+
+def _advice(error: RefresherError) -> str:
+    said = re.search(r"answers ([0-9]{3})$", str(error))
+    match said[1] if said else "":
+        case "401" | "403":
+            return "Compare token, basic, headers or cert_file with what the server wants."
+        case "404" | "410":
+            return "Correct the URL, or put the file there."
+        case "":
+            return "Repair what is named there, at the server or in the source's options."
+        case _:
+            return "Look into the server's own log."
 
 
 def _is_held(response: urllib3.BaseHTTPResponse, held: Held | None) -> bool:

@@ -1,10 +1,13 @@
 """What plugins can do besides their one method, each looked for by name. Public; standard library only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
-from refresher.contract import ByteStream, FileSet, Lease, Provider
+from refresher.contract import ByteStream, Change, FileSet, Lease, Provider
 
 
 @runtime_checkable
@@ -80,6 +83,72 @@ class Revoking(Protocol):
 
     def revoke(self, lease: Lease) -> None:
         """End it; safe to repeat. Raises TransientError, or PermanentError if it has to run out by itself."""
+        ...
+
+
+class Verdict(StrEnum):
+    """What an observation means for fetching, publishing or telling."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One thing that was looked at: what, what was seen, and in one sentence what to do. No secret is in any of them.
+
+    `advice` is empty where there is nothing to do. `server_time` is what the server's clock showed when it answered,
+    None if it didn't say.
+    """
+
+    of: str
+    verdict: Verdict
+    seen: str
+    advice: str = ""
+    server_time: datetime | None = None
+
+    @classmethod
+    def ok(cls, of: str, seen: str, *, server_time: datetime | None = None) -> Self:
+        """As it has to be."""
+        return cls(of=of, verdict=Verdict.OK, seen=seen, server_time=server_time)
+
+    @classmethod
+    def warn(cls, of: str, seen: str, advice: str, *, server_time: datetime | None = None) -> Self:
+        """It works, and perhaps not for long, or not as it is meant."""
+        return cls(of=of, verdict=Verdict.WARN, seen=seen, advice=advice, server_time=server_time)
+
+    @classmethod
+    def fail(cls, of: str, seen: str, advice: str, *, server_time: datetime | None = None) -> Self:
+        """It doesn't work."""
+        return cls(of=of, verdict=Verdict.FAIL, seen=seen, advice=advice, server_time=server_time)
+
+    @classmethod
+    def skipped(cls, of: str, seen: str) -> Self:
+        """It wasn't looked at, and why."""
+        return cls(of=of, verdict=Verdict.SKIPPED, seen=seen)
+
+
+@runtime_checkable
+class Diagnosable(Protocol):
+    """A provider that can look at its source without fetching: whether it can be reached, and what it lets us do."""
+
+    def diagnose(self) -> Iterable[Observation]:
+        """Each observation as soon as it is made, the last one after what makes all further ones pointless.
+
+        Makes nothing at the source, or takes it back; waits for no answer longer than a few seconds. What a fetch would
+        raise may be raised here, too, and is the last observation.
+        """
+        ...
+
+
+@runtime_checkable
+class DiagnosableApp(Protocol):
+    """A notifier that can look at the app without telling it anything."""
+
+    def diagnose(self, change: Change | None) -> Iterable[Observation]:
+        """As a provider's; `change` is what the app is told of what is visible, None if nothing is."""
         ...
 
 

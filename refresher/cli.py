@@ -3,27 +3,32 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlencode
 
 import typer
 
 from refresher import __version__
-from refresher.errors import ConfigError, PermanentError
+from refresher.commands import local
+from refresher.commands.endings import (
+    BAD_CONFIGURATION,
+    DONE,
+    NOT_UP_TO_DATE,
+    fail,
+    reporting_bad_configuration,
+    reporting_failed_call,
+)
+from refresher.commands.options import DEFAULT_CONFIG, Asset, Assets, Config, Json, duration, settings_of
+from refresher.errors import ConfigError
 from refresher.host import end_on_sigterm
-from refresher.options import parse_duration
 
 if TYPE_CHECKING:  # each command loads only what it needs
     from refresher.client import Client
-    from refresher.settings import Settings
     from refresher.words import Level
 
-DONE, NOT_UP_TO_DATE, BAD_CONFIGURATION, UNREACHABLE = 0, 1, 2, 3
-DEFAULT_CONFIG = Path("refresher.yaml")
 DEFAULT_LISTEN = "127.0.0.1:8470"
 COLOURS = {"UNUSABLE": "red", "TROUBLE": "yellow"}
 
@@ -33,23 +38,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-def _duration(written: str) -> timedelta:
-    try:
-        return parse_duration(written)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-Config = Annotated[
-    Path | None, typer.Option("-c", "--config", envvar="REFRESHER_CONFIG", help="YAML, TOML or JSON, by its ending.")
-]
-Source = Annotated[str | None, typer.Option(help="A source URL, for one asset without a configuration file.")]
-Directory = Annotated[Path | None, typer.Option(help="Where to publish what --source names.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")]
-Asset = Annotated[str, typer.Argument(metavar="ASSET", show_default=False)]
-Assets = Annotated[list[str] | None, typer.Argument(metavar="[ASSET]...", show_default=False)]
 
 
 def main() -> None:
@@ -68,58 +56,11 @@ def version(
         raise typer.Exit(DONE)
 
 
-@app.command()
-def run(
-    config: Config = None,
-    source: Source = None,
-    directory: Directory = None,
-    notify: Annotated[list[str] | None, typer.Option(help="A URL to POST each change to, with --source.")] = None,
-) -> None:
-    """Keep all assets fresh until SIGTERM."""
-    from refresher.app import run as run_sidecar
-    from refresher.logs import configure
-
-    with _reporting_bad_configuration():
-        configure(sys.stderr)
-        run_sidecar(_settings(config, source, directory, notify))
-    _end(DONE)
-
-
-@app.command()
-def once(
-    config: Config = None,
-    source: Source = None,
-    directory: Directory = None,
-    *,
-    timeout: Annotated[timedelta, typer.Option(parser=_duration, help="For everything together.")] = "2m",  # type: ignore[assignment]
-    strict: Annotated[bool, typer.Option("--strict", help="Fail if any source failed.")] = False,
-    notify: Annotated[bool, typer.Option("--notify", help="Tell the app, too.")] = False,
-) -> None:
-    """Ask every source once, publish what changed, and exit: for init containers and cron."""
-    from refresher.bars import bars
-    from refresher.logs import configure
-    from refresher.once import once as ask_all_once
-
-    with _reporting_bad_configuration():
-        configure(sys.stderr)
-        settings = _settings(config, source, directory, None)
-        done = ask_all_once(settings, timeout=timeout, strict=strict, notify=notify, shown=bars)
-    _end(DONE if done else NOT_UP_TO_DATE)
-
-
-@app.command()
-def check(config: Config = None) -> None:
-    """Validate the configuration; contact nothing."""
-    from refresher.foresight import foreseen
-    from refresher.settings import SharedParts, assets, warnings
-
-    with _reporting_bad_configuration():
-        settings = _settings(config)
-        kept = assets(settings, SharedParts())
-        for warning in (*warnings(settings), *foreseen(kept)):
-            print(f"warning: {warning}", file=sys.stderr)
-    count = len(settings.assets)
-    print(f"{_path(config)} is valid: {count} asset{'' if count == 1 else 's'}")
+app.command()(local.run)
+app.command()(local.once)
+app.command()(local.check)
+app.command()(local.plan)
+app.command()(local.doctor)
 
 
 @app.command()
@@ -128,7 +69,7 @@ def refresh(
     config: Config = None,
     *,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Ask, and don't wait for the outcomes.")] = False,
-    timeout: Annotated[timedelta, typer.Option(parser=_duration, help="How long to wait.")] = "60s",  # type: ignore[assignment]
+    timeout: Annotated[timedelta, typer.Option(parser=duration, help="How long to wait.")] = "60s",  # type: ignore[assignment]
     as_json: Json = False,
 ) -> None:
     """Ask the running sidecar to refresh now, wait, and print each outcome."""
@@ -138,7 +79,7 @@ def refresh(
 
     query = urlencode({"wait": "false"} if no_wait else {"timeout": f"{timeout.total_seconds():g}s"})
     paths = {asset: f"/refresh/{quote(asset, safe='')}" for asset in assets or []} or {"": "/refresh"}
-    with _reporting_bad_configuration(), _reporting_failed_call():
+    with reporting_bad_configuration(), reporting_failed_call():
         client, limit = _client(config), timeout.total_seconds() + 5
         with nullcontext() if as_json else bars(lambda: client.transfers(assets or [])):
             answers = {asset: client.post(f"{path}?{query}", timeout=limit) for asset, path in paths.items()}
@@ -158,15 +99,15 @@ def status(assets: Assets = None, config: Config = None, *, as_json: Json = Fals
     from refresher.host import now
     from refresher.tables import status_table
 
-    with _reporting_bad_configuration(), _reporting_failed_call():
+    with reporting_bad_configuration(), reporting_failed_call():
         _, answer = _client(config).get("/assets")
     known = documents(answer)
     if known is None:
-        _fail(NOT_UP_TO_DATE, _reason(answer))
+        fail(NOT_UP_TO_DATE, _reason(answer))
     states = [state for state in known if not assets or state["asset"] in assets]
     unknown = sorted(set(assets or ()) - {state["asset"] for state in states})
     if unknown:
-        _fail(BAD_CONFIGURATION, f"no such asset: {', '.join(unknown)}")
+        fail(BAD_CONFIGURATION, f"no such asset: {', '.join(unknown)}")
     _print(states, as_json=as_json, table=lambda rows: status_table(rows, now=now(), paint=_paint))
 
 
@@ -184,48 +125,18 @@ def unpin(asset: Asset, config: Config = None) -> None:
     _by_hand(config, "unpin", asset)
 
 
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of the configuration, for editors."""
-    from refresher.settings.schema import schema as schema_of_settings
-
-    print(json.dumps(schema_of_settings(), indent=2))
-
-
-@app.command()
-def demo(*, rotations: Annotated[int, typer.Option(min=0, help="How many to show; 0: until Ctrl-C.")] = 3) -> None:
-    """Show the whole thing on this machine: real servers, rotating certificates, a TLS app."""
-    from refresher.demo.show import show
-
-    raise typer.Exit(show(rotations=rotations))
+app.command()(local.schema)
+app.command()(local.demo)
 
 
 def _by_hand(config: Path | None, call: str, asset: str, query: str = "") -> None:
     from refresher.tables import outcome_table
 
-    with _reporting_bad_configuration(), _reporting_failed_call():
+    with reporting_bad_configuration(), reporting_failed_call():
         status, answer = _client(config).post(f"/{call}/{quote(asset, safe='')}{query}", timeout=60)
     if status >= 300:
-        _fail(_code(status), _problem(asset, status, answer))
+        fail(_code(status), _problem(asset, status, answer))
     print(outcome_table([answer]))
-
-
-def _path(config: Path | None) -> Path:
-    return config or DEFAULT_CONFIG
-
-
-def _settings(
-    config: Path | None, source: str | None = None, directory: Path | None = None, notify: list[str] | None = None
-) -> "Settings":
-    from refresher.settings import load, short_form
-
-    if source is None and directory is None and not notify:
-        return load(_path(config), os.environ)
-    if source is None or directory is None:
-        raise ConfigError("--source and --directory go together, and --notify with them")
-    if config is not None:
-        raise ConfigError("either a configuration file or --source")
-    return short_form(source, directory, notify or [], os.environ)
 
 
 def _client(config: Path | None) -> "Client":
@@ -233,7 +144,7 @@ def _client(config: Path | None) -> "Client":
 
     if config is None and not DEFAULT_CONFIG.exists():
         return Client(DEFAULT_LISTEN)  # as a sidecar that runs without a file
-    control = _settings(config).control
+    control = settings_of(config).control
     if control.listen is None:
         raise ConfigError("control.listen: is off, so that nobody can be asked")
     return Client(str(control.listen), token=control.token)
@@ -267,35 +178,3 @@ def _paint(level: "Level", line: str) -> str:
     colour = COLOURS.get(level.name)
     plain = colour is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return line if plain else typer.style(line, fg=colour)
-
-
-def _fail(code: int, message: str) -> NoReturn:
-    print(message, file=sys.stderr)
-    raise typer.Exit(code)
-
-
-@contextmanager
-def _reporting_bad_configuration() -> Iterator[None]:
-    try:
-        yield
-    except ConfigError as error:
-        _fail(BAD_CONFIGURATION, "\n".join(error.problems))
-
-
-@contextmanager
-def _reporting_failed_call() -> Iterator[None]:
-    from refresher.client import UnreachableError
-
-    try:
-        yield
-    except UnreachableError as error:
-        _fail(UNREACHABLE, str(error))
-    except PermanentError as error:
-        _fail(BAD_CONFIGURATION, str(error))
-
-
-def _end(code: int) -> NoReturn:
-    """Leave at once: a thread that waits for a source that never answers must not hold up the end of a pod."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -2,6 +2,8 @@
 
     (Refresh, Standing, now, seed) --due--> Due(at, why) | None
 
+`weigh` answers what lost, too, for who wants it explained.
+
 What decides, in this order:
 
 1. Nothing is held, or what is held came from another source: now, or when the back-off allows it.
@@ -16,12 +18,12 @@ All randomness is `unit`, a pure function, so the same standing gives the same m
 every pod. No answer comes round faster than once a second, however a source dates what it hands out.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from refresher.model import Refresh, Result
-from refresher.renewal import OVERDUE, SHORTEST, Term, later, not_at_once, renewals, terms, unit
+from refresher.renewal import OVERDUE, SHORTEST, Renewal, Term, later, not_at_once, renewals, terms, unit
 from refresher.standing import Standing
 
 LONGEST = timedelta(minutes=5)
@@ -49,21 +51,43 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """When the next refresh is due, never before the moment for which it was asked, and why."""
+    """When the next refresh is due, never before the moment for which it was asked, and why.
+
+    `renewal` is what the moment of a renewal was computed from.
+    """
 
     at: datetime
     why: Why
+    renewal: Renewal | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """What was chosen, and from what.
+
+    `reasons` to ask the source, the earliest first; `retry` is when the back-off after the last attempt is over, None
+    if it has no say; where it `delays`, it holds the reasons up, and is none itself.
+    """
+
+    chosen: Due | None
+    reasons: tuple[Due, ...]
+    retry: Due | None
+    delays: bool
 
 
 def due(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -> Due | None:
     """When and why to refresh next; None: only on request. `seed` names the pod, usually its host name."""
+    return weigh(refresh, standing, now=now, seed=seed).chosen
+
+
+def weigh(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -> Weighed:
+    """The same, with the moments that lost."""
     standing = _without_future(standing, now)
-    if standing.pinned and standing.generation is not None:
-        planned = _emergency(refresh, standing, now)
-    else:
-        planned = _planned(refresh, standing, now, seed)
-    chosen = _backed_off(refresh, standing, planned, now, seed)
-    return Due(max(chosen.at, now), chosen.why) if chosen else None
+    reasons = sorted(_reasons(refresh, standing, now, seed), key=_at)
+    retry, delays = _retry(refresh, standing, now, seed), _is_delayed(standing)
+    chosen = _chosen(reasons[0] if reasons else None, retry, standing)
+    chosen = replace(chosen, at=max(chosen.at, now)) if chosen else None
+    return Weighed(chosen=chosen, reasons=tuple(reasons), retry=retry, delays=delays)
 
 
 def look_at(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -> datetime | None:
@@ -92,25 +116,26 @@ def _without_future(standing: Standing, now: datetime) -> Standing:
     return replace(standing, started_at=min(standing.started_at, now), last_attempt_at=attempt and min(attempt, now))
 
 
-def _planned(refresh: Refresh, standing: Standing, now: datetime, seed: str) -> Due | None:
-    """The earliest reason to ask the source, whatever became of the last attempt."""
+def _reasons(refresh: Refresh, standing: Standing, now: datetime, seed: str) -> list[Due]:
+    """The reasons to ask the source, whatever became of the last attempt."""
     if standing.generation is None:
-        return Due(now, Why.FIRST)
+        return [Due(now, Why.FIRST)]
+    if standing.pinned:
+        return _emergencies(refresh, standing, now)
     if standing.source_changed:
-        return Due(now, Why.SOURCE_CHANGED)
-    moments = [_unless_just_tried(standing, at, term) for term, at in renewals(refresh, standing, now, seed)]
-    reasons = [Due(at, Why.RENEWAL) for at in moments]
+        return [Due(now, Why.SOURCE_CHANGED)]
+    wanted = renewals(refresh, standing, now, seed)
+    reasons = [Due(_unless_just_tried(standing, each.at, each.term), Why.RENEWAL, each) for each in wanted]
     if refresh.every and not standing.minted:
         reasons.append(Due(_interval_at(refresh, standing, seed), Why.INTERVAL))
     if standing.changes_at:
         reasons.append(Due(_rotation_at(standing, standing.changes_at), Why.ROTATION))
-    return min(reasons, key=_at, default=None)
+    return reasons
 
 
-def _emergency(refresh: Refresh, standing: Standing, now: datetime) -> Due | None:
+def _emergencies(refresh: Refresh, standing: Standing, now: datetime) -> list[Due]:
     floors = [(term, not_at_once(refresh, term, term.emergency_at, now)) for term in terms(standing)]
-    moments = [_unless_just_tried(standing, at, term) for term, at in floors]
-    return Due(min(moments), Why.EMERGENCY) if moments else None
+    return [Due(_unless_just_tried(standing, at, term), Why.EMERGENCY) for term, at in floors]
 
 
 def _interval_at(refresh: Refresh, standing: Standing, seed: str) -> datetime:
@@ -143,17 +168,21 @@ def _unless_just_tried(standing: Standing, at: datetime, term: Term) -> datetime
     return later(attempt, _longest_wait(term.ends_at, attempt))
 
 
-def _backed_off(refresh: Refresh, standing: Standing, planned: Due | None, now: datetime, seed: str) -> Due | None:
-    """What is planned, and how the end of the last attempt changes it."""
+def _retry(refresh: Refresh, standing: Standing, now: datetime, seed: str) -> Due | None:
+    """The end of the back-off, if the end of the last attempt changes anything."""
     attempt = standing.last_attempt_at
-    if attempt is None:
-        return planned
-    retry = Due(later(attempt, _retry_wait(refresh, standing, attempt, seed)), Why.RETRY)
+    if attempt is None or not (_is_delayed(standing) or _is_retried(refresh, standing, now, seed)):
+        return None
+    return Due(later(attempt, _retry_wait(refresh, standing, attempt, seed)), Why.RETRY)
+
+
+def _chosen(first: Due | None, retry: Due | None, standing: Standing) -> Due | None:
+    """The earliest reason, and how the back-off changes it."""
+    if retry is None:
+        return first
     if _is_delayed(standing):
-        return max(planned, retry, key=_at) if planned else None
-    if not _is_retried(refresh, standing, now, seed):
-        return planned
-    return min(planned, retry, key=_at) if planned and not standing.retry_after else retry
+        return max(first, retry, key=_at) if first else None
+    return min(first, retry, key=_at) if first and not standing.retry_after else retry
 
 
 def _is_delayed(standing: Standing) -> bool:
@@ -168,7 +197,7 @@ def _is_retried(refresh: Refresh, standing: Standing, now: datetime, seed: str) 
     if standing.result is not Result.FAILED or standing.minted or standing.pinned:
         return False
     attempt = standing.last_attempt_at or now
-    renewal_is_due = any(at <= attempt for _, at in renewals(refresh, standing, now, seed))
+    renewal_is_due = any(renewal.at <= attempt for renewal in renewals(refresh, standing, now, seed))
     return not standing.permanent or not refresh.every or renewal_is_due
 
 

@@ -2,16 +2,21 @@
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
+from refresher.errors import PermanentError
 from refresher.layouts import FileLayout, KubernetesLayout, Layout, LinkLayout, VersionsLayout
 from refresher.ledger import Holding
 from refresher.model import Asset, FilesOnDisk, Generation, LayoutName, StoreName
-from refresher.store import Store
+from refresher.store import LEDGER, Store
 from refresher.volume import OURS, Directory, explained
 
 STORE = "..refresher"
+
+Step = Callable[[Directory, str], Directory]
+"""How the directory of that name in another one is opened: made if it is missing, or not."""
 
 _NO_DIRECTORY = frozenset({errno.ENOTDIR, errno.ELOOP})
 
@@ -54,44 +59,70 @@ def opened(asset: Asset) -> Iterator[Place]:
     """Open the asset's place, made where it is missing. Raises PermanentError or TransientError, saying what to do."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(explained(asset.directory))
-        yield _open(asset, stack)
+        yield _open(asset, partial(_reached, fsync=asset.publish.fsync), stack)
 
 
-def _open(asset: Asset, stack: contextlib.ExitStack) -> Place:
+@contextlib.contextmanager
+def looked_into(asset: Asset) -> Iterator[Place | None]:
+    """Open the asset's place, to read only: nothing is made, None if it isn't there. Raises OSError."""
+    with contextlib.ExitStack() as stack:
+        place = None
+        with contextlib.suppress(FileNotFoundError):
+            place = _open(asset, Directory.child, stack)
+        yield place
+
+
+def holding_on(asset: Asset) -> Holding:
+    """What the volume tells of what is held, without a lock. Raises PermanentError if this user can't read it."""
+    try:
+        with looked_into(asset) as place:
+            if place is None:
+                return Holding()
+            # The ledger is its writer's alone: read by another user, the asset would look as if nothing were known.
+            if place.store.directory.status(LEDGER):
+                place.store.directory.open(LEDGER).close()
+            return place.holding()
+    except OSError as error:
+        raise PermanentError(
+            f"{asset.name}: {asset.directory} can't be read ({error.strerror}): ask as the sidecar's user"
+        ) from error
+
+
+def _open(asset: Asset, step: Step, stack: contextlib.ExitStack) -> Place:
     publish, fsync = asset.publish, asset.publish.fsync
     volume = stack.enter_context(Directory.at(asset.volume))
     *above, name = asset.directory.relative_to(asset.volume).parts
-    parent = _descend(volume, above, stack, fsync=fsync)
+    parent = _descend(volume, above, step, stack)
     if publish.layout is LayoutName.LINK:
-        return Place(
-            store := _store(asset, volume, parent, f"{OURS}{name}", stack), LinkLayout(parent, name, store, fsync=fsync)
-        )
-    directory = stack.enter_context(_reached(parent, name, fsync=fsync))
+        store = _store(asset, volume, parent, f"{OURS}{name}", step, stack)
+        return Place(store, LinkLayout(parent, name, store, fsync=fsync))
+    directory = stack.enter_context(step(parent, name))
     match publish.layout:
         case LayoutName.KUBERNETES:
-            store = _store(asset, volume, directory, STORE, stack)
+            store = _store(asset, volume, directory, STORE, step, stack)
             return Place(store, KubernetesLayout(directory, store, nudge=publish.nudge, fsync=fsync))
         case LayoutName.VERSIONS:
-            store = _store(asset, volume, directory, STORE, stack)
+            store = _store(asset, volume, directory, STORE, step, stack)
             return Place(store, VersionsLayout(directory, store, fsync=fsync))
         case LayoutName.FILE:
-            store = _store(asset, volume, parent, f"{OURS}{name}", stack)
+            store = _store(asset, volume, parent, f"{OURS}{name}", step, stack)
             return Place(store, FileLayout(directory, store, fsync=fsync))
 
 
-def _store(asset: Asset, volume: Directory, beside: Directory, name: str, stack: contextlib.ExitStack) -> Store:
-    fsync = asset.publish.fsync
+def _store(
+    asset: Asset, volume: Directory, beside: Directory, name: str, step: Step, stack: contextlib.ExitStack
+) -> Store:
     if asset.publish.store is StoreName.VOLUME:
-        return Store(_descend(volume, (STORE, asset.name), stack, fsync=fsync))
-    return Store(_descend(beside, (name,), stack, fsync=fsync))
+        return Store(_descend(volume, (STORE, asset.name), step, stack))
+    return Store(_descend(beside, (name,), step, stack))
 
 
 def _descend(
-    start: Directory, parts: tuple[str, ...] | list[str], stack: contextlib.ExitStack, *, fsync: bool
+    start: Directory, parts: tuple[str, ...] | list[str], step: Step, stack: contextlib.ExitStack
 ) -> Directory:
     directory = start
     for part in parts:
-        directory = stack.enter_context(_reached(directory, part, fsync=fsync))
+        directory = stack.enter_context(step(directory, part))
     return directory
 
 

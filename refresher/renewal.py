@@ -6,6 +6,7 @@ by pod, asset and generation: another moment on every pod, and the same one afte
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from hashlib import blake2b
 
 from refresher.model import Refresh
@@ -23,12 +24,20 @@ DEFAULT_SHARE = 2 / 3
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 
 
+class Kind(StrEnum):
+    """What has a term."""
+
+    CONTENT = "content"
+    LEASE = "lease"
+
+
 @dataclass(frozen=True, slots=True)
 class Term:
     """The time in which something held can be used, counted from the moment we had it: servers backdate."""
 
     starts_at: datetime
     ends_at: datetime
+    kind: Kind
 
     @property
     def lifetime(self) -> timedelta:
@@ -41,6 +50,19 @@ class Term:
         return self.ends_at - max(self.lifetime, timedelta(0)) * EMERGENCY_SHARE
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """When a term wants renewal: at `share` of its lifetime, from which the pod's `spread` is taken off already.
+
+    `at` is another moment than that where the emergency floor comes before it, or `min_interval` after it.
+    """
+
+    term: Term
+    at: datetime
+    share: float
+    spread: float
+
+
 def emergency_at(standing: Standing) -> datetime | None:
     """When 5% of the lifetime of what is held are left, or of its lease; None if it has no end, or nothing is held."""
     return min((term.emergency_at for term in terms(standing)), default=None)
@@ -48,21 +70,21 @@ def emergency_at(standing: Standing) -> datetime | None:
 
 def is_renewal_due(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -> bool:
     """Whether the time has come to renew what is held, and not only to look."""
-    return any(at <= now for _, at in renewals(refresh, standing, now, seed))
+    return any(renewal.at <= now for renewal in renewals(refresh, standing, now, seed))
 
 
-def renewals(refresh: Refresh, standing: Standing, now: datetime, seed: str) -> list[tuple[Term, datetime]]:
+def renewals(refresh: Refresh, standing: Standing, now: datetime, seed: str) -> list[Renewal]:
     """Each term of what is held, with the moment at which it wants renewal."""
     draw = unit(seed, standing.asset, "renewal", standing.generation)
-    return [(term, _renewal_at(refresh, term, draw, now)) for term in terms(standing)]
+    return [_renewal(refresh, term, draw, now) for term in terms(standing)]
 
 
-def _renewal_at(refresh: Refresh, term: Term, draw: float, now: datetime) -> datetime:
+def _renewal(refresh: Refresh, term: Term, draw: float, now: datetime) -> Renewal:
     share = _share(refresh.renew_at, term.lifetime)
     # A spread wider than the share itself would put renewals before the beginning, and so at one a second.
-    share -= min(refresh.spread, share / 2) * draw
-    at = min(term.starts_at + term.lifetime * share, term.emergency_at)
-    return not_at_once(refresh, term, at, now)
+    spread = min(refresh.spread, share / 2) * draw
+    at = min(term.starts_at + term.lifetime * (share - spread), term.emergency_at)
+    return Renewal(term, not_at_once(refresh, term, at, now), share - spread, spread)
 
 
 def not_at_once(refresh: Refresh, term: Term, at: datetime, now: datetime) -> datetime:
@@ -95,14 +117,14 @@ def _content_term(standing: Standing) -> Term | None:
     if standing.generation is None or standing.expires_at is None:
         return None
     known = [moment for moment in (standing.valid_from, standing.fetched_at) if moment]
-    return Term(max(known, default=standing.started_at), standing.expires_at)
+    return Term(max(known, default=standing.started_at), standing.expires_at, Kind.CONTENT)
 
 
 def _lease_term(standing: Standing) -> Term | None:
     lease = standing.lease
     if standing.generation is None or lease is None:
         return None
-    return Term(lease.granted_at, later(lease.granted_at, lease.duration))
+    return Term(lease.granted_at, later(lease.granted_at, lease.duration), Kind.LEASE)
 
 
 def later(moment: datetime, wait: timedelta) -> datetime:

@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 
-from refresher.abilities import Checked, Ranged, Versioned
+from refresher.abilities import Checked, Diagnosable, Observation, Ranged, Verdict, Versioned
 from refresher.contract import ByteStream, Fetched, Held, Lease, Provider, RemoteFile, Unchanged
 from refresher.errors import PermanentError, RefresherError, TransientError
 
@@ -159,6 +159,19 @@ class ProviderContract:
         with _raises(TransientError):
             _hold(self.unreachable_provider())
 
+    def test_a_diagnosis_finds_what_works_and_what_does_not(self) -> None:
+        """Nothing fails where a fetch works, and something where nobody answers; what fails comes with advice."""
+        provider, away = self.provider(), self.unreachable_provider()
+        if not isinstance(provider, Diagnosable):
+            return
+        well = _diagnosed(provider)
+        assert Verdict.OK in {each.verdict for each in well}, "nothing is found to work"
+        failing = [each for each in well if each.verdict is Verdict.FAIL]
+        assert not failing, f"it works, and the diagnosis says {failing}"
+        ill = [each for each in _diagnosed(away) if each.verdict is Verdict.FAIL]
+        assert ill, "nobody answers, and the diagnosis finds nothing wrong"
+        assert all(each.seen and each.advice for each in ill), "a failure without what to do about it"
+
     def test_every_connection_is_given_back(self) -> None:
         """Neither streams that are left half read nor fetches whose files nobody opens leave anything open."""
         provider = self.provider()
@@ -185,10 +198,23 @@ class ProviderContract:
             _fetched(answer)
         with provider.fetch(None) as answer, closing(_longest(_fetched(answer)).open()) as stream:
             _some(stream, 1)
+        if isinstance(provider, Diagnosable):
+            _diagnosed(provider)
 
     def _settled(self) -> int:
         gc.collect()
         return self.open_connections()
+
+
+def _diagnosed(provider: Provider) -> list[Observation]:
+    """Its observations; what it raises is one, too."""
+    assert isinstance(provider, Diagnosable)
+    found: list[Observation] = []
+    try:
+        found.extend(provider.diagnose())
+    except RefresherError as error:
+        found.append(Observation.fail("source", str(error), "see the error"))
+    return found
 
 
 @contextmanager

@@ -85,6 +85,7 @@ def test_every_block_says_what_it_is() -> None:
         ("hcl", ""),
         ("json", ""),
         ("promql", ""),
+        ("python", "diagnosis"),
         ("python", "file"),
         ("python", "provider"),
         ("python", "test"),
@@ -260,7 +261,19 @@ def test_the_provider_in_the_documentation_passes_the_conformance_kit(tmp_path: 
     ((provider,), (suite,)) = blocks("python", role="provider"), blocks("python", role="test")
     (tmp_path / "my_sqlite.py").write_text(provider.text)
     (tmp_path / "test_my_sqlite.py").write_text(suite.text)
-    assert "13 passed" in pytest_in(tmp_path)
+    assert "14 passed" in pytest_in(tmp_path)
+
+
+def test_the_diagnosis_in_the_documentation_passes_the_conformance_kit(tmp_path: Path) -> None:
+    for role, name in (("provider", "my_sqlite"), ("diagnosis", "examined")):
+        (block,) = blocks("python", role=role)
+        (tmp_path / f"{name}.py").write_text(block.text)
+    (suite,) = blocks("python", role="test")
+    examined = "from examined import ExaminedProvider as SqliteProvider\nfrom my_sqlite import SqliteOptions\n"
+    text = suite.text.replace("from my_sqlite import SqliteOptions, SqliteProvider\n", examined)
+    assert "ExaminedProvider" in text
+    (tmp_path / "test_my_sqlite.py").write_text(text)
+    assert "14 passed" in pytest_in(tmp_path)
 
 
 LARGE = """
@@ -319,7 +332,7 @@ def test_the_large_file_in_the_documentation_passes_the_conformance_kit(tmp_path
     (block,) = blocks("python", role="file")
     (tmp_path / "large.py").write_text(block.text)
     (tmp_path / "test_large.py").write_text(LARGE)
-    assert "13 passed" in pytest_in(tmp_path)
+    assert "14 passed" in pytest_in(tmp_path)
 
 
 def recipe(beginning: str) -> Block:

@@ -53,6 +53,7 @@ def quoted(key: str) -> str:
 class Login:
     """One client with its credentials and connections. `spent` once they were refused: the next look needs new ones.
 
+    `trusted` are the authorities that its endpoint's certificate may come from.
     `read_timeout` is in seconds, for each read of an answer; its headers have twice as long for the whole of them.
     """
 
@@ -63,8 +64,9 @@ class Login:
         self.client = _client(made, options)
         for operation in LOOKS:
             self.client.meta.events.register(f"before-sign.s3.{operation}", self._note)
+        self.trusted = _trusted(made)
         self._connections = Connections(
-            _trusted(made), contexts=contexts, timeout=urllib3.Timeout(connect=CONNECT, read=read_timeout)
+            self.trusted, contexts=contexts, timeout=urllib3.Timeout(connect=CONNECT, read=read_timeout)
         )
 
     def route(self, key: str = "") -> Route:

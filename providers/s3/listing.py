@@ -73,10 +73,10 @@ def where_it_points(objects: Objects, key: str) -> Fetched:
 
     Keys begin with the prefix and are part of the revision, and so the pointer's content is, too.
     """
-    return all_below(objects, _prefix(objects.text(key, MOST_POINTER), objects.options.place))
+    return all_below(objects, pointed_to(objects.text(key, MOST_POINTER), objects.options.place))
 
 
-def _prefix(content: bytes, place: str) -> str:
+def pointed_to(content: bytes, place: str) -> str:
     """A pointer's content as a prefix with its final slash. PermanentError, without the content, if it can't be one."""
     if len(content) > MOST_POINTER:
         raise PermanentError(f"{place} is larger than {MOST_POINTER} bytes: it has to hold a prefix and nothing else")

@@ -13,6 +13,7 @@ from providers.s3.clients import Clients
 from providers.s3.listing import all_below, one_object, where_it_points
 from providers.s3.objects import Objects
 from providers.s3.options import S3Options
+from refresher.abilities import Observation
 from refresher.contract import Fetched, Held, Unchanged
 from refresher.errors import TransientError
 
@@ -46,6 +47,12 @@ class S3Provider:
         # A single object needs no second look: its reads were pinned.
         if self.options.key is None and self._look().revision != found.revision:
             raise TransientError(f"{self.options.place} changed while it was fetched")
+
+    def diagnose(self) -> Iterator[Observation]:
+        """Whether the endpoint answers, whose credentials these are, and what they may do. Raises as a fetch does."""
+        from providers.s3.diagnosis import diagnosis  # for one command, and not for each sidecar
+
+        return diagnosis(self.options)
 
     def _look(self) -> Fetched:
         if self.options.key is not None:

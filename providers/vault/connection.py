@@ -13,6 +13,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from providers.connections import Certificates, Contexts
+from providers.reachable import server_time
 from providers.vault.pools import PlainPool, TlsPool
 from providers.vault.time_limit import remaining
 from refresher.errors import PermanentError, RefresherError, TransientError
@@ -29,13 +30,14 @@ _LONGEST = 10 * 365 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server said: its JSON object ({} if it said nothing), never shown in a repr."""
+    """What the server said: its JSON object ({} if it said nothing), never shown in a repr; `date` by its own clock."""
 
     request: str
     status: int
     body: Mapping[str, Any] = field(repr=False)
     retry_after: timedelta | None = None
     complaint: str = ""
+    date: datetime | None = None
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -197,7 +199,8 @@ def _answer(request: str, response: urllib3.BaseHTTPResponse, content: bytes, re
     if body is None and response.status < 300:
         raise TransientError(f"{request} was answered {response.status} with something that is not a JSON object")
     retry_after = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
-    return Answer(request, response.status, body or {}, retry_after, _complaint(body or {}, redact))
+    date = server_time(response.headers.get("Date"))
+    return Answer(request, response.status, body or {}, retry_after, _complaint(body or {}, redact), date)
 
 
 def _host(location: str) -> str:

@@ -1,18 +1,32 @@
 """Where a path is read: which engine serves it, and what key-value engines wrap around the fields."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from providers.vault.connection import Answer, section
+from providers.vault.login import Login
 from providers.vault.reads import Endpoint, Reading
 from providers.vault.session import Session
 from refresher.errors import PermanentError
 
 
+class Visitor(Protocol):
+    """Who asks with a token, and remembers what was said of mounts, by their paths."""
+
+    @property
+    def mounts(self) -> MutableMapping[str, Mapping[str, Any]]:
+        """As the server told."""
+        ...
+
+    def send(self, method: str, path: str) -> tuple[Answer, Login]:
+        """One request, and the login it was made with."""
+        ...
+
+
 def read(session: Session, path: str, endpoint: Endpoint | None, version: int | None) -> Reading:
     """Read `path`, having asked where that is if need be, and never twice: a second read makes a second login."""
-    endpoint = endpoint or _located(session, path)
+    endpoint = endpoint or located(session, path)
     return _read(session, endpoint, version) if endpoint else _tried(session, path, version)
 
 
@@ -23,7 +37,7 @@ def _read(session: Session, endpoint: Endpoint, version: int | None) -> Reading:
     return Reading(endpoint, answer, login, asked_at)
 
 
-def _located(session: Session, path: str) -> Endpoint | None:
+def located(session: Visitor, path: str) -> Endpoint | None:
     """Ask the server which engine serves `path`, once for all paths of a mount; None if it doesn't say."""
     # No mount lies inside another one, so what begins with a mount's path is in it.
     for known, engine in tuple(session.mounts.items()):
@@ -41,13 +55,13 @@ def _located(session: Session, path: str) -> Endpoint | None:
 
 def _inside(mount: str, engine: Mapping[str, Any], path: str) -> Endpoint:
     versioned = engine.get("type") == "kv" and section(engine, "options").get("version") == "2"
-    return Endpoint(_with_data(path, mount) if versioned else path, versioned)
+    return Endpoint(with_data(path, mount) if versioned else path, versioned)
 
 
 def _tried(session: Session, path: str, version: int | None) -> Reading:
     """The path as it's written, or else with the `/data/` of version 2 after its first part: whichever says more."""
     readings = []
-    for each in dict.fromkeys((path, _with_data(path, path.partition("/")[0] + "/"))):
+    for each in dict.fromkeys((path, with_data(path, path.partition("/")[0] + "/"))):
         reading = _read(session, Endpoint(each, versioned=False), version)
         reading = replace(reading, endpoint=Endpoint(each, versioned=_version(reading.answer.data) is not None))
         if reading.answer.status == 200 or reading.endpoint.versioned:
@@ -58,7 +72,7 @@ def _tried(session: Session, path: str, version: int | None) -> Reading:
     return min(readings, key=lambda each: each.answer.status != 404)
 
 
-def _with_data(path: str, mount: str) -> str:
+def with_data(path: str, mount: str) -> str:
     """`secret/app` and `secret/data/app` are both `secret/data/app`."""
     inside = path.removeprefix(mount)
     return path if inside.startswith("data/") else f"{mount}data/{inside}"

@@ -17,6 +17,7 @@ from providers.vault.reach import reach
 from providers.vault.reads import Endpoint, Reading
 from providers.vault.session import Sessions
 from providers.vault.time_limit import together_within
+from refresher.abilities import Observation
 from refresher.contract import Fetched, FileSet, Held, InlineFile, Lease, Unchanged
 from refresher.errors import PermanentError
 
@@ -89,6 +90,12 @@ class VaultProvider:
         with together_within(self._options.timeout.total_seconds()):
             found = self._look(held)
         yield found
+
+    def diagnose(self) -> Iterator[Observation]:
+        """Whether the server answers, works, lets us in, and to this path; the login is revoked. Raises as `fetch`."""
+        from providers.vault.diagnosis import Diagnosis  # for one command, and not for each sidecar
+
+        return Diagnosis(self._options, clock=self._session.clock).observations()
 
     def revoke(self, lease: Lease) -> None:
         """End the lease at the server. Raises TransientError, or PermanentError if it has to run out by itself."""

@@ -36,7 +36,7 @@ class Session:
     def __init__(self, reach: Reach, *, clock: Clock, contexts: Contexts, wrappings: Wrappings) -> None:
         self._reach, self.clock, self._wrappings = reach, clock, wrappings
         self._given = reach.auth.token
-        self._connection = _connection(reach, contexts)
+        self._connection = connection_to(reach, contexts)
         self._ended = False
         self._lock = threading.Lock()
         self._login: Login | None = None
@@ -171,14 +171,19 @@ class Session:
         return renewed if renewed.ttl is None or renewed.ttl >= login.ttl / 2 else None
 
 
-def _connection(reach: Reach, contexts: Contexts) -> Connection:
-    """Connections as the options say; a login by certificate needs that certificate on them."""
+def certificates_of(reach: Reach) -> Certificates:
+    """Whom to trust, and the certificate that is shown: that of a login by certificate, or else the configured one."""
     shown = reach.auth.cert or reach
+    return Certificates(reach.ca_file, shown.cert_file, shown.key_file)
+
+
+def connection_to(reach: Reach, contexts: Contexts) -> Connection:
+    """Connections as the options say; a login by certificate needs that certificate on them."""
     return Connection(
         reach.address,
         timeout=reach.timeout,
         namespace=reach.namespace,
-        certificates=Certificates(reach.ca_file, shown.cert_file, shown.key_file),
+        certificates=certificates_of(reach),
         server_name=reach.tls_server_name,
         contexts=contexts,
     )

@@ -83,6 +83,10 @@ class OpenBao:
         """POST: the whole answer, {} if there is none."""
         return self._ask("POST", path, data or {}, token)
 
+    def names(self, path: str) -> set[str]:
+        """LIST: the names of what is below."""
+        return set(self._ask("LIST", path, None, None)["data"]["keys"])
+
     def delete(self, path: str) -> None:
         """DELETE."""
         self._ask("DELETE", path, None, None)

@@ -2,15 +2,18 @@
 
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import IO, Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import RejectedError, TransientError
 from refresher.notifiers.excerpt import EXCERPT_LIMIT, excerpt
@@ -52,6 +55,16 @@ class CommandNotifier:
             return
         said = f"{self._options.argv[0]} {_ended(code, self._options.timeout)}: {excerpt(output)}".removesuffix(": ")
         raise RejectedError(said) if code == DATA_ERROR else TransientError(said)
+
+    def diagnose(self, change: Change | None) -> Iterator[Observation]:
+        """Whether the program is there and may be run; it isn't."""
+        name = self._options.argv[0]
+        found = shutil.which(name, path=os.environ.get("PATH", DEFAULT_PATH))
+        if found:
+            yield Observation.ok("command", f"{found} can be run")
+        else:
+            advice = "Put the program into this container's image, executable, and name its path."
+            yield Observation.fail("command", f"{name} is not there, or can't be run by user {os.geteuid()}", advice)
 
     def _run(self, change: Change) -> tuple[int | None, bytes]:
         """The exit code, None if it had to be killed, and the start of its output."""

@@ -101,6 +101,11 @@ def confirm(options: ConfirmOptions, change: Change) -> None:
         time.sleep(PAUSE)
 
 
+def looked(options: ConfirmOptions, change: Change, *, within: timedelta) -> str | None:
+    """One look: None if the app runs what was published, else what is seen instead. Raises TransientError."""
+    return _look_of(options)(change, timeout=within)
+
+
 def _seen(look: Look, change: Change, deadline: float) -> str | None:
     left = max(deadline - time.monotonic(), PAUSE)
     try:

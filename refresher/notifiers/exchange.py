@@ -70,6 +70,20 @@ def read_headers(headers: Headers) -> dict[str, str]:
     return {name: _value(name, value) for name, value in headers.items()}
 
 
+def reach(url: str, *, ca_file: Path | None, within: timedelta) -> None:
+    """Connect, with TLS if the URL says so, and ask nothing. Raises TransientError, PermanentError for the CA file."""
+    parsed, started = parse_url(url), time.monotonic()
+    host, secure = (parsed.host or "").strip("[]"), parsed.scheme == "https"
+    context = _context(ca_file) if secure else None
+    port = parsed.port or (443 if secure else 80)
+    try:
+        with connected(host, port, within=within, tls=context):
+            return
+    except OSError as error:
+        took = timedelta(seconds=time.monotonic() - started)
+        raise TransientError(f"port {port} of {host}: {_reason(error, took, within)}") from error
+
+
 def exchange(request: Request, *, timeout: timedelta) -> Answer:
     """Send the request and wait for the answer, at most `timeout` in all. Raises TransientError."""
     started = time.monotonic()

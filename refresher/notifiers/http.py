@@ -1,6 +1,7 @@
 """Telling by an HTTP request, and believing it when the answer, and a second look if wanted, say that it was heard."""
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,12 +9,16 @@ from urllib.parse import unquote_plus, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import RejectedError, TransientError
-from refresher.notifiers.confirm import ConfirmOptions, confirm
+from refresher.notifiers.confirm import ConfirmOptions, confirm, looked
 from refresher.notifiers.excerpt import EXCERPT_LIMIT, excerpt
-from refresher.notifiers.exchange import Answer, Headers, HttpUrl, Request, exchange, read_headers
+from refresher.notifiers.exchange import Answer, Headers, HttpUrl, Request, exchange, reach, read_headers
 from refresher.options import Duration, Secret
+
+PATIENCE = timedelta(seconds=3)
+"""For each look of a diagnosis."""
 
 SHORTEST_SECRET = 6
 """Characters: a shorter value in a URL's query keeps nobody out, and taking it out would leave no sentence to read."""
@@ -69,6 +74,28 @@ class HttpNotifier:
         self._judge(request, answer)
         if self._options.confirm is not None:
             confirm(self._options.confirm, change)
+
+    def diagnose(self, change: Change | None) -> Iterator[Observation]:
+        """Whether somebody listens, and what the app runs, if it can be asked; nothing is sent to `url`."""
+        try:
+            reach(self._options.url, ca_file=self._options.ca_file, within=PATIENCE)
+        except TransientError as error:
+            yield Observation.fail("app", str(error), "Start the app, or correct the URL's host and port.")
+        else:
+            yield Observation.ok("app", "somebody listens there")
+        if self._options.confirm is not None:
+            yield self._confirmed(self._options.confirm, change)
+
+    def _confirmed(self, options: ConfirmOptions, change: Change | None) -> Observation:
+        if change is None:
+            return Observation.skipped("confirm", "nothing is known to be published")
+        try:
+            other = looked(options, change, within=PATIENCE)
+        except TransientError as error:
+            return Observation.fail("confirm", str(error), "Start the app, or correct confirm's address.")
+        if other is not None:
+            return Observation.warn("confirm", other, "See in the log what the app answers when it is told.")
+        return Observation.ok("confirm", f"the app runs generation {change.generation}")
 
     def _request(self, change: Change) -> Request:
         headers = {"User-Agent": "refresher", **read_headers(self._options.headers)}

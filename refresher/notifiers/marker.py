@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import TransientError
 from refresher.options import Mode
@@ -51,6 +52,24 @@ class MarkerNotifier:
                 self._replace(directory, content)
         except OSError as error:
             raise TransientError(f"the marker {self._options.path} can't be written: {error.strerror}") from error
+
+    def diagnose(self, change: Change | None) -> Iterator[Observation]:
+        """Whether the marker can be written; nothing is."""
+        path = self._options.path
+        try:
+            with _opened(path.parent) as directory:
+                free = os.access(".", os.W_OK | os.X_OK, dir_fd=directory, effective_ids=True)
+        except OSError as error:
+            advice = "Make the directory, or mount the volume that it is on."
+            yield Observation.fail("marker", f"{path.parent} can't be opened: {error.strerror}", advice)
+            return
+        if path.is_dir() and not path.is_symlink():
+            yield Observation.fail("marker", f"{path} is a directory", "Remove it, or name another path.")
+        elif not free:
+            advice = "Let this user write there: see fsGroup or the directory's owner."
+            yield Observation.fail("marker", f"user {os.geteuid()} may not write to {path.parent}", advice)
+        else:
+            yield Observation.ok("marker", f"{path} can be written")
 
     def _replace(self, directory: int, content: bytes) -> None:
         name = self._options.path.name

@@ -15,6 +15,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import TransientError
 
@@ -84,6 +85,19 @@ class SignalNotifier:
                 f"no process fits {self._options.process!r}, so none got the signal {self._options.signal}"
             )
 
+    def diagnose(self, change: Change | None) -> Iterator[Observation]:
+        """Whether a process fits, and could be sent the signal; none is."""
+        try:
+            found = self._found()
+        except TransientError as error:
+            yield Observation.fail("process", str(error), "Start the app, or correct pid_file and process.")
+            return
+        if not found:
+            advice = "Start the app, correct process, or set shareProcessNamespace: true for the pod."
+            yield Observation.fail("process", f"no process fits {self._options.process!r}", advice)
+        for process in found:
+            yield _reachable(process)
+
     def _found(self) -> Sequence[Process]:
         if self._options.pid_file is not None:
             return [self._named_by(self._options.pid_file)]
@@ -117,6 +131,18 @@ class SignalNotifier:
                 f"process {process.pid} can't be sent {self._options.signal}: {error.strerror}"
             ) from error
         return True
+
+
+def _reachable(process: Process) -> Observation:
+    shown = f"process {process.pid} ({process.name})"
+    try:
+        os.kill(process.pid, 0)  # checks the right to send one, and sends none (kill(2))
+    except ProcessLookupError:
+        return Observation.warn("process", f"{shown} has just ended", "See whether the app keeps restarting.")
+    except OSError as error:
+        advice = "Run refresher as the app's user, or add the capability KILL."
+        return Observation.fail("process", f"{shown} can't be sent a signal: {error.strerror}", advice)
+    return Observation.ok("process", f"{shown} fits, and can be sent a signal")
 
 
 class _Pidfd:

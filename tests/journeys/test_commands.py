@@ -63,7 +63,7 @@ def test_check_reports_every_mistake_with_its_full_key_and_exits_with_2(tmp_path
     assert "'soon'" in ended.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "once", "check", "status", "refresh"])
+@pytest.mark.parametrize("command", ["run", "once", "check", "plan", "doctor", "status", "refresh"])
 def test_a_missing_configuration_is_exit_code_2_for_every_command(tmp_path: Path, command: str) -> None:
     ended = run(command, "-c", str(tmp_path / "none.yaml"))
     assert ended.returncode == 2

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from refresher.abilities import Observation
 from refresher.contract import Fetched, Held, InlineFile, Unchanged
 from refresher.errors import PermanentError, TransientError
 from refresher.testing import ProviderContract
@@ -143,6 +144,28 @@ class Leaking(MemoryProvider):
         return self.source.fetched()
 
 
+class SeesNothing(MemoryProvider):
+    def diagnose(self) -> list[Observation]:
+        return [Observation.ok("memory", "there")]
+
+
+class SeesGhosts(MemoryProvider):
+    def diagnose(self) -> list[Observation]:
+        return [Observation.ok("memory", "there"), Observation.fail("ghosts", "seen", "Call somebody.")]
+
+
+class AdvisesNothing(MemoryProvider):
+    def diagnose(self) -> list[Observation]:
+        return [Observation.fail("memory", "gone", "")] if self.source.error else [Observation.ok("memory", "there")]
+
+
+class LooksWell(MemoryProvider):
+    def diagnose(self) -> Iterator[Observation]:
+        if self.source.error:
+            raise self.source.error
+        yield Observation.ok("memory", "there")
+
+
 @pytest.fixture
 def _closed_afterwards() -> Iterator[None]:
     yield
@@ -163,12 +186,19 @@ def _closed_afterwards() -> Iterator[None]:
         (OneStream, Kit.test_two_streams_of_one_file_are_independent),
         (SwappedErrors, Kit.test_what_is_missing_is_permanent),
         (SwappedErrors, Kit.test_who_is_unreachable_is_transient),
+        (SeesNothing, Kit.test_a_diagnosis_finds_what_works_and_what_does_not),
+        (SeesGhosts, Kit.test_a_diagnosis_finds_what_works_and_what_does_not),
+        (AdvisesNothing, Kit.test_a_diagnosis_finds_what_works_and_what_does_not),
         (Leaking, Kit.test_every_connection_is_given_back),
     ],
 )
 def test_a_broken_provider_fails(kind: type[MemoryProvider], test: Callable[[Kit], None]) -> None:
     with pytest.raises((AssertionError, ValueError)):
         test(Kit(kind))
+
+
+def test_a_provider_that_diagnoses_well_passes() -> None:
+    Kit(LooksWell).test_a_diagnosis_finds_what_works_and_what_does_not()
 
 
 @pytest.mark.parametrize("test", [Kit.test_what_is_missing_is_permanent, Kit.test_who_is_unreachable_is_transient])

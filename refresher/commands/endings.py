@@ -1,0 +1,48 @@
+"""How a command ends: its exit code, and what is said of what went wrong."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+
+from refresher.errors import ConfigError, PermanentError
+
+DONE, NOT_UP_TO_DATE, BAD_CONFIGURATION, UNREACHABLE = 0, 1, 2, 3
+
+
+def fail(code: int, message: str) -> NoReturn:
+    """Say what is wrong, and exit."""
+    print(message, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def reporting_bad_configuration() -> Iterator[None]:
+    """Exit with every problem of the configuration that is found inside."""
+    try:
+        yield
+    except ConfigError as error:
+        fail(BAD_CONFIGURATION, "\n".join(error.problems))
+
+
+@contextmanager
+def reporting_failed_call() -> Iterator[None]:
+    """Exit if no sidecar answers inside, or its token can't be read."""
+    from refresher.client import UnreachableError
+
+    try:
+        yield
+    except UnreachableError as error:
+        fail(UNREACHABLE, str(error))
+    except PermanentError as error:
+        fail(BAD_CONFIGURATION, str(error))
+
+
+def end(code: int) -> NoReturn:
+    """Leave at once: a thread that waits for a source that never answers must not hold up the end of a pod."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -67,8 +67,7 @@ class HttpNotifier:
         request = self._request(change)
         answer = exchange(request, timeout=self._options.timeout)
         self._judge(request, answer)
-        if self._options.confirm is not None:
-            confirm(self._options.confirm, change)
+        confirm(self._options.confirm, change)
 
     def _request(self, change: Change) -> Request:
         headers = {"User-Agent": "refresher", **read_headers(self._options.headers)}

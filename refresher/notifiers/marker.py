@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from refresher.contract import Change
 from refresher.errors import TransientError
+from refresher.notifiers.confirm import ConfirmOptions, confirm
 from refresher.options import Mode
 
 _ENDING = ".new"
@@ -25,7 +26,8 @@ _ENDING = ".new"
 class MarkerOptions(BaseModel):
     """Where the file is: `path`, which the configuration makes absolute; its directory has to be there already.
 
-    A directory that isn't there is not made: that would hide a volume that isn't mounted.
+    A directory that isn't there is not made: that would hide a volume that isn't mounted. `confirm` looks afterwards at
+    what the app runs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,6 +35,7 @@ class MarkerOptions(BaseModel):
 
     path: Path
     mode: Mode = 0o644
+    confirm: ConfirmOptions | None = None
 
 
 class MarkerNotifier:
@@ -44,13 +47,14 @@ class MarkerNotifier:
         self._options = options
 
     def notify(self, change: Change) -> None:
-        """Raises TransientError if it can't be written."""
+        """Raises TransientError if it can't be written, or isn't confirmed."""
         content = json.dumps(change.document(), indent=2).encode() + b"\n"
         try:
             with _opened(self._options.path.parent) as directory:  # 1
                 self._replace(directory, content)
         except OSError as error:
             raise TransientError(f"the marker {self._options.path} can't be written: {error.strerror}") from error
+        confirm(self._options.confirm, change)
 
     def _replace(self, directory: int, content: bytes) -> None:
         name = self._options.path.name

@@ -81,10 +81,16 @@ def accept(configuration: dict[str, Any]) -> None:
 def test_every_block_says_what_it_is() -> None:
     known = {
         ("", ""),
+        ("caddyfile", "app"),
         ("console", ""),
+        ("haproxy", "app"),
         ("hcl", ""),
+        ("ini", "app"),
+        ("javascript", "app"),
         ("json", ""),
+        ("nginx", "app"),
         ("promql", ""),
+        ("python", "app"),
         ("python", "diagnosis"),
         ("python", "file"),
         ("python", "provider"),
@@ -92,6 +98,7 @@ def test_every_block_says_what_it_is() -> None:
         ("sh", ""),
         ("toml", ""),
         ("yaml", ""),
+        ("yaml", "app"),
         ("yaml", "asset"),
         ("yaml", "kubernetes"),
         ("yaml", "plugin"),
@@ -107,7 +114,8 @@ def test_a_configuration_works(block: Block, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("block", blocks("yaml", role="asset"), ids=str)
-def test_a_part_of_an_asset_works(block: Block) -> None:
+def test_a_part_of_an_asset_works(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULT_ADDR", "https://vault:8200")
     accept({"assets": {"example": {"source": "file:///source", **yaml.safe_load(block.text)}}})
 
 

@@ -71,6 +71,11 @@ class TlsClient:
             socket.create_connection(("127.0.0.1", self._port), TIMEOUT) as raw,
             self._trust.wrap_socket(raw, server_hostname=self._name) as connection,
         ):
-            certificate = connection.getpeercert() or {}
-        digits = str(certificate["serialNumber"]).lower()
-        return ":".join(digits[start : start + 2] for start in range(0, len(digits), 2))
+            return serial_of(connection)
+
+
+def serial_of(connection: ssl.SSLSocket) -> str:
+    """Of the certificate that the other side showed, which has to be trusted."""
+    certificate = connection.getpeercert() or {}
+    digits = str(certificate["serialNumber"]).lower()
+    return ":".join(digits[start : start + 2] for start in range(0, len(digits), 2))

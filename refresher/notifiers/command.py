@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import RejectedError, TransientError
+from refresher.notifiers.confirm import ConfirmOptions, confirm
 from refresher.notifiers.excerpt import EXCERPT_LIMIT, excerpt
 from refresher.options import Duration
 
@@ -30,7 +31,8 @@ class CommandOptions(BaseModel):
     """What to run, without a shell. `env` names the variables of our own environment that it gets besides PATH.
 
     It gets the change as REFRESHER_ASSET, _GENERATION, _CAUSE, _REVISION, _DIGEST and _PATH. After `timeout` it is
-    killed, and its process group with it; what it leaves in the background when it ends by itself goes on.
+    killed, and its process group with it; what it leaves in the background when it ends by itself goes on. `confirm`
+    looks afterwards at what the app runs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,6 +40,7 @@ class CommandOptions(BaseModel):
     argv: Annotated[tuple[str, ...], Field(min_length=1)]
     timeout: Duration = timedelta(seconds=30)
     env: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
+    confirm: ConfirmOptions | None = None
 
 
 class CommandNotifier:
@@ -49,9 +52,10 @@ class CommandNotifier:
         self._options = options
 
     def notify(self, change: Change) -> None:
-        """Raises TransientError or RejectedError, with what the command wrote."""
+        """Raises TransientError or RejectedError, with what the command wrote, and TransientError if unconfirmed."""
         code, output = self._run(change)
         if code == 0:
+            confirm(self._options.confirm, change)
             return
         said = f"{self._options.argv[0]} {_ended(code, self._options.timeout)}: {excerpt(output)}".removesuffix(": ")
         raise RejectedError(said) if code == DATA_ERROR else TransientError(said)

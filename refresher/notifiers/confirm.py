@@ -7,7 +7,7 @@ import stat
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Protocol, Self
+from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,7 @@ from refresher.contract import Change
 from refresher.errors import TransientError
 from refresher.notifiers.connection import connected
 from refresher.notifiers.exchange import Headers, HttpUrl, Request, exchange, read_headers
+from refresher.notifiers.starttls import STARTTLS
 from refresher.options import Duration
 
 PAUSE = 0.1
@@ -63,7 +64,8 @@ class HttpQuestion(BaseModel):
 class ConfirmOptions(BaseModel):
     """How to see that the app runs what was published: exactly one of `tls` and `http`, asked again until `timeout`.
 
-    `tls` is an address, asked for the certificate of `name` (SNI), which must be in the published file `certificate`.
+    `tls` is an address, asked for the certificate of `name` (SNI), which must be in the published file `certificate`;
+    `starttls` is the protocol in which TLS has to be asked for first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -71,6 +73,7 @@ class ConfirmOptions(BaseModel):
     tls: Annotated[str, AfterValidator(_host_and_port)] | None = None
     name: str | None = None
     certificate: str = "tls.crt"
+    starttls: Literal["postgres"] | None = None
     http: HttpQuestion | None = None
     timeout: Duration = timedelta(seconds=5)
 
@@ -78,6 +81,8 @@ class ConfirmOptions(BaseModel):
     def _one_of_both(self) -> Self:
         if (self.tls is None) == (self.http is None):
             raise ValueError("must have exactly one of tls and http")
+        if self.starttls is not None and self.tls is None:
+            raise ValueError("must have starttls only with tls")
         return self
 
 
@@ -89,8 +94,10 @@ class Look(Protocol):
         ...
 
 
-def confirm(options: ConfirmOptions, change: Change) -> None:
-    """Return when the app runs what was published; TransientError if it isn't seen to in time, never a rejection."""
+def confirm(options: ConfirmOptions | None, change: Change) -> None:
+    """Return when the app runs what was published, or nobody wants to know; TransientError if it isn't seen in time."""
+    if options is None:
+        return
     deadline = time.monotonic() + options.timeout.total_seconds()
     while True:
         seen = _seen(_look_of(options), change, deadline)
@@ -147,6 +154,7 @@ class TlsLook:
         self._address = options.tls or ""
         self._name = options.name
         self._certificate = options.certificate
+        self._ask = STARTTLS[options.starttls] if options.starttls is not None else None
 
     def __call__(self, change: Change, *, timeout: timedelta) -> str | None:
         """Raises TransientError."""
@@ -161,7 +169,9 @@ class TlsLook:
     def _served(self, timeout: timedelta) -> bytes | None:
         match = _ADDRESS.fullmatch(self._address)
         host, port = (match["host"].strip("[]"), int(match["port"])) if match else ("", 0)
-        with connected(host, port, within=timeout, tls=_any_certificate(), name=self._name) as connection:
+        with connected(
+            host, port, within=timeout, tls=_any_certificate(), name=self._name, ask=self._ask
+        ) as connection:
             return connection.getpeercert(binary_form=True) if isinstance(connection, ssl.SSLSocket) else None
 
     @staticmethod

@@ -5,18 +5,29 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 
 @contextlib.contextmanager
 def connected(
-    host: str, port: int, *, within: timedelta, tls: ssl.SSLContext | None = None, name: str | None = None
+    host: str,
+    port: int,
+    *,
+    within: timedelta,
+    tls: ssl.SSLContext | None = None,
+    name: str | None = None,
+    ask: Callable[[socket.socket], None] | None = None,
 ) -> Iterator[socket.socket]:
-    """A connection, with TLS for `name` (or `host`) if there is a context, shut down after `within`. Raises OSError."""
+    """A connection, with TLS for `name` (or `host`) if there is a context, shut down after `within`. Raises OSError.
+
+    `ask` is done before TLS begins; it may wait once for an answer, for `within` itself.
+    """
     started = time.monotonic()
     with contextlib.ExitStack() as opened:
         connection = opened.enter_context(socket.create_connection((host, port), within.total_seconds()))
+        if ask is not None:
+            ask(connection)
         if tls is not None:
             # The handshake comes later: it belongs to what may be cut off.
             wrapped = tls.wrap_socket(connection, server_hostname=name or host, do_handshake_on_connect=False)

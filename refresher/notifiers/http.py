@@ -72,8 +72,7 @@ class HttpNotifier:
         request = self._request(change)
         answer = exchange(request, timeout=self._options.timeout)
         self._judge(request, answer)
-        if self._options.confirm is not None:
-            confirm(self._options.confirm, change)
+        confirm(self._options.confirm, change)
 
     def diagnose(self, change: Change | None) -> Iterator[Observation]:
         """Whether somebody listens, and what the app runs, if it can be asked; nothing is sent to `url`."""

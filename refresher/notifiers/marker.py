@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import TransientError
+from refresher.notifiers.confirm import ConfirmOptions, confirm
 from refresher.options import Mode
 
 _ENDING = ".new"
@@ -26,7 +27,8 @@ _ENDING = ".new"
 class MarkerOptions(BaseModel):
     """Where the file is: `path`, which the configuration makes absolute; its directory has to be there already.
 
-    A directory that isn't there is not made: that would hide a volume that isn't mounted.
+    A directory that isn't there is not made: that would hide a volume that isn't mounted. `confirm` looks afterwards at
+    what the app runs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,6 +36,7 @@ class MarkerOptions(BaseModel):
 
     path: Path
     mode: Mode = 0o644
+    confirm: ConfirmOptions | None = None
 
 
 class MarkerNotifier:
@@ -45,13 +48,14 @@ class MarkerNotifier:
         self._options = options
 
     def notify(self, change: Change) -> None:
-        """Raises TransientError if it can't be written."""
+        """Raises TransientError if it can't be written, or isn't confirmed."""
         content = json.dumps(change.document(), indent=2).encode() + b"\n"
         try:
             with _opened(self._options.path.parent) as directory:  # 1
                 self._replace(directory, content)
         except OSError as error:
             raise TransientError(f"the marker {self._options.path} can't be written: {error.strerror}") from error
+        confirm(self._options.confirm, change)
 
     def diagnose(self, change: Change | None) -> Iterator[Observation]:
         """Whether the marker can be written; nothing is."""

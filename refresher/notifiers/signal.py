@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import TransientError
+from refresher.notifiers.confirm import ConfirmOptions, confirm
 
 PROC = Path("/proc")
 _PID_FILE_LIMIT = 64
@@ -36,6 +37,7 @@ class SignalOptions(BaseModel):
     `process` is a pattern (`*`, `?`, `[…]`) for the process's name, as `ps -o comm` shows it (15 characters), or for
     its whole command line, arguments joined by blanks. Of those that fit, the ones are told whose parent doesn't fit: a
     master and not its workers. With `pid_file` only the process that it names is told, and only if it fits.
+    `confirm` looks afterwards at what the app runs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +45,7 @@ class SignalOptions(BaseModel):
     signal: Annotated[str, AfterValidator(_signal_name)] = "HUP"
     process: Annotated[str, Field(min_length=1)]
     pid_file: Path | None = None
+    confirm: ConfirmOptions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +81,13 @@ class SignalNotifier:
         self._signal = signal.Signals[f"SIG{options.signal}"]
 
     def notify(self, change: Change) -> None:
-        """Raises TransientError if nobody is there to be told, or we have no right to."""
+        """Raises TransientError if nobody is there to be told, we have no right to, or it isn't confirmed."""
         told = [process for process in self._found() if self._told(process)]
         if not told:
             raise TransientError(
                 f"no process fits {self._options.process!r}, so none got the signal {self._options.signal}"
             )
+        confirm(self._options.confirm, change)
 
     def diagnose(self, change: Change | None) -> Iterator[Observation]:
         """Whether a process fits, and could be sent the signal; none is."""

@@ -14,15 +14,19 @@ import typer.main
 import yaml
 
 from refresher.cli import app
-from refresher.control.api import CALLS
+from refresher.control.api import Api
+from refresher.control.calls import Call
+from refresher.control.health import Health
 from refresher.control.metrics import Metrics
+from refresher.control.ratelimit import RateLimit
+from refresher.control.refreshes import Refreshes
 from refresher.demo.openbao import OpenBao
 from refresher.settings import SharedParts, assets
 from refresher.settings.read import read
 from refresher.verifiers.checksums import ChecksumsOptions, ChecksumsVerifier
 from refresher.verifiers.signature import SignatureOptions, SignatureVerifier
 from tests.fakes.candidate import FakeCandidate
-from tests.fakes.sidecar import FakeSidecar
+from tests.fakes.sidecar import NOW, FakeSidecar
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -150,12 +154,18 @@ def test_every_command_that_is_shown_exists_with_its_options() -> None:
             assert not word.startswith("-") or word in options, f"{where}: refresher {written}"
 
 
+def calls() -> list[Call]:
+    sidecar, limit = FakeSidecar(), RateLimit(burst=1, per_second=1, clock=lambda: 0)
+    health = Health(sidecar, Metrics(sidecar, notifiers={}), clock=lambda: NOW)
+    return Api(sidecar, Refreshes(sidecar, limit), health).calls(lambda method, path: False)
+
+
 def test_every_command_and_call_is_documented() -> None:
     known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for name in known:
         assert f"| `refresher {name}" in OPERATIONS
-    for call in CALLS:
-        assert f"`{call}`" in OPERATIONS
+    for call in calls():
+        assert f"`{call.name}`" in OPERATIONS
 
 
 def test_the_metrics_that_are_documented_are_those_that_there_are() -> None:

@@ -16,6 +16,8 @@ import yaml
 from refresher.cli import app
 from refresher.control.api import Api
 from refresher.control.calls import Call
+from refresher.control.description import describe
+from refresher.control.guards import FORWARDING
 from refresher.control.health import Health
 from refresher.control.metrics import Metrics
 from refresher.control.ratelimit import RateLimit
@@ -33,6 +35,7 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")],
 )
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
+LOCAL_API = (ROOT / "docs/local-api.md").read_text()
 
 
 class Block(NamedTuple):
@@ -165,7 +168,7 @@ def test_every_command_and_call_is_documented() -> None:
     for name in known:
         assert f"| `refresher {name}" in OPERATIONS
     for call in calls():
-        assert f"`{call.name}`" in OPERATIONS
+        assert f"`{call.name}`" in LOCAL_API
 
 
 def test_the_metrics_that_are_documented_are_those_that_there_are() -> None:
@@ -175,6 +178,25 @@ def test_the_metrics_that_are_documented_are_those_that_there_are() -> None:
     assert documented == there
     for block in blocks("promql"):
         assert set(re.findall(r"refresher_\w+", block.text)) <= there
+
+
+def test_every_status_that_is_answered_is_documented() -> None:
+    described = describe(calls(), lambda method, path: True)
+    answered = {int(s) for path in described["paths"].values() for call in path.values() for s in call["responses"]}
+    documented = re.findall(r"^\| (\d{3})(?:, (\d{3}))? \|", LOCAL_API, flags=re.M)
+    assert {int(status) for row in documented for status in row if status} == answered | {405}
+
+
+def test_every_header_that_a_proxy_is_known_by_is_documented() -> None:
+    for header in FORWARDING:
+        assert f"`{header}`" in LOCAL_API.lower()
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    there = {name for path in ROOT.glob("tests/**/*.py") for name in re.findall(r"def (test_\w+)\(", path.read_text())}
+    named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text())}
+    assert len(named) > 40
+    assert named <= there
 
 
 def slug(heading: str) -> str:

@@ -12,7 +12,9 @@ from refresher.errors import ConfigError
 BACKLOG = 512
 """Connections that the kernel holds until they are accepted; one more is asked to come again a second later."""
 RECEIVED = 16 * 1024
-"""Bytes that the kernel holds of a connection until they are read; Linux doubles it for its own needs (socket(7))."""
+"""Bytes that the kernel holds of a connection until they are read; Linux doubles it for its own needs (socket(7)).
+500 connections that sent requests without end and read nothing brought a sidecar from 51 to 68 MiB, and to 117 without.
+"""
 STALLED = 10_000
 """Milliseconds before the kernel drops a connection whose other end takes nothing in (tcp(7), TCP_USER_TIMEOUT)."""
 

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from refresher.address import Tcp, Unix, parse_address
+from refresher.control.listen import RECEIVED, Door
 from refresher.control.metrics import Metrics
 from refresher.control.server import CONNECTIONS, FAREWELL, ControlServer
 from refresher.errors import ConfigError
@@ -317,6 +319,14 @@ def test_an_answer_in_progress_is_given_before_the_end(sidecar: FakeSidecar, met
 
 def test_a_server_that_never_started_can_be_stopped(sidecar: FakeSidecar, metrics: Metrics) -> None:
     ControlServer(sidecar, metrics, clock=lambda: NOW, listen="127.0.0.1:0").stop()
+
+
+def test_the_kernel_holds_little_of_what_nobody_has_read() -> None:
+    with closing(Door("127.0.0.1:0", key="control.listen")) as door:
+        connection = socket.create_connection(door.socket.getsockname())
+        accepted, _ = door.socket.accept()
+        with connection, accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * RECEIVED
 
 
 def test_nothing_runs_while_nobody_asks(serve: Callable[..., Client]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import kubernetes_validate
 import pytest
 import typer.main
 import yaml
@@ -98,6 +99,7 @@ def test_every_block_says_what_it_is() -> None:
         ("toml", ""),
         ("yaml", ""),
         ("yaml", "asset"),
+        ("yaml", "kubernetes"),
         ("yaml", "plugin"),
     }
     assert {(block.language, block.role) for block in BLOCKS} == known
@@ -113,6 +115,13 @@ def test_a_configuration_works(block: Block, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("block", blocks("yaml", role="asset"), ids=str)
 def test_a_part_of_an_asset_works(block: Block) -> None:
     accept({"assets": {"example": {"source": "file:///source", **yaml.safe_load(block.text)}}})
+
+
+@pytest.mark.parametrize("block", blocks("yaml", role="kubernetes"), ids=str)
+def test_a_part_of_a_pod_is_valid_for_kubernetes(block: Block) -> None:
+    spec = {"containers": [{"name": "app"}], **yaml.safe_load(block.text)}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "example"}, "spec": spec}
+    kubernetes_validate.validate(pod, kubernetes_validate.__version__, strict=True)
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=str)
@@ -160,7 +169,8 @@ def test_every_command_that_is_shown_exists_with_its_options() -> None:
 def calls() -> list[Call]:
     sidecar, limit = FakeSidecar(), RateLimit(burst=1, per_second=1, clock=lambda: 0)
     health = Health(sidecar, Metrics(sidecar, notifiers={}), clock=lambda: NOW)
-    return Api(sidecar, Refreshes(sidecar, limit), health).calls(lambda method, path: False)
+    api = Api(sidecar, Refreshes(sidecar, limit), health, clock=lambda: NOW, token=False)
+    return api.calls(lambda method, path: False)
 
 
 def test_every_command_and_call_is_documented() -> None:

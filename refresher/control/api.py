@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -12,11 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive
 
-from refresher.control.calls import NO_SUCH_ASSET, Call, Parameter, Reply, refused
+from refresher.control.calls import NO_SUCH_ASSET, Call, Endpoint, Parameter, Reply, refused
 from refresher.control.description import TokenNeeded, with_description
 from refresher.control.documents import asset_document, details_document
 from refresher.control.health import Health
 from refresher.control.named import named_asset
+from refresher.control.page.index import Index
 from refresher.control.problems import ProblemResponse, expected, unexpected
 from refresher.control.refreshes import TIMEOUT, Answer, Refreshes, Until, Wish, worst
 from refresher.control.rollbacks import Rollbacks
@@ -29,6 +30,7 @@ from refresher.control.shapes import (
     RefreshProblems,
 )
 from refresher.control.sidecar import Sidecar
+from refresher.model import Clock
 from refresher.options import parse_duration, write_duration
 
 T = TypeVar("T")
@@ -62,8 +64,9 @@ def starlette(calls: Iterable[Call]) -> Starlette:
 class Api:
     """The calls of the control listener."""
 
-    def __init__(self, sidecar: Sidecar, refreshes: Refreshes, health: Health) -> None:
+    def __init__(self, sidecar: Sidecar, refreshes: Refreshes, health: Health, *, clock: Clock, token: bool) -> None:
         self._sidecar, self._refreshes, self._health = sidecar, refreshes, health
+        self._clock, self._token = clock, token
         self._rollbacks = Rollbacks(sidecar)
 
     def calls(self, token_needed: TokenNeeded) -> list[Call]:
@@ -100,7 +103,11 @@ class Api:
                 answers={200: Reply(means="This one.", document=DetailsDocument), 404: NO_SUCH_ASSET},
             ),
         ]
-        return with_description([*calls, *self._rollbacks.calls(), *self._health.calls()], token_needed)
+        every = [*calls, *self._rollbacks.calls(), *self._health.calls()]
+        return with_description(every, token_needed, index=self._index)
+
+    def _index(self, calls: Mapping[str, str]) -> Endpoint:
+        return Index(self._sidecar, calls, clock=self._clock, token=self._token).answer
 
     async def assets(self, request: Request) -> Response:
         """How every asset stands."""

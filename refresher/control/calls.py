@@ -26,12 +26,16 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What one status means, and the type of the document that comes with it; `headers` have a JSON Schema each."""
+    """What one status means, and the type of the document that comes with it; `headers` have a JSON Schema each.
+
+    `others` are the types of what comes in other media types instead, to whoever prefers them.
+    """
 
     means: str
     document: Any
     media_type: str = JSON
     headers: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,29 +13,33 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from refresher import __version__
-from refresher.control.calls import EVERYWHERE, REFUSED, UNAUTHORIZED, Call, Parameter, Reply
+from refresher.control.calls import EVERYWHERE, REFUSED, UNAUTHORIZED, Call, Endpoint, Parameter, Reply
 from refresher.control.shapes import Calls
 
 ASSET = {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}
+OPEN = Parameter(
+    name="open",
+    means="whose details the page has, as often as it takes; without it, all",
+    schema={"type": "array", "items": {"type": "string"}},
+)
 _SCHEMES = {"token": {"type": "http", "scheme": "bearer", "description": "the content of control.token"}}
 
 TokenNeeded = Callable[[str, str], bool]
 """Of method and path: whether this sidecar wants the control token for it."""
 
 
-def with_description(calls: Sequence[Call], token_needed: TokenNeeded) -> list[Call]:
-    """The calls, and the two that say which there are."""
-
-    async def index(request: Request) -> Response:
-        return JSONResponse({"calls": {call.name: call.does for call in every}})
+def with_description(
+    calls: Sequence[Call], token_needed: TokenNeeded, *, index: Callable[[Mapping[str, str]], Endpoint]
+) -> list[Call]:
+    """The calls, and the two that say which there are; `index` makes the one for people, of what each call does."""
 
     async def openapi(request: Request) -> Response:
         return JSONResponse(document())
 
-    index_answer = Reply(means="The calls.", document=Calls)
+    page = {"text/html; charset=utf-8": str}
+    index_answer = Reply(means="The page for people; for programs the calls.", document=Calls, others=page)
     openapi_answer = Reply(means="An OpenAPI document.", document=dict[str, Any])
     every = [
-        Call(method="GET", path="/", endpoint=index, does="the list of calls", answers={200: index_answer}),
         *calls,
         Call(
             method="GET",
@@ -45,6 +49,17 @@ def with_description(calls: Sequence[Call], token_needed: TokenNeeded) -> list[C
             answers={200: openapi_answer},
         ),
     ]
+    does = {call.name: call.does for call in every}
+    every.append(
+        Call(
+            method="GET",
+            path="/",
+            endpoint=index(does),
+            does="the page for people",
+            query=(OPEN,),
+            answers={200: index_answer},
+        )
+    )
     document = cache(lambda: describe(every, token_needed))  # not before somebody asks: most sidecars never are
     return every
 
@@ -72,15 +87,16 @@ class _Schemas:
     """The JSON Schemas of all documents, in one place, so that each type is described once."""
 
     def __init__(self, answers: Iterable[Reply]) -> None:
-        adapters = {str(answer.document): TypeAdapter(answer.document) for answer in answers}
+        documents = (document for answer in answers for document in (answer.document, *answer.others.values()))
+        adapters = {str(document): TypeAdapter(document) for document in documents}
         self._of, found = TypeAdapter.json_schemas(
             [(name, "serialization", adapter) for name, adapter in adapters.items()],
             ref_template="#/components/schemas/{model}",
         )
         self.definitions = found.get("$defs", {})
 
-    def of(self, answer: Reply) -> Mapping[str, Any]:
-        return self._of[(str(answer.document), "serialization")]
+    def of(self, document: Any) -> Mapping[str, Any]:
+        return self._of[(str(document), "serialization")]
 
 
 def _answers(call: Call, token_needed: TokenNeeded) -> dict[int, Reply]:
@@ -110,9 +126,10 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 
 def _answer(answer: Reply, schemas: _Schemas) -> dict[str, Any]:
+    contents = {answer.media_type: answer.document, **answer.others}
     headers = {name: {"required": True, "schema": schema} for name, schema in answer.headers.items()}
     return {
         "description": answer.means,
-        "content": {answer.media_type: {"schema": schemas.of(answer)}},
+        "content": {kind: {"schema": schemas.of(it)} for kind, it in contents.items()},
         **({"headers": headers} if headers else {}),
     }

@@ -52,6 +52,7 @@ def check(description: dict[str, Any], method: str, path: str, reply: Reply) -> 
 
 def asked(client: Client, sidecar: FakeSidecar) -> Iterator[tuple[str, str, Reply]]:
     """Calls, and answers of as many kinds as there are: (method, path, answer)."""
+    yield "GET", "/", client.get("/", {"Accept": "application/json"})
     for path in ("/", "/assets", "/livez", "/readyz", "/metrics", "/openapi.json"):
         yield "GET", path, client.get(path)
     history = tuple(outcome("web-tls", result) for result in Result)
@@ -106,7 +107,7 @@ def test_an_answer_with_a_member_that_is_not_described_is_found(guarded: Client)
 
 def test_the_index_names_the_calls_that_are_described(client: Client) -> None:
     described = client.get("/openapi.json").json["paths"]
-    assert set(client.get("/").json["calls"]) == {
+    assert {"GET /", *client.get("/", {"Accept": "application/json"}).json["calls"]} == {
         f"{method.upper()} {path}" for path, calls in described.items() for method in calls
     }
 

@@ -1,7 +1,8 @@
 """Requests in numbers while certificates are renewed: `python -m tests.soak.requests`.
 
-Claims: of 10,000 requests, offered within ten seconds, five hundred of which ask for refreshes, all are answered, and as documented;
-every renewal that falls due comes when it should, in about the time that it takes without them; and memory stays flat.
+Claims: of 10,000 requests, offered within ten seconds, five hundred of which ask for refreshes, all are answered, and
+as documented; every renewal that falls due comes when it should, in about the time that it takes without them; and
+memory stays flat.
 """
 
 import argparse

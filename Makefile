@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help venv demo test system-test pod-test crash-test soak check lint format bench lock image sbom clean
+.PHONY: help venv demo test system-test pod-test crash-test soak audit check lint format bench lock image sbom clean
 
 help:            ## these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -46,6 +46,10 @@ soak: venv            ## long proofs against real servers: rotations, restarts, 
 	$(BIN)/python -m tests.soak.transfers
 	$(BIN)/python -m tests.soak.replaced
 	$(BIN)/python -m tests.soak.beside
+	$(BIN)/python -m tests.soak.requests
+
+audit: $(VENV)/.system            ## known vulnerabilities in what a sidecar is installed with
+	$(BIN)/python .ci/audit.py
 
 lint: venv            ## format, lint, types and floors
 	$(BIN)/ruff format --check .

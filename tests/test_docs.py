@@ -15,21 +15,28 @@ import typer.main
 import yaml
 
 from refresher.cli import app
-from refresher.control.api import CALLS
+from refresher.control.api import Api
+from refresher.control.calls import Call
+from refresher.control.description import describe
+from refresher.control.guards import FORWARDING
+from refresher.control.health import Health
 from refresher.control.metrics import Metrics
+from refresher.control.ratelimit import RateLimit
+from refresher.control.refreshes import Refreshes
 from refresher.demo.openbao import OpenBao
 from refresher.settings import SharedParts, assets
 from refresher.settings.read import read
 from refresher.verifiers.checksums import ChecksumsOptions, ChecksumsVerifier
 from refresher.verifiers.signature import SignatureOptions, SignatureVerifier
 from tests.fakes.candidate import FakeCandidate
-from tests.fakes.sidecar import FakeSidecar
+from tests.fakes.sidecar import NOW, FakeSidecar
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")],
 )
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
+LOCAL_API = (ROOT / "docs/local-api.md").read_text()
 
 
 class Block(NamedTuple):
@@ -168,12 +175,19 @@ def test_every_command_that_is_shown_exists_with_its_options() -> None:
             assert not word.startswith("-") or word in options, f"{where}: refresher {written}"
 
 
+def calls() -> list[Call]:
+    sidecar, limit = FakeSidecar(), RateLimit(burst=1, per_second=1, clock=lambda: 0)
+    health = Health(sidecar, Metrics(sidecar, notifiers={}), clock=lambda: NOW)
+    api = Api(sidecar, Refreshes(sidecar, limit), health, clock=lambda: NOW, token=False)
+    return api.calls(lambda method, path: False)
+
+
 def test_every_command_and_call_is_documented() -> None:
     known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for name in known:
         assert f"| `refresher {name}" in OPERATIONS
-    for call in CALLS:
-        assert f"`{call}`" in OPERATIONS
+    for call in calls():
+        assert f"`{call.name}`" in LOCAL_API
 
 
 def test_the_metrics_that_are_documented_are_those_that_there_are() -> None:
@@ -183,6 +197,25 @@ def test_the_metrics_that_are_documented_are_those_that_there_are() -> None:
     assert documented == there
     for block in blocks("promql"):
         assert set(re.findall(r"refresher_\w+", block.text)) <= there
+
+
+def test_every_status_that_is_answered_is_documented() -> None:
+    described = describe(calls(), lambda method, path: True)
+    answered = {int(s) for path in described["paths"].values() for call in path.values() for s in call["responses"]}
+    documented = re.findall(r"^\| (\d{3})(?:, (\d{3}))? \|", LOCAL_API, flags=re.M)
+    assert {int(status) for row in documented for status in row if status} == answered | {405}
+
+
+def test_every_header_that_a_proxy_is_known_by_is_documented() -> None:
+    for header in FORWARDING:
+        assert f"`{header}`" in LOCAL_API.lower()
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    there = {name for path in ROOT.glob("tests/**/*.py") for name in re.findall(r"def (test_\w+)\(", path.read_text())}
+    named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text())}
+    assert len(named) > 40
+    assert named <= there
 
 
 def slug(heading: str) -> str:

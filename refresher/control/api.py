@@ -1,7 +1,8 @@
 """The local API: asking for refreshes, and how assets stand."""
 
 import asyncio
-from collections.abc import Coroutine
+import re
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -9,9 +10,10 @@ from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import Receive
 
+from refresher.control.calls import NO_SUCH_ASSET, Call, Endpoint, Parameter, Reply, refused
+from refresher.control.description import TokenNeeded, with_description
 from refresher.control.documents import asset_document, details_document
 from refresher.control.health import Health
 from refresher.control.named import named_asset
@@ -19,27 +21,41 @@ from refresher.control.page.index import Index
 from refresher.control.problems import ProblemResponse, expected, unexpected
 from refresher.control.refreshes import TIMEOUT, Answer, Refreshes, Until, Wish, worst
 from refresher.control.rollbacks import Rollbacks
+from refresher.control.shapes import (
+    AssetDocuments,
+    DetailsDocument,
+    ListedDocuments,
+    OutcomeDocument,
+    RefreshProblem,
+    RefreshProblems,
+)
 from refresher.control.sidecar import Sidecar
 from refresher.model import Clock
-from refresher.options import parse_duration
+from refresher.options import parse_duration, write_duration
 
 T = TypeVar("T")
 
-CALLS = {
-    "POST /refresh": "refresh every asset now; ?until=told, ?wait=false, ?timeout=60s",
-    "POST /refresh/{asset}": "refresh one asset now; the same parameters",
-    "POST /rollback/{asset}": "put an earlier generation back, and pin it; ?to=N; needs the token or the Unix socket",
-    "POST /unpin/{asset}": "follow the source again; needs the token or the Unix socket",
-    "GET /assets": "how every asset stands",
-    "GET /assets/{asset}": "how one asset stands, with its history",
-    "GET /livez": "whether the scheduler runs",
-    "GET /readyz": "whether every required asset is usable",
-    "GET /metrics": "the metrics for Prometheus",
-}
+TIMEOUT_PATTERN = r"^(0|([0-9]{1,6}(\.[0-9]+)?(ms|s|m)|[0-9]{1,4}(\.[0-9]+)?(h|d)){1,3})$"
+"""A duration that is below the longest one that there is."""
+WISH = (
+    Parameter(
+        name="until",
+        means="what to wait for: the files being visible, or everybody having been told",
+        schema={"enum": [until.value for until in Until], "default": Until.VISIBLE.value},
+    ),
+    Parameter(name="wait", means="false: answer 202 at once", schema={"enum": ["true", "false"], "default": "true"}),
+    Parameter(
+        name="timeout",
+        means="how long to wait; never limits the refresh",
+        schema={"type": "string", "pattern": TIMEOUT_PATTERN, "default": write_duration(TIMEOUT)},
+    ),
+)
+RETRY_AFTER = {"Retry-After": {"type": "integer", "minimum": 1, "description": "seconds"}}
 
 
-def starlette(routes: list[Route]) -> Starlette:
+def starlette(calls: Iterable[Call]) -> Starlette:
     """An application whose every error is a problem document."""
+    routes = [call.route() for call in calls]
     app = Starlette(routes=routes, exception_handlers={HTTPException: expected, Exception: unexpected})
     app.router.redirect_slashes = False  # a redirect repeats the Host header that it was asked with
     return app
@@ -50,20 +66,48 @@ class Api:
 
     def __init__(self, sidecar: Sidecar, refreshes: Refreshes, health: Health, *, clock: Clock, token: bool) -> None:
         self._sidecar, self._refreshes, self._health = sidecar, refreshes, health
-        self._index = Index(sidecar, CALLS, clock=clock, token=token)
+        self._clock, self._token = clock, token
         self._rollbacks = Rollbacks(sidecar)
 
-    def routes(self) -> list[Route]:
-        """Every call, the probes' included."""
-        return [
-            Route("/", self._index.answer),
-            Route("/assets", self.assets),
-            Route("/assets/{asset}", self.asset),
-            Route("/refresh", self.refresh_all, methods=["POST"]),
-            Route("/refresh/{asset}", self.refresh, methods=["POST"]),
-            *self._rollbacks.routes(),
-            *self._health.routes(),
+    def calls(self, token_needed: TokenNeeded) -> list[Call]:
+        """Every call, the probes' and the lists of them included."""
+        calls = [
+            Call(
+                method="POST",
+                path="/refresh",
+                endpoint=self.refresh_all,
+                does="refresh every asset now; ?until=told, ?wait=false, ?timeout=60s",
+                query=WISH,
+                answers=_ends(ListedDocuments, RefreshProblems),
+            ),
+            Call(
+                method="POST",
+                path="/refresh/{asset}",
+                endpoint=self.refresh,
+                does="refresh one asset now; the same parameters",
+                query=WISH,
+                answers={404: NO_SUCH_ASSET, **_ends(OutcomeDocument, RefreshProblem)},
+            ),
+            Call(
+                method="GET",
+                path="/assets",
+                endpoint=self.assets,
+                does="how every asset stands",
+                answers={200: Reply(means="All of them.", document=AssetDocuments)},
+            ),
+            Call(
+                method="GET",
+                path="/assets/{asset}",
+                endpoint=self.asset,
+                does="how one asset stands, with its history",
+                answers={200: Reply(means="This one.", document=DetailsDocument), 404: NO_SUCH_ASSET},
+            ),
         ]
+        every = [*calls, *self._rollbacks.calls(), *self._health.calls()]
+        return with_description(every, token_needed, index=self._index)
+
+    def _index(self, calls: Mapping[str, str]) -> Endpoint:
+        return Index(self._sidecar, calls, clock=self._clock, token=self._token).answer
 
     async def assets(self, request: Request) -> Response:
         """How every asset stands."""
@@ -87,22 +131,31 @@ class Api:
         return Response() if answers is None else _several(answers)
 
 
+def _ends(document: type, problem: type) -> dict[int, Reply]:
+    return {
+        200: Reply(means="Published or unchanged.", document=document),
+        202: Reply(means="Asked, not waited for.", document=document),
+        422: refused("It arrived and was rejected.", problem),
+        429: refused("Too many were asked for.", problem, headers=RETRY_AFTER),
+        502: refused("The source failed; with until=told also: not everybody could be told.", problem),
+        504: refused("Not done in time; it goes on.", problem),
+    }
+
+
 def read_wish(query: QueryParams) -> Wish:
     """`?until=told&wait=false&timeout=60s`. Raises HTTPException (400) for anything else."""
     written = dict(query)
     until, wait = written.pop("until", Until.VISIBLE), written.pop("wait", "true")
-    timeout = written.pop("timeout", None)
+    timeout = written.pop("timeout", write_duration(TIMEOUT))
     if written:
         raise HTTPException(400, "the parameters are until, wait and timeout")
     if wait not in ("true", "false"):
         raise HTTPException(400, "wait must be true or false")
     if until not in list(Until):
         raise HTTPException(400, "until must be visible or told")
-    try:
-        limit = TIMEOUT if timeout is None else parse_duration(timeout)
-    except (ValueError, OverflowError):
-        raise HTTPException(400, "timeout must be a duration such as 60s or 5m") from None
-    return Wish(wait=wait == "true", until=Until(until), timeout=limit)
+    if not re.fullmatch(TIMEOUT_PATTERN, timeout):
+        raise HTTPException(400, "timeout must be a duration such as 60s or 5m")
+    return Wish(wait=wait == "true", until=Until(until), timeout=parse_duration(timeout))
 
 
 async def _together(work: list[Coroutine[Any, Any, Answer]]) -> list[Answer]:
@@ -135,7 +188,7 @@ def _one(answer: Answer) -> Response:
 
 def _several(answers: list[Answer]) -> Response:
     status = worst(answers)
-    listed = {"assets": [answer.document | {"status": answer.status} for answer in answers]}
+    listed = ListedDocuments(assets=[{**answer.document, "status": answer.status} for answer in answers])
     if status < 400:
         return JSONResponse(listed, status)
     unwell = [answer.document["asset"] for answer in answers if answer.status >= 400]

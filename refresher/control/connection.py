@@ -12,10 +12,12 @@ from refresher.control.problems import MEDIA_TYPE, problem_bytes
 
 
 class Connection(H11Protocol):
-    """Cuts off a request that doesn't arrive whole within `patience` seconds, and what is more than `most` connections.
+    """Cuts off a request that doesn't arrive, and an answer that isn't taken in, within `patience` seconds.
 
-    Without the first, a client that sends a byte now and then keeps its connection for ever (uvicorn limits only the
-    time between requests); without the second, one that opens connections takes the descriptors that refreshing needs.
+    Without that, a client that sends or reads a byte now and then keeps its connection for ever: uvicorn limits only
+    the time between requests. Of more than `most` connections, the one goes that has waited longest for its client;
+    without a limit, whoever opens connections takes the descriptors that refreshing needs, and if the newest had to
+    go, anybody who holds some open could keep kubelet out.
     """
 
     def __init__(
@@ -24,11 +26,14 @@ class Connection(H11Protocol):
         super().__init__(config, state, {}, loop)
         self._patience, self._most = patience, most
         self._arrival: asyncio.TimerHandle | None = None
+        self._departure: asyncio.TimerHandle | None = None
+        self._begun = loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
         super().connection_made(cast(asyncio.Transport, transport))
-        if len(self.connections) > self._most:
+        self.transport.set_write_buffer_limits(high=0)  # whatever the client hasn't taken in starts its clock
+        if len(self.connections) > self._most and not self._make_room():
             self._refuse(503, "too many connections")
         else:
             self._expect()
@@ -41,9 +46,20 @@ class Connection(H11Protocol):
         else:
             self._expect()
 
+    def pause_writing(self) -> None:
+        """Give the client time to take in what is there; the transport calls this when something had to wait."""
+        super().pause_writing()
+        self._departure = self.loop.call_later(self._patience, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """All has gone."""
+        self._departed()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the clock."""
+        """Forget the clocks."""
         self._arrived()
+        self._departed()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -60,6 +76,28 @@ class Connection(H11Protocol):
         if self._arrival is not None:
             self._arrival.cancel()
             self._arrival = None
+
+    def _departed(self) -> None:
+        if self._departure is not None:
+            self._departure.cancel()
+            self._departure = None
+
+    def _make_room(self) -> bool:
+        """Hang up on the oldest connection that waits for its client; False if all wait for us."""
+        others = [cast(Connection, each) for each in self.connections if each is not self]
+        there = [each for each in others if not each.transport.is_closing()]
+        if len(there) < self._most:
+            return True
+        waiting = [each for each in there if each.waits_for_its_client]
+        if waiting:
+            min(waiting, key=lambda each: each._begun).transport.abort()
+        return bool(waiting)
+
+    @property
+    def waits_for_its_client(self) -> bool:
+        """Whether the next thing to come is a piece of a request, or room for more of an answer."""
+        answering = self.conn.our_state in (h11.SEND_RESPONSE, h11.SEND_BODY)
+        return not answering or self._arrival is not None or self._departure is not None
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer, if no answer has begun, and close."""

@@ -1,9 +1,14 @@
 """What the API says about assets and outcomes, as JSON values. Never any content, never a lease's id."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
+from refresher.control.shapes import (
+    AssetDocument,
+    DetailsDocument,
+    OutcomeDocument,
+    RememberedDocument,
+    TransferDocument,
+)
 from refresher.model import AssetState, Outcome, Result
 from refresher.traffic import Transfer
 
@@ -13,12 +18,15 @@ def moment(value: datetime | None) -> str | None:
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else None
 
 
-def asset_document(state: AssetState) -> dict[str, Any]:
+def asset_document(state: AssetState) -> AssetDocument:
     """How an asset stands, with the result and the error of its last outcome, and what is on its way."""
-    return outcome_document(state, state.result, state.error) | {"transfer": _transfer_document(state.transfer)}
+    return {
+        **outcome_document(state, state.result, state.error),
+        "transfer": _transfer_document(state.transfer),
+    }
 
 
-def _transfer_document(transfer: Transfer | None) -> dict[str, Any] | None:
+def _transfer_document(transfer: Transfer | None) -> TransferDocument | None:
     if transfer is None:
         return None
     return {
@@ -29,7 +37,7 @@ def _transfer_document(transfer: Transfer | None) -> dict[str, Any] | None:
     }
 
 
-def outcome_document(state: AssetState, result: Result | None, error: str | None) -> dict[str, Any]:
+def outcome_document(state: AssetState, result: Result | None, error: str | None) -> OutcomeDocument:
     """How an asset stands, with the result and the error of one refresh; None while that isn't known."""
     return {
         "asset": state.asset,
@@ -49,9 +57,10 @@ def outcome_document(state: AssetState, result: Result | None, error: str | None
     }
 
 
-def details_document(state: AssetState) -> dict[str, Any]:
+def details_document(state: AssetState) -> DetailsDocument:
     """The same, with what led there; the history is oldest first."""
-    return asset_document(state) | {
+    return {
+        **asset_document(state),
         "last_attempt_at": moment(state.last_attempt_at),
         "last_success_at": moment(state.last_success_at),
         "consecutive_failures": state.consecutive_failures,
@@ -59,7 +68,7 @@ def details_document(state: AssetState) -> dict[str, Any]:
     }
 
 
-def _remembered(outcome: Outcome) -> Mapping[str, Any]:
+def _remembered(outcome: Outcome) -> RememberedDocument:
     return {
         "result": outcome.result,
         "started_at": moment(outcome.started_at),

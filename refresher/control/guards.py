@@ -1,7 +1,8 @@
 """Who may ask: a guard in front of the control listener's application, as plain ASGI.
 
 What it refuses: a Host that isn't ours is how a page in a browser reaches a loopback port under its own name (DNS
-rebinding); a foreign Origin is how it posts without asking; a forwarding header means that a proxy brings strangers in.
+rebinding); a foreign Origin is how it posts without asking, and Sec-Fetch-Site how it loads what it can't read; a
+forwarding header means that a proxy brings strangers in.
 """
 
 import hmac
@@ -23,7 +24,15 @@ from refresher.options import Secret
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 OPEN = frozenset({"/livez", "/readyz"})
 BY_HAND = ("/rollback/", "/unpin/")
-FORWARDING = ("x-forwarded-for", "forwarded")
+FORWARDING = (
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+)
 BODY_LIMIT = 64 * 1024
 """Bytes. No call has a use for a body."""
 
@@ -64,11 +73,13 @@ def refusal(scope: Scope, rules: Rules) -> Response | None:
         )
     if any(origin.lower() != f"http://{headers.get('host', '')}".lower() for origin in headers.getlist("origin")):
         return ProblemResponse(403, "requests from pages of another origin are refused")
+    if _from_another_page(headers, scope["method"]):
+        return ProblemResponse(403, "requests that a page of another site or origin makes are refused")
     if any(name in headers for name in FORWARDING):
         return ProblemResponse(403, "forwarded requests are refused: this API is for the pod it runs in")
-    if scope["path"].startswith(BY_HAND) and rules.token is None and rules.hosts is not None:
+    if rules.token is None and rules.hosts is not None and _by_hand(scope):
         return ProblemResponse(403, "this needs a control.token, or control.listen on a Unix socket")
-    if _token_needed(scope, rules):
+    if token_needed(scope["method"], scope["path"], rules):
         return _unauthorized(headers.getlist("authorization"), rules.token)
     return None
 
@@ -96,10 +107,27 @@ def is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
-def _token_needed(scope: Scope, rules: Rules) -> bool:
-    if scope["path"] in OPEN:
+def _from_another_page(headers: Headers, method: str) -> bool:
+    """Whether a browser says so (W3C Fetch Metadata). "same-site" is one, too: another port of the same host is that.
+
+    A link that somebody follows passes: it only shows, in a window that the page can't look into.
+    """
+    if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
         return False
-    return rules.exposed or (rules.token is not None and scope["method"] not in ("GET", "HEAD"))
+    link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return method != "GET" or not link
+
+
+def _by_hand(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return scope["method"] == "POST" and path.startswith(BY_HAND)
+
+
+def token_needed(method: str, path: str, rules: Rules) -> bool:
+    """Whether a call has to come with the token."""
+    if path in OPEN:
+        return False
+    return rules.exposed or (rules.token is not None and method not in ("GET", "HEAD"))
 
 
 def _unauthorized(given: list[str], token: Secret | None) -> Response | None:
@@ -132,8 +160,17 @@ class WholeBody:
         size = await _drop(scope, receive)
         if size is None:
             return
-        too_large = ProblemResponse(413, f"the body is larger than {BODY_LIMIT} bytes") if size > BODY_LIMIT else None
-        await (too_large or self._app)(scope, receive, send)
+        await (_unfit(scope, size) or self._app)(scope, receive, send)
+
+
+def _unfit(scope: Scope, size: int) -> Response | None:
+    if size > BODY_LIMIT:
+        return ProblemResponse(413, f"the body is larger than {BODY_LIMIT} bytes")
+    headers = Headers(scope=scope)
+    # Where a proxy goes by the one length and we by the other, the body's end is the next client's beginning.
+    if "transfer-encoding" in headers and "content-length" in headers:
+        return ProblemResponse(400, "a body has one length", headers={"connection": "close"})
+    return None
 
 
 async def _drop(scope: Scope, receive: Receive) -> int | None:

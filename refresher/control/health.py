@@ -1,13 +1,16 @@
 """`/livez`, `/readyz` and `/metrics`: what kubelet and Prometheus ask."""
 
+from collections.abc import Mapping
+
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
+from refresher.control.calls import Call, Endpoint, Reply, refused
 from refresher.control.documents import unready_because
 from refresher.control.metrics import Metrics
 from refresher.control.problems import ProblemResponse
+from refresher.control.shapes import Alive, Problem, Ready, UnreadyProblem
 from refresher.control.sidecar import Sidecar
 from refresher.model import Clock
 
@@ -18,9 +21,22 @@ class Health:
     def __init__(self, sidecar: Sidecar, metrics: Metrics, *, clock: Clock) -> None:
         self._sidecar, self._metrics, self._clock = sidecar, metrics, clock
 
-    def routes(self) -> list[Route]:
+    def calls(self) -> list[Call]:
         """The three calls."""
-        return [Route("/livez", self.livez), Route("/readyz", self.readyz), Route("/metrics", self.metrics)]
+        alive = {
+            200: Reply(means="It runs.", document=Alive),
+            503: refused("It doesn't, or there are too many connections."),
+        }
+        ready = {
+            200: Reply(means="All are.", document=Ready),
+            503: refused("Not all are, or there are too many connections.", UnreadyProblem | Problem),
+        }
+        text = {200: Reply(means="The metrics.", document=str, media_type=CONTENT_TYPE_LATEST)}
+        return [
+            _probe("/livez", self.livez, "whether the scheduler runs", alive),
+            _probe("/readyz", self.readyz, "whether every required asset is usable", ready),
+            _probe("/metrics", self.metrics, "the metrics for Prometheus", text),
+        ]
 
     async def livez(self, request: Request) -> Response:
         """Whether the scheduler's heart beats; a source that is down never matters here."""
@@ -42,3 +58,7 @@ class Health:
     async def metrics(self, request: Request) -> Response:
         """The Prometheus text format."""
         return Response(self._metrics.text(), media_type=None, headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+def _probe(path: str, endpoint: Endpoint, does: str, answers: Mapping[int, Reply]) -> Call:
+    return Call(method="GET", path=path, endpoint=endpoint, does=does, answers=answers)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
 
 from refresher.control.documents import outcome_document
 from refresher.control.moments import moment_of
 from refresher.control.ratelimit import RateLimit
+from refresher.control.shapes import OutcomeDocument
 from refresher.control.sidecar import Request, Sidecar
 from refresher.model import Outcome, Result
 
@@ -46,7 +46,7 @@ class Answer:
     """What one asset's refresh is answered with: HTTP status, JSON, and seconds to stay away for."""
 
     status: int
-    document: dict[str, Any]
+    document: OutcomeDocument
     retry_after: int | None = None
 
 

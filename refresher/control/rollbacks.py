@@ -1,6 +1,7 @@
 """Putting an earlier generation back, and following the source again: what only somebody with the token may ask."""
 
 import asyncio
+import re
 from concurrent.futures import Future
 from datetime import timedelta
 
@@ -8,17 +9,30 @@ from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
+from refresher.control.calls import NO_SUCH_ASSET, Call, Parameter, Reply, refused
 from refresher.control.documents import asset_document
 from refresher.control.moments import moment_of
 from refresher.control.named import named_asset
+from refresher.control.shapes import AssetDocument
 from refresher.control.sidecar import Sidecar
 from refresher.errors import RefresherError, TransientError
 
 WAIT = timedelta(seconds=30)
 """Who publishes holds the volume's lock; a wish gives up on it after 10 s (503). The rest is for its turn among the
 threads, and for the work itself."""
+TO = Parameter(
+    name="to",
+    means="the generation; the one before the visible, unless given",
+    schema={"type": "integer", "minimum": 1, "maximum": 10**18 - 1},
+)
+ANSWERS = {
+    200: Reply(means="Done; this is how the asset stands now.", document=AssetDocument),
+    404: NO_SUCH_ASSET,
+    409: refused("It can't be done: not kept, expired, damaged."),
+    503: refused("Not now: the volume can't be written to, or somebody else holds it; or too many connections."),
+    504: refused("Not done in time; it goes on."),
+}
 
 
 class Rollbacks:
@@ -30,11 +44,24 @@ class Rollbacks:
     def __init__(self, sidecar: Sidecar, *, wait: timedelta = WAIT) -> None:
         self._sidecar, self._wait = sidecar, wait.total_seconds()
 
-    def routes(self) -> list[Route]:
+    def calls(self) -> list[Call]:
         """The two calls."""
         return [
-            Route("/rollback/{asset}", self.go_back, methods=["POST"]),
-            Route("/unpin/{asset}", self.unpin, methods=["POST"]),
+            Call(
+                method="POST",
+                path="/rollback/{asset}",
+                endpoint=self.go_back,
+                does="put an earlier generation back, and pin it; ?to=N; needs the token or the Unix socket",
+                query=(TO,),
+                answers=ANSWERS,
+            ),
+            Call(
+                method="POST",
+                path="/unpin/{asset}",
+                endpoint=self.unpin,
+                does="follow the source again; needs the token or the Unix socket",
+                answers=ANSWERS,
+            ),
         ]
 
     async def go_back(self, request: Request) -> Response:
@@ -67,6 +94,8 @@ def read_number(query: QueryParams) -> int | None:
     to = written.pop("to", None)
     if written:
         raise HTTPException(400, "the only parameter is to")
-    if to is not None and not (to.isascii() and to.isdigit() and len(to) < 19):
+    if to is None:
+        return None
+    if not re.fullmatch("[1-9][0-9]{0,17}", to):
         raise HTTPException(400, "to must be a generation's number")
-    return None if to is None else int(to)
+    return int(to)

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from refresher.address import Unix
 from refresher.control.api import Api, starlette
 from refresher.control.connection import Connection
-from refresher.control.guards import Guard, Rules, Stamp, WholeBody
+from refresher.control.guards import Guard, Rules, Stamp, WholeBody, token_needed
 from refresher.control.health import Health
 from refresher.control.listen import BACKLOG, Door
 from refresher.control.metrics import Metrics
@@ -106,11 +106,12 @@ class ControlServer:
         if door.exposed and self._token is None:
             raise ConfigError(f"control.token: is required, because control.listen ({written}) isn't loopback")
         rules = Rules(hosts=self._host_names(door), token=self._token, exposed=door.exposed)
-        return _Listener(door, _config(Stamp(Guard(WholeBody(starlette(self._api.routes())), rules))))
+        calls = self._api.calls(partial(token_needed, rules=rules))
+        return _Listener(door, _config(Stamp(Guard(WholeBody(starlette(calls)), rules))))
 
     def _probing(self, doors: ExitStack, written: str) -> _Listener:
         door = doors.enter_context(closing(Door(written, key="probes.listen")))
-        return _Listener(door, _config(Stamp(WholeBody(starlette(self._health.routes())))))
+        return _Listener(door, _config(Stamp(WholeBody(starlette(self._health.calls())))))
 
     def _host_names(self, door: Door) -> frozenset[str] | None:
         if isinstance(door.where, Unix):

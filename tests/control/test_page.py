@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from refresher.control.api import CALLS
 from refresher.control.page.index import prefers_json
 from refresher.model import Result
 from refresher.options import Secret
@@ -55,7 +54,7 @@ def test_people_get_a_page_of_every_asset(client: Client, accept: str | None) ->
 def test_machines_that_ask_for_json_get_the_calls(client: Client, accept: str) -> None:
     reply = client.get("/", {"accept": accept})
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
-    assert reply.json == {"calls": CALLS}
+    assert {"POST /refresh", "GET /assets", "GET /openapi.json"} <= set(reply.json["calls"])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +73,7 @@ def test_the_heavier_of_the_two_wins(accept: str, json: bool) -> None:
 
 def test_the_page_lists_the_calls_too(client: Client) -> None:
     text = Seen(client.get("/").body.decode()).text
-    assert all(call in text for call in CALLS)
+    assert all(call in text for call in client.get("/", {"accept": "application/json"}).json["calls"])
 
 
 def test_it_lets_the_browser_run_its_own_script_and_obey_its_own_style_only(client: Client) -> None:

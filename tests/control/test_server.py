@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from refresher.address import Tcp, Unix, parse_address
+from refresher.control.listen import RECEIVED, Door
 from refresher.control.metrics import Metrics
 from refresher.control.server import CONNECTIONS, FAREWELL, ControlServer
 from refresher.errors import ConfigError
@@ -236,17 +238,39 @@ def test_an_early_answer_followed_by_rubbish_closes_quietly(client: Client, capl
     assert caplog.text == ""
 
 
-def test_more_connections_than_the_limit_are_refused_and_come_back(serve: Callable[..., Client]) -> None:
-    client = serve(patience=timedelta(seconds=30), probes="127.0.0.1:0")
+def test_whoever_holds_all_connections_keeps_nobody_out(serve: Callable[..., Client]) -> None:
+    client = serve(patience=timedelta(seconds=60))
     held = [client.socket() for _ in range(CONNECTIONS)]
     try:
-        with client.socket() as one_more:
-            assert b"HTTP/1.1 503" in everything_until_closed(one_more)
-        assert client.probes().get("/livez").status == 200
+        for connection in held[1:]:
+            connection.sendall(REQUEST[:20])
+        assert client.get("/livez").status == 200
+        assert held[0].recv(1) == b""
+        held[-1].sendall(REQUEST[20:])
+        assert held[-1].recv(65536).startswith(b"HTTP/1.1 200 "), "only the oldest had to go"
     finally:
         for connection in held:
             connection.close()
-    until(lambda: client.get("/livez").status == 200)
+
+
+def test_while_all_connections_wait_for_an_answer_one_more_is_refused(
+    serve: Callable[..., Client], sidecar: FakeSidecar
+) -> None:
+    client = serve(probes="127.0.0.1:0")
+    waiting = [client.socket() for _ in range(CONNECTIONS)]
+    try:
+        for connection in waiting:
+            connection.sendall(b"POST /refresh/web-tls?timeout=1h HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: sidecar.asked == CONNECTIONS, within=30)
+        with client.socket() as one_more:
+            assert b"HTTP/1.1 503" in everything_until_closed(one_more)
+        assert client.probes().get("/livez").status == 200
+        sidecar.running["web-tls"].visible.set_result(outcome("web-tls"))
+        for connection in waiting:
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+    finally:
+        for connection in waiting:
+            connection.close()
 
 
 def test_stopping_takes_less_than_a_second_with_clients_waiting(sidecar: FakeSidecar, metrics: Metrics) -> None:
@@ -295,6 +319,14 @@ def test_an_answer_in_progress_is_given_before_the_end(sidecar: FakeSidecar, met
 
 def test_a_server_that_never_started_can_be_stopped(sidecar: FakeSidecar, metrics: Metrics) -> None:
     ControlServer(sidecar, metrics, clock=lambda: NOW, listen="127.0.0.1:0").stop()
+
+
+def test_the_kernel_holds_little_of_what_nobody_has_read() -> None:
+    with closing(Door("127.0.0.1:0", key="control.listen")) as door:
+        connection = socket.create_connection(door.socket.getsockname())
+        accepted, _ = door.socket.accept()
+        with connection, accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * RECEIVED
 
 
 def test_nothing_runs_while_nobody_asks(serve: Callable[..., Client]) -> None:

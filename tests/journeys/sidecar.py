@@ -29,13 +29,18 @@ class Sidecar:
         self.volume.mkdir(exist_ok=True)
         self.log = directory / "sidecar.log"
         self.config = directory / "refresher.yaml"
-        listeners = {
+        self.configuration: dict[str, Any] = {
             "volume": str(self.volume),
             "control": {"listen": f"127.0.0.1:{self.port}"},
             "probes": {"listen": f"127.0.0.1:{self.probes_port}"},
         }
-        self.config.write_text(yaml.safe_dump({**listeners, **configuration}))
+        self.configure(**configuration)
         self.process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, **sections: Any) -> None:
+        """Write the configuration with these sections; it counts from the next start on."""
+        self.configuration |= sections
+        self.config.write_text(yaml.safe_dump(self.configuration))
 
     def begin(self, command: str = "run") -> subprocess.Popen[bytes]:
         """Start the process, and don't wait for it to answer."""
@@ -48,7 +53,7 @@ class Sidecar:
     def start(self) -> None:
         """Start the process, and return once it answers."""
         self.begin()
-        until(self.answers, within=30)
+        until(self.answers, within=60)
 
     def answers(self) -> bool:
         """Whether the probes listener answers. Fails the test if the process has ended."""
@@ -119,7 +124,13 @@ class Sidecar:
 @contextmanager
 def running(directory: Path, configuration: Mapping[str, Any], **environment: str) -> Iterator[Sidecar]:
     """A sidecar that runs until the context ends, however often the test restarts it."""
-    sidecar = Sidecar(directory, configuration, environment)
+    with kept_running(Sidecar(directory, configuration, environment)) as sidecar:
+        yield sidecar
+
+
+@contextmanager
+def kept_running(sidecar: Sidecar) -> Iterator[Sidecar]:
+    """The same, of a sidecar that a test made itself."""
     sidecar.start()
     try:
         yield sidecar

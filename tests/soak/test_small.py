@@ -8,6 +8,7 @@ import pytest
 SMALL = {
     "rotations": ["--rotations", "8", "--assets", "4", "--ttl", "4"],
     "restarts": ["--restarts", "2"],
+    "requests": ["--requests", "400", "--seconds", "2"],
 }
 
 

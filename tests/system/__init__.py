@@ -1,1 +1,1 @@
-"""What needs programs of Debian's: apps that take rotated certificates, a browser, Prometheus. `make system-test` runs it."""
+"""What needs programs of Debian's: apps that take certificates, a browser, Prometheus. `make system-test` runs it."""

@@ -2,7 +2,7 @@
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,13 @@ def forging(connection: socket.socket) -> None:
     connection.sendall(f"HTTP/1.1 500 {once}\r\nETag: {once}\r\nContent-Length: 9\r\n\r\n{FORGED}".encode())
 
 
+def tagging(connection: socket.socket) -> None:
+    """A web server that has a file, of a revision that is meant for the log."""
+    connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "a\x1b[2J\x9b2J  result=failed"\r\nContent-Length: 4\r\n\r\nfile')
+
+
 def configuration(
-    bao: OpenBao, proxy: FaultProxy, seaweed: SeaweedFS, app: App, forger: str, pki: Pki
+    bao: OpenBao, proxy: FaultProxy, seaweed: SeaweedFS, app: App, forgers: Sequence[str], pki: Pki
 ) -> dict[str, Any]:
     vault = {"address": proxy.address, "auth": {"token": {"env": "TEST_TOKEN"}}}
     secret = {"vault": {**vault, "path": f"{pki.mount}-kv/db"}}
@@ -55,7 +60,8 @@ def configuration(
             "verify": [{"document": {"format": "json"}}],
             "refresh": {"every": "1s"},
         },
-        "forger": {"source": {"http": {"url": f"{forger}/x?token={CANARY}"}}, "refresh": {"every": "1s"}},
+        "forger": {"source": {"http": {"url": f"{forgers[0]}/x?token={CANARY}"}}, "refresh": {"every": "1s"}},
+        "tagged": {"source": {"http": {"url": f"{forgers[1]}/x"}}},
         "gone": {"source": {"http": {"url": f"http://127.0.0.1:{free_port()}/x", "token": {"env": "TEST_CANARY"}}}},
         "s3": {"source": {"s3": s3}},
         "no-right": {"source": {"vault": {**vault, "auth": {"token": {"env": "TEST_CANARY"}}, "path": "sys/none"}}},
@@ -73,8 +79,13 @@ def troubled(directory: Path, bao: OpenBao, seaweed: SeaweedFS) -> Iterator[tupl
     def answers(heard: Any) -> tuple[int, dict[str, str], bytes]:
         return (409 if heard.path == "/refuse" else 200), {}, FORGED.encode()
 
-    with App(answers).running() as app, fault_proxy(bao.address) as proxy, raw_server(forging) as forger:
-        given = configuration(bao, proxy, seaweed, app, forger, pki)
+    with (
+        App(answers).running() as app,
+        fault_proxy(bao.address) as proxy,
+        raw_server(forging) as forger,
+        raw_server(tagging) as tagger,
+    ):
+        given = configuration(bao, proxy, seaweed, app, (forger, tagger), pki)
         aws = {"AWS_ACCESS_KEY_ID": seaweed.access_key, "AWS_SECRET_ACCESS_KEY": CANARY}
         environment = {"TEST_TOKEN": bao.token, "TEST_CANARY": CANARY, **aws}
         yield Sidecar(directory, given, environment), proxy
@@ -82,7 +93,8 @@ def troubled(directory: Path, bao: OpenBao, seaweed: SeaweedFS) -> Iterator[tupl
 
 def through_all_of_it(sidecar: Sidecar, proxy: FaultProxy) -> None:
     """A vault that goes and comes back, and requests that are none."""
-    until(lambda: sidecar.state("web")["generation"] and sidecar.state("db")["generation"], within=60)
+    for asset in ("web", "db", "tagged"):
+        until(lambda asset=asset: sidecar.state(asset)["generation"], within=60)
     proxy.away()
     with socket.create_connection(("127.0.0.1", sidecar.port)) as rubbish:
         rubbish.sendall(b"GET\x1b[2J\r\n" + CANARY.encode() + b"\r\n\r\n")

@@ -238,7 +238,10 @@ class Keeper:
         self._record.holds(holding)
         self._remember_sight()
         what = "was repaired" if holding.current else "is damaged, and fetched again"
-        log.warning("%s: generation %d was changed by somebody, and %s", self.asset.name, current.number, what)
+        name = self.asset.name
+        log.warning(
+            "%s: generation %d was changed by somebody, and %s", name, current.number, what, extra={"asset": name}
+        )
         self._arm()
 
     def _by_hand(self, act: Callable[[], None]) -> Future[None]:

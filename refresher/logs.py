@@ -79,7 +79,7 @@ class Repeated(logging.Filter):
         """Whether to write it; `left_out` then says how many weren't."""
         if record.levelno < logging.WARNING or hasattr(record, "result"):
             return True
-        kind = (record.name, record.levelno, gist(record.getMessage()))
+        kind = (record.name, record.levelno, getattr(record, "asset", None), gist(record.getMessage()))
         left_out = self._thinning.left_out(kind, datetime.fromtimestamp(record.created, UTC))
         record.left_out = left_out or None
         return left_out is not None

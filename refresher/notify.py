@@ -102,7 +102,11 @@ def _attempt(named: NamedNotifier, change: Change) -> tuple[str, str | None]:
         return "failed", str(error)
     except Exception as error:  # noqa: BLE001 - a plugin's bug must not stop the telling
         log.error(  # noqa: TRY400 - the exception's text may quote a secret
-            "%s: a bug in the notifier %s, %s", change.asset, named.name, places_of(error)
+            "%s: a bug in the notifier %s, %s",
+            change.asset,
+            named.name,
+            places_of(error),
+            extra={"asset": change.asset, "step": "notify", "notifier": named.name},
         )
         return "failed", f"unexpected {type(error).__name__}, a bug in the notifier {named.name}"
     return "told", None

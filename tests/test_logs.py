@@ -126,6 +126,14 @@ def test_a_warning_that_repeats_is_thinned_and_counted_whoever_gives_it() -> Non
     assert left_out == [None, None, 1, 3, 7]
 
 
+def test_a_warning_of_one_asset_does_not_hide_the_same_of_another() -> None:
+    stream = io.StringIO()
+    configure(stream)
+    for asset in ("web-tls-1", "web-tls-2", "web-tls-1", "web-tls-3", "web-tls-1"):
+        logging.getLogger("refresher").warning("%s: the volume can't be used", asset, extra={"asset": asset})
+    assert [json.loads(line)["asset"][-1] for line in stream.getvalue().splitlines()] == ["1", "2", "1", "3"]
+
+
 def test_what_is_told_and_outcomes_are_never_thinned_here() -> None:
     stream = io.StringIO()
     configure(stream)

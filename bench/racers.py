@@ -130,7 +130,8 @@ def configured(directory: Path, assets: Mapping[str, Any]) -> tuple[Path, str]:
         "volume": str(directory / "shared"),
         "control": {"listen": control},
         "probes": {"listen": f"127.0.0.1:{free_port()}"},
-        "defaults": {"refresh": {"every": "1d"}, "publish": {"keep": 1, "grace": "0s"}},
+        # The layout for many files: what is renamed is one directory, as by the peers.
+        "defaults": {"refresh": {"every": "1d"}, "publish": {"keep": 1, "grace": "0s", "layout": "link"}},
         "assets": dict(assets),
     }
     (directory / "shared").mkdir(exist_ok=True)

@@ -107,6 +107,23 @@ class Ranged(Protocol):
         ...
 
 
+@runtime_checkable
+class Promising(Protocol):
+    """A verifier that can say before the files come which content it will want: what is kept of that isn't fetched."""
+
+    @property
+    def lists(self) -> Sequence[str]:
+        """The names of the files that it reads this from, which come before all others; none if it knows without."""
+        ...
+
+    def promised(self, lists: FileSet) -> Mapping[str, str]:
+        """The digests (`sha256:…`) by file name, from those of its lists that the source has. Nothing is verified yet.
+
+        Raises RejectedError if they can't be read: then nothing is promised, and `verify` says so in its turn.
+        """
+        ...
+
+
 class Check(Protocol):
     """A checksum of another kind than SHA-256, computed while the file arrives."""
 

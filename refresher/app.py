@@ -17,7 +17,7 @@ from refresher.clockwork import Clockwork
 from refresher.control.metrics import Metrics
 from refresher.drift import LOOK_EVERY
 from refresher.due import Due
-from refresher.host import begin, now, seed
+from refresher.host import begin, now, reap_orphans, seed
 from refresher.keeper import Keeper, Request
 from refresher.model import Asset, AssetState, Outcome
 from refresher.notify import Telling
@@ -173,6 +173,7 @@ def _server(sidecar: Sidecar, metrics: Metrics, settings: Settings) -> "ControlS
 def run(settings: Settings) -> None:
     """Run the sidecar until SIGTERM or SIGINT."""
     begin()
+    reap_orphans()
     ended = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

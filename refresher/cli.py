@@ -14,15 +14,18 @@ import typer
 
 from refresher import __version__
 from refresher.errors import ConfigError, PermanentError
+from refresher.host import end_on_sigterm
 from refresher.options import parse_duration
 
 if TYPE_CHECKING:  # each command loads only what it needs
     from refresher.client import Client
     from refresher.settings import Settings
+    from refresher.words import Level
 
 DONE, NOT_UP_TO_DATE, BAD_CONFIGURATION, UNREACHABLE = 0, 1, 2, 3
 DEFAULT_CONFIG = Path("refresher.yaml")
 DEFAULT_LISTEN = "127.0.0.1:8470"
+COLOURS = {"UNUSABLE": "red", "TROUBLE": "yellow"}
 
 app = typer.Typer(
     help="Keeps a directory of a shared volume fresh: pulled, verified, published at once, and the app told.",
@@ -51,6 +54,7 @@ Assets = Annotated[list[str] | None, typer.Argument(metavar="[ASSET]...", show_d
 
 def main() -> None:
     """Run a command and exit with its code."""
+    end_on_sigterm()
     app()
 
 
@@ -164,7 +168,7 @@ def status(assets: Assets = None, config: Config = None, *, as_json: Json = Fals
     unknown = sorted(set(assets or ()) - {state["asset"] for state in states})
     if unknown:
         _fail(BAD_CONFIGURATION, f"no such asset: {', '.join(unknown)}")
-    _print(states, as_json=as_json, table=lambda rows: status_table(rows, now=now()))
+    _print(states, as_json=as_json, table=lambda rows: status_table(rows, now=now(), paint=_paint))
 
 
 @app.command()
@@ -256,7 +260,14 @@ def _reason(problem: Any) -> str:
 
 
 def _print(documents: list[dict[str, Any]], *, as_json: bool, table: Any) -> None:
-    print(json.dumps(documents, indent=2) if as_json else table(documents))
+    typer.echo(json.dumps(documents, indent=2) if as_json else table(documents))  # no colours into a pipe
+
+
+def _paint(level: "Level", line: str) -> str:
+    """In colour what can't be used and what is in trouble, unless somebody wants none (no-color.org)."""
+    colour = COLOURS.get(level.name)
+    plain = colour is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return line if plain else typer.style(line, fg=colour)
 
 
 def _fail(code: int, message: str) -> NoReturn:

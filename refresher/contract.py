@@ -4,7 +4,7 @@ A plugin is a class that an entry point names (groups `refresher.providers`, `re
 `refresher.notifiers`). Its `Options` attribute is a pydantic model; the class is called with one validated instance of
 it. Plugins import this module, `refresher.errors` and `refresher.options`, and nothing else of refresher's.
 
-What a provider can do besides fetching is in `refresher.abilities`.
+What plugins can do besides their one method is in `refresher.abilities`.
 """
 
 import io

@@ -35,6 +35,10 @@ class Copies(Protocol):
         """Link `name` to what is kept of it under this revision, if anything is."""
         ...
 
+    def has(self, digest: str, *, size: int | None) -> bool:
+        """Whether a file with this digest, and of so many bytes, is kept."""
+        ...
+
     def link_digest(self, name: str, digest: str | None, *, into: Directory) -> StagedFile | None:
         """Link `name` to a file with this digest, if one is kept."""
         ...

@@ -2,10 +2,18 @@
 
 import os
 import resource
+import signal
 import socket
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+
+FIRST = 1
+"""The number of the first process of a container, or of a machine."""
+BY_SIGTERM = 128 + signal.SIGTERM
+"""The exit code that a shell reports for who was ended by SIGTERM."""
+CALLING_THREAD = 0x20000000
+"""__WNOTHREAD of linux/wait.h: wait for children of the calling thread, and of no other thread of the process."""
 
 
 def now() -> datetime:
@@ -25,6 +33,28 @@ def begin() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def end_on_sigterm() -> None:
+    """End at once on SIGTERM, as all do but the first process: for that one the kernel ignores what has no answer."""
+    if os.getpid() == FIRST:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(BY_SIGTERM))
+
+
+def reap_orphans() -> None:
+    """As the first process, wait for whom a command left in the background, or each stays a zombie when it has ended.
+
+    To be called in the main thread: to that one the kernel gives orphans, and in that one Python answers signals.
+    """
+    if os.getpid() == FIRST:
+        signal.signal(signal.SIGCHLD, lambda *_: _reap())
+
+
+def _reap() -> None:
+    """Other threads' children are theirs to wait for: whoever finds its child gone takes its exit code for 0."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG | CALLING_THREAD)[0]:
+            pass
 
 
 def boot() -> str:

@@ -12,8 +12,8 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -58,17 +58,31 @@ _JOURNAL = TypeAdapter(Journal)
 class Incoming:
     """An open directory in the making, and the open `files` in it.
 
-    `parts` are the names in it that an earlier attempt began; `stays`: the next one can go on with it.
+    `parts` are the names in it that an earlier attempt began; `journal` says what the next one can go on with, if it
+    `stays`.
     """
 
     directory: Directory
     files: Directory
+    journal: Journal | None = None
     parts: set[str] = field(default_factory=set)
     stays: bool = False
 
     def size_of_part(self, name: str) -> int:
         """Bytes that an earlier attempt left of this file."""
         return os.stat(name, dir_fd=self.files.fd, follow_symlinks=False).st_size if name in self.parts else 0
+
+    def forget(self, names: Set[str]) -> None:
+        """Let no later attempt take what is about to stand under these names for the revisions in the journal."""
+        if self.journal and names & self.journal.files.keys():
+            left = {name: wanted for name, wanted in self.journal.files.items() if name not in names}
+            with explained(self.directory.path):
+                self.note(replace(self.journal, files=left))
+
+    def note(self, journal: Journal) -> None:
+        """Write down what is to come. Raises OSError."""
+        self.directory.put_file(JOURNAL, _JOURNAL.dump_json(journal), mode=0o600, fsync=False)
+        self.journal = journal
 
     @contextlib.contextmanager
     def resumable(self) -> Iterator[None]:
@@ -100,7 +114,7 @@ def incoming(store: Directory, journal: Journal | None) -> Iterator[Incoming]:
             if journal is None:
                 sweep(store)
             else:
-                directory.put_file(JOURNAL, _JOURNAL.dump_json(journal), mode=0o600, fsync=False)
+                made.note(journal)
                 _go_on(store, made, journal)
         try:
             yield made

@@ -50,6 +50,11 @@ class Kept:
         copy = self._by_revision.get((name, revision)) if revision else None
         return self._linked(copy, name, into) if copy else None
 
+    def has(self, digest: str, *, size: int | None) -> bool:
+        """Whether a file with this digest, and of so many bytes, is kept."""
+        copy = self._by_digest.get(digest)
+        return copy is not None and copy.staged.size == size
+
     def link_digest(self, name: str, digest: str | None, *, into: Directory) -> StagedFile | None:
         """Link `name` to a file with this digest, if one is kept."""
         copy = self._by_digest.get(digest) if digest else None

@@ -5,7 +5,6 @@ It is readable by nobody else until it is complete.
 
 import hashlib
 import os
-from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
@@ -17,6 +16,7 @@ from refresher.errors import PermanentError, RejectedError
 from refresher.model import Publish
 from refresher.nested import above
 from refresher.volume import Directory, explained
+from refresher.writing import Writing
 
 PRIVATE_KEY = b"PRIVATE KEY-----"
 """Part of every PEM private key's first line (RFC 7468 and OpenSSL's older forms)."""
@@ -24,10 +24,6 @@ KEY_LIMIT = 1024 * 1024
 """Bytes of a file that are searched for a private key; a chain of a hundred certificates has under 200 KiB with it."""
 SIDE_BY_SIDE = 512 * 1024
 """Bytes of a chunk from which on hashing it beside writing it is worth waking a thread."""
-WINDOW = 8 * 1024 * 1024
-"""Bytes after which the disk is made to begin: 2 GiB were durable in 1.3 s so, with one fsync at the end in 1.8."""
-FORGOTTEN = 8 * WINDOW
-"""How far behind, in bytes, a window has reached every disk that keeps up."""
 
 
 class Updated(Protocol):
@@ -54,6 +50,7 @@ class Landing:
         with explained(root.path), above(root, name, reach=Directory.made) as (directory, last):
             self._fd = self._begun(directory, last)
             self._closing.callback(os.close, self._fd)
+        self._writing = Writing(self._fd)
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +68,7 @@ class Landing:
     def feed(self, other: Updated) -> None:
         """Have something else see all bytes, those that are written already included."""
         with explained(self._root.path):
-            for chunk in self._written():
+            for chunk in self._writing.written():
                 other.update(chunk)
         self._fed.append(other)
 
@@ -81,10 +78,9 @@ class Landing:
         with explained(self._root.path):
             if len(chunk) < SIDE_BY_SIDE:
                 self._feed(chunk)
-                write_whole(self._fd, chunk)
+                self._writing.write(chunk)
             else:
                 self._feed_and_write(chunk)
-            self._write_back(len(chunk))
 
     def complete(self) -> StagedFile:
         """Give it its final mode and owner; its facts."""
@@ -97,15 +93,6 @@ class Landing:
     @staticmethod
     def _begun(directory: Directory, name: str) -> int:
         return directory.create(name)
-
-    def _written(self) -> Iterator[memoryview]:
-        buffer, offset = memoryview(bytearray(0)), 0
-        while offset < os.fstat(self._fd).st_size:
-            buffer = buffer or memoryview(bytearray(WINDOW))
-            count = os.preadv(self._fd, [buffer], offset)
-            yield buffer[:count]
-            os.posix_fadvise(self._fd, offset, count, os.POSIX_FADV_DONTNEED)
-            offset += count
 
     def _admit(self, chunk: memoryview) -> None:
         self.size += len(chunk)
@@ -120,7 +107,7 @@ class Landing:
     def _feed_and_write(self, chunk: memoryview) -> None:
         hashing = self._hasher.submit(self._feed, chunk)
         try:
-            write_whole(self._fd, chunk)
+            self._writing.write(chunk)
         finally:
             # Whatever the disk says: the chunk's buffer is filled anew next.
             hashing.result()
@@ -128,17 +115,6 @@ class Landing:
     @cached_property
     def _hasher(self) -> Executor:
         return self._closing.enter_context(ThreadPoolExecutor(1, "hashing"))
-
-    def _write_back(self, count: int) -> None:
-        """Have the disk begin with each window, and forget it once it's there: a model must not flood the page cache.
-
-        For Linux, not to need pages that are dirty is a reason to begin writing them.
-        """
-        start = self.size // WINDOW * WINDOW
-        if self.size - start < count:
-            for window in (start - WINDOW, start - FORGOTTEN):
-                if window >= 0:
-                    os.posix_fadvise(self._fd, window, WINDOW, os.POSIX_FADV_DONTNEED)
 
     def _look_for_key(self, chunk: memoryview) -> None:
         if self.size <= KEY_LIMIT and not self._is_key:
@@ -171,10 +147,9 @@ class Resumed(Landing):
         return directory.reopen(name) or directory.create(name)
 
     def _catch_up(self) -> None:
-        for chunk in self._written():
+        for chunk in self._writing.written():
             self._admit(chunk)
             self._feed(chunk)
-        os.lseek(self._fd, self.size, os.SEEK_SET)
 
 
 def mode_of(publish: Publish, *, sensitive: bool) -> int:
@@ -191,9 +166,3 @@ def ids_of(publish: Publish) -> tuple[int, int]:
         return int(user or -1), int(publish.group or group or -1)
     except ValueError:
         raise PermanentError("publish.owner must be uid[:gid] and publish.group a gid, as numbers") from None
-
-
-def write_whole(fd: int, chunk: memoryview) -> None:
-    """Write all of it, however little the system takes at a time."""
-    while chunk:
-        chunk = chunk[os.write(fd, chunk) :]

@@ -3,17 +3,23 @@
 Once for all providers: limits, safe names, what is kept already, hashing while copying, going on where a stream broke
 or an earlier attempt ended, final modes. The files are readable by nobody else until they are complete, and then get
 the mode that they will be published with.
+
+1. What is kept under the same name and revision is linked.
+2. The lists that promise digests come.
+3. What is kept of the promised content is linked.
+4. The rest comes.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from refresher.contract import Fetched, FileSet, RemoteFile, StagedFile
+from refresher.contract import Fetched, FileSet, InlineFile, RemoteFile, StagedFile
 from refresher.crew import Copies, Crew
 from refresher.errors import RejectedError
 from refresher.incoming import Incoming, Journal, Wanted
-from refresher.model import Asset, Candidate, Clock
+from refresher.model import Asset, Candidate, Clock, FilesOnDisk
 from refresher.offered import is_unpacked, limit_of, refuse_total, revision_of
+from refresher.promises import list_names, promised
 from refresher.traffic import Progress
 from refresher.transfer.terms import Terms
 from refresher.volume import parts_of
@@ -42,17 +48,17 @@ def stage(
     """
     _refuse_names(fetched.files)
     _refuse_sizes(fetched.files, asset)
-    linked = {file.name: copy for file in fetched.files if (copy := _linked(file, fetched, copies, into, asset))}
-    missing = [file for file in fetched.files if file.name not in linked]
-    _begin(missing, into, require_room, progress)
+    progress.expect(0)
+    staging = Staging(fetched, into, asset, copies, require_room, progress)
+    staging.link_unchanged()  # 1.
     with asset.traffic.more(asset.limits.connections - 1) as granted:
         terms = Terms(asset.limits, asset.refresh.timeout, asset.traffic, progress, free=granted)
-        landed = Crew(fetched, into=into, asset=asset, copies=copies, terms=terms).landed(missing)
-    files: dict[str, StagedFile] = {}
-    for file in fetched.files:
-        files |= landed.get(file.name) or {file.name: linked[file.name]}
+        crew = Crew(fetched, into=into, asset=asset, copies=copies, terms=terms)
+        staging.land(staging.lists(), crew)  # 2.
+        staging.link_promised()  # 3.
+        staging.land(staging.missing(), crew)  # 4.
     return Candidate(
-        directory=into.files, files=files, asset=asset.name, now=clock(), fetched=fetched, published=published
+        directory=into.files, files=staging.files(), asset=asset.name, now=clock(), fetched=fetched, published=published
     )
 
 
@@ -72,23 +78,73 @@ def _can_be_kept(file: RemoteFile, asset: Asset) -> bool:
     return not file.sensitive and not is_unpacked(file, asset)
 
 
-def _linked(file: RemoteFile, fetched: Fetched, copies: Copies, into: Incoming, asset: Asset) -> StagedFile | None:
-    revision = revision_of(file, fetched)
-    if not revision or not _can_be_kept(file, asset):
-        return None
-    copy = copies.link_revision(file.name, revision, into=into.files) or copies.link_digest(
-        file.name, file.digest, into=into.files
-    )
-    return replace(copy, revision=revision) if copy else None
+@dataclass(slots=True)
+class Staging:
+    """What a fetch's files have become so far: `done`, by the name at the source."""
 
+    fetched: Fetched
+    into: Incoming
+    asset: Asset
+    copies: Copies
+    require_room: Callable[[int], None]
+    progress: Progress
+    done: dict[str, Mapping[str, StagedFile]] = field(default_factory=dict)
 
-def _begin(
-    missing: Sequence[RemoteFile], into: Incoming, require_room: Callable[[int], None], progress: Progress
-) -> None:
-    come = sum(into.size_of_part(file.name) for file in missing)
-    known = sum(file.size or 0 for file in missing) - come
-    require_room(known)
-    progress.expect(None if any(file.size is None for file in missing) else known)
+    def files(self) -> dict[str, StagedFile]:
+        """All that there is, in the source's order."""
+        return {name: staged for file in self.fetched.files for name, staged in self.done[file.name].items()}
+
+    def missing(self) -> list[RemoteFile]:
+        """What has neither come nor been linked."""
+        return [file for file in self.fetched.files if file.name not in self.done]
+
+    def lists(self) -> list[RemoteFile]:
+        """What is missing, and promises something of other files."""
+        names = list_names(self.asset)
+        return [file for file in self.missing() if file.name in names and not is_unpacked(file, self.asset)]
+
+    def link_unchanged(self) -> None:
+        """Link what the source itself says is kept."""
+        for file in self.fetched.files:
+            revision = revision_of(file, self.fetched)
+            if revision and _can_be_kept(file, self.asset):
+                copy = self.copies.link_revision(file.name, revision, into=self.into.files)
+                copy = copy or self.copies.link_digest(file.name, file.digest, into=self.into.files)
+                if copy:
+                    self.done[file.name] = {file.name: replace(copy, revision=revision)}
+
+    def link_promised(self) -> None:
+        """Link what is kept of the content that lists promise, under no revision: the source may have another."""
+        names = list_names(self.asset) & self.done.keys()
+        lists = FilesOnDisk(directory=self.into.files, files={name: self.done[name][name] for name in names})
+        digests = promised(self.asset, lists)
+        kept = {file.name: digests[file.name] for file in self.missing() if self._is_kept(file, digests)}
+        # First: a part under a revision that is gone on with, after a kill, must be of that revision.
+        self.into.forget(kept.keys())
+        for name, digest in kept.items():
+            if copy := self.copies.link_digest(name, digest, into=self.into.files):
+                self.done[name] = {name: copy}
+
+    def land(self, files: Sequence[RemoteFile], crew: Crew) -> None:
+        """Have these come, if there is room."""
+        if not files:
+            return
+        come = sum(self.into.size_of_part(file.name) for file in files)
+        known = sum(file.size or 0 for file in files) - come
+        self.require_room(known)
+        self.progress.expect_more(None if any(file.size is None for file in files) else known)
+        self.done |= crew.landed(files)
+
+    def _is_kept(self, file: RemoteFile, digests: Mapping[str, str]) -> bool:
+        """Whether content with the promised digest is kept, which the source's own promises don't speak against."""
+        digest = digests.get(file.name)
+        return (
+            digest is not None
+            and file.digest in {None, digest}
+            and not isinstance(file, InlineFile)
+            and _can_be_kept(file, self.asset)
+            and self.copies.has(digest, size=file.size)
+        )
 
 
 def _refuse_names(files: Sequence[RemoteFile]) -> None:

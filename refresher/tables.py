@@ -1,30 +1,38 @@
 """Tables for people: how assets stand, and how refreshes ended."""
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from math import log10
 from typing import Any
 
+from refresher.words import Level, State, next_refresh, printable, remarks, span, worst_first
+
 MARKS = {"published": "✓", "unchanged": "✓", "rejected": "✗", "failed": "✗", "rolled-back": "↶", None: "…"}
-UNITS = ("B", "kB", "MB", "GB", "TB")
+WIDTH = 80
+"""Columns that a terminal has at least."""
+
+Paint = Callable[[Level, str], str]
+"""Gives a line the colour of how much it matters."""
 
 
-def status_table(states: Sequence[Mapping[str, Any]], *, now: datetime) -> str:
-    """One line an asset: what is visible, until when, what was told, what comes next."""
+def status_table(states: Sequence[State], *, now: datetime, paint: Paint = lambda level, line: line) -> str:
+    """One line an asset, worst first: its state, until when, what comes next. Below, what there is more to say."""
+    sorted_states = worst_first(states, now=now)
+    said = [remarks(state, now=now) for state in sorted_states]
     rows = [
         (
-            f"{MARKS.get(state['result'], '?')} {state['asset']}",
-            str(state["result"] or "nothing yet"),
+            f"{remark.level.mark} {state['asset']}",
+            remark.words,
             str(state["generation"] or "-"),
-            _told(state),
-            _span(state["expires_at"], now),
-            _next(state, now),
-            _coming(state.get("transfer")),
-            state["error"] or state["refused"] or "",
+            "-" if state["generation"] is None else span(state["expires_at"], now=now),
+            next_refresh(state, now=now),
         )
-        for state in states
+        for state, (remark, *_) in zip(sorted_states, said, strict=True)
     ]
-    return table(("ASSET", "LAST", "GENERATION", "TOLD", "EXPIRES", "NEXT", "COMING", "ERROR"), rows)
+    head, *lines = table(("ASSET", "STATE", "GEN", "EXPIRES", "NEXT"), rows).split("\n")
+    indent = min(head.index("NEXT"), WIDTH * 2 // 3)
+    painted = [paint(remark.level, _fitting(line, indent)) for (remark, *_), line in zip(said, lines, strict=True)]
+    return "\n".join([head, *painted, *_notes(sorted_states, now)])
 
 
 def outcome_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
@@ -44,11 +52,28 @@ def outcome_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as they have to be; one in which nothing stands is left out."""
     kept = [column for column in range(len(head)) if any(row[column] for row in rows) or not rows]
-    lines = [[line[column] for column in kept] for line in (head, *rows)]
+    lines = [[printable(line[column]) for column in kept] for line in (head, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(kept))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def _notes(states: Sequence[State], now: datetime) -> list[str]:
+    """What doesn't fit into a column, an empty line before it; nothing if there is none."""
+    notes = [
+        f"{state['asset']}: {remark.words}{': ' if remark.sentence else ''}{remark.sentence}"
+        for state in states
+        for number, remark in enumerate(remarks(state, now=now))
+        if remark.sentence or number
+    ]
+    wrapped = [_fitting(printable(note), 2) for note in notes]
+    return ["", *wrapped] if wrapped else []
+
+
+def _fitting(line: str, indent: int) -> str:
+    """The line, and where it is longer than a terminal is wide, its rest below, so far to the right."""
+    return textwrap.fill(line, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _pin(outcome: Mapping[str, Any]) -> str:
@@ -56,61 +81,3 @@ def _pin(outcome: Mapping[str, Any]) -> str:
     if not outcome.get("pinned") or outcome["result"] != "unchanged":
         return ""
     return f"pinned to {outcome['generation']}, so the source was not asked: refresher unpin {outcome['asset']}"
-
-
-def _told(state: Mapping[str, Any]) -> str:
-    if state["generation"] is None:
-        return "-"
-    if state["refused"]:
-        return "refused"
-    return (
-        "yes"
-        if state["notified_generation"] == state["generation"]
-        else f"not yet ({state['notified_generation'] or '-'})"
-    )
-
-
-def _next(state: Mapping[str, Any], now: datetime) -> str:
-    if state["pinned"]:
-        return f"pinned to {state['generation']}, until unpinned"
-    if state["next_refresh_at"] is None:
-        return "on request"
-    return f"{_span(state['next_refresh_at'], now)} ({state['why_next']})"
-
-
-def _coming(transfer: Mapping[str, Any] | None) -> str:
-    """`1.2 GB of 4.3 GB, 85.0 MB/s, in 36s`: how much, how fast, and when that will be all of it."""
-    if transfer is None:
-        return ""
-    received, expected, rate = transfer["received"], transfer["expected"], transfer["bytes_per_second"]
-    if received == expected:
-        return f"{_size(received)}, being checked"
-    if expected is None:
-        return f"{_size(received)}, {_size(rate)}/s"
-    left = f", in {_duration(round(max(0, expected - received) / rate))}" if rate else ""
-    return f"{_size(received)} of {_size(expected)}, {_size(rate)}/s{left}"
-
-
-def _size(count: float) -> str:
-    """`85.0 MB`: in thousands, as networks are measured."""
-    power = min(int(log10(max(count, 1))) // 3, len(UNITS) - 1)
-    return f"{count / 1000**power:.1f} {UNITS[power]}"
-
-
-def _span(moment: str | None, now: datetime) -> str:
-    """`in 3h 20m`, `2m ago`: two units are enough to decide whether to get up."""
-    if moment is None:
-        return "-"
-    seconds = round((datetime.fromisoformat(moment) - now).total_seconds())
-    text = _duration(abs(seconds))
-    return f"in {text}" if seconds >= 0 else f"{text} ago"
-
-
-def _duration(seconds: int) -> str:
-    units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
-    parts: list[str] = []
-    for name, size in units:
-        count, seconds = divmod(seconds, size)
-        if count or (name == "s" and not parts):
-            parts.append(f"{count}{name}")
-    return " ".join(parts[:2])

@@ -89,6 +89,11 @@ class Progress:
             self._marks.clear()
             self._marks.append((self._began, 0))
 
+    def expect_more(self, expected: int | None) -> None:
+        """The transfer goes on: so many bytes come besides those expected so far (None: nobody says how many)."""
+        with self._lock:
+            self.expected = None if expected is None or self.expected is None else self.expected + expected
+
     def add(self, received: int) -> int:
         """More bytes came; how many that makes."""
         with self._lock:

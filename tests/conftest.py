@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from refresher.demo.caddy import Caddy
 from refresher.demo.openbao import OpenBao
 from refresher.demo.seaweed import SeaweedFS
 from tests.servers.postgres import Postgres
+
+# On a busy machine, a millisecond's work takes as long as it takes.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import kubernetes_validate
 import pytest
 import typer.main
 import yaml
@@ -94,6 +95,7 @@ def test_every_block_says_what_it_is() -> None:
         ("toml", ""),
         ("yaml", ""),
         ("yaml", "asset"),
+        ("yaml", "kubernetes"),
         ("yaml", "manifest"),
         ("yaml", "plugin"),
         ("yaml", "prometheus"),
@@ -111,6 +113,13 @@ def test_a_configuration_works(block: Block, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("block", blocks("yaml", role="asset"), ids=str)
 def test_a_part_of_an_asset_works(block: Block) -> None:
     accept({"assets": {"example": {"source": "file:///source", **yaml.safe_load(block.text)}}})
+
+
+@pytest.mark.parametrize("block", blocks("yaml", role="kubernetes"), ids=str)
+def test_a_part_of_a_pod_is_valid_for_kubernetes(block: Block) -> None:
+    spec = {"containers": [{"name": "app"}], **yaml.safe_load(block.text)}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "example"}, "spec": spec}
+    kubernetes_validate.validate(pod, kubernetes_validate.__version__, strict=True)
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=str)

@@ -1,6 +1,7 @@
 """A model on its way must not push everybody else's files out of the node's page cache."""
 
 import ctypes
+import hashlib
 import io
 import mmap
 import os
@@ -11,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import lists, sampled_from
 
 from refresher.contract import Fetched, Held, Unchanged
 from refresher.cycle import refresh
 from refresher.model import Result, Wish
+from refresher.writing import Writing
 from tests.fakes.source import Source, Time, asset
 
 MiB = 2**20
@@ -72,6 +76,13 @@ def can_forget(directory: Path) -> bool:
     return cached(path) == 0.0
 
 
+def pages(size: int) -> memoryview:
+    """Random bytes in whole pages of their own."""
+    memory = memoryview(mmap.mmap(-1, size))
+    memory[:] = os.urandom(size)
+    return memory
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A directory on a real disk, wherever this machine has one."""
@@ -88,3 +99,42 @@ def test_of_a_large_file_little_stays_in_the_page_cache(disk: Path) -> None:
     shown = disk / "web/model.bin"
     assert shown.stat().st_size == 256 * MiB
     assert cached(shown.resolve()) < 0.5
+
+
+def test_whole_blocks_never_enter_the_page_cache(disk: Path) -> None:
+    content = pages(4 * MiB)
+    with (disk / "model.bin").open("w+b", buffering=0) as file:
+        Writing(file.fileno()).write(content)
+    assert cached(disk / "model.bin") == 0.0
+    assert (disk / "model.bin").read_bytes() == content
+
+
+@settings(deadline=None)
+@given(sizes=lists(sampled_from([1, 4095, 4096, MiB // 2, MiB // 2 + 1, MiB]), max_size=12), shift=sampled_from([0, 1]))
+def test_whatever_the_pieces_the_file_is_all_of_them_in_order(
+    sizes: list[int], shift: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content, path = pages(sum(sizes) + MiB)[shift:], tmp_path_factory.mktemp("pieces") / "model.bin"
+    with path.open("w+b", buffering=0) as file:
+        writing, at = Writing(file.fileno()), 0
+        for size in sizes:
+            writing.write(content[at : at + size])
+            at += size
+    assert path.read_bytes() == content[:at]
+
+
+def test_what_was_written_directly_can_be_read_back_and_gone_on_from(disk: Path) -> None:
+    content, seen = pages(3 * MiB), hashlib.sha256()
+    with (disk / "model.bin").open("w+b", buffering=0) as file:
+        writing = Writing(file.fileno())
+        writing.write(content[:MiB])
+        for chunk in writing.written():
+            seen.update(chunk)
+        writing.write(content[MiB:])
+    assert seen.digest() == hashlib.sha256(content[:MiB]).digest()
+    assert (disk / "model.bin").read_bytes() == content
+
+
+def test_a_device_that_is_full_is_an_error_and_no_reason_to_try_another_way() -> None:
+    with Path("/dev/full").open("r+b", buffering=0) as full, pytest.raises(OSError, match="No space left"):
+        Writing(full.fileno()).write(pages(MiB))

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from refresher.contract import Fetched, InlineFile, RemoteFile, StagedFile
+from refresher.crew import Copies
 from refresher.errors import PermanentError, RejectedError, TransientError
 from refresher.incoming import Incoming
 from refresher.landing import KEY_LIMIT, PRIVATE_KEY
-from refresher.model import Candidate, Limits, Publish, Refresh
+from refresher.model import Candidate, Limits, NamedVerifier, Publish, Refresh
 from refresher.options import parse_duration
 from refresher.stage import stage
 from refresher.traffic import Progress
 from refresher.transfer.reading import BREAKS
+from refresher.verifiers.checksums import ChecksumsOptions, ChecksumsVerifier
 from refresher.volume import Directory
 from tests.fakes.source import Source, Time, asset
 
@@ -63,11 +65,24 @@ class Nothing:
     def link_revision(self, name: str, revision: str, *, into: Directory) -> None:
         return None
 
+    def has(self, digest: str, *, size: int | None) -> bool:
+        return False
+
     def link_digest(self, name: str, digest: str | None, *, into: Directory) -> None:
         return None
 
     def instead(self, name: str, staged: StagedFile, *, into: Directory) -> StagedFile:
         return staged
+
+
+class Everything(Nothing):
+    """All that anybody promises is kept."""
+
+    def has(self, digest: str, *, size: int | None) -> bool:
+        return True
+
+    def link_digest(self, name: str, digest: str | None, *, into: Directory) -> StagedFile | None:
+        return StagedFile(size=len(CONTENT), digest=digest, sensitive=False) if digest else None
 
 
 @contextmanager
@@ -76,6 +91,7 @@ def staged(
     files: Sequence[RemoteFile],
     *,
     begun: Sequence[str] = (),
+    copies: Copies = Nothing(),  # noqa: B008 - has no state
     require_room: Callable[[int], None] = lambda _: None,
     **changes: object,
 ) -> Iterator[Candidate]:
@@ -85,7 +101,7 @@ def staged(
             Fetched(revision="r", files=files),
             into=Incoming(into, into, parts=set(begun)),
             asset=web,
-            copies=Nothing(),
+            copies=copies,
             require_room=require_room,
             progress=Progress(),
             published=None,
@@ -118,6 +134,17 @@ def test_what_came_already_needs_no_room_again(tmp_path: Path) -> None:
     with staged(tmp_path, [Breaking([]), InlineFile("b", b"x")], begun=["a"], require_room=asked.append):
         assert (tmp_path / "a").read_bytes() == CONTENT
     assert asked == [len(CONTENT) - 1000 + 1]
+
+
+def test_what_a_list_promises_and_is_kept_needs_no_room(tmp_path: Path) -> None:
+    asked: list[int] = []
+    listing = f"{'0' * 64}  a\n".encode()
+    sums = NamedVerifier(name="sums", verifier=ChecksumsVerifier(ChecksumsOptions(file="L")))
+    files = [Breaking([]), InlineFile("b", b"x"), InlineFile("L", listing, sensitive=False)]
+    with staged(tmp_path, files, copies=Everything(), require_room=asked.append, verifiers=(sums,)) as candidate:
+        assert list(candidate.files) == ["a", "b", "L"]
+    assert asked == [len(listing), 1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["L", "b"]
 
 
 def test_a_source_that_is_too_slow_is_given_up_and_not_asked_again(tmp_path: Path) -> None:

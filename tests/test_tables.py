@@ -1,76 +1,79 @@
 """What people read on a terminal."""
 
-from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from refresher.tables import outcome_table, status_table
-
-NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
-
-
-def state(**facts: Any) -> dict[str, Any]:
-    well = {
-        "asset": "web-tls",
-        "result": "published",
-        "generation": 7,
-        "notified_generation": 7,
-        "refused": None,
-        "pinned": False,
-        "expires_at": "2026-11-23T09:30:00Z",
-        "next_refresh_at": "2026-11-22T09:05:30Z",
-        "why_next": "renewal",
-        "error": None,
-    }
-    return well | facts
+from tests.fakes.documents import NOW, state
 
 
 def row(**facts: Any) -> str:
     return status_table([state(**facts)], now=NOW).splitlines()[1]
 
 
-def test_an_asset_that_is_well_takes_one_line_without_an_error_column() -> None:
-    table = status_table([state()], now=NOW)
-    assert "ERROR" not in table
-    assert table.splitlines()[1].split("  ")[0] == "✓ web-tls"
-    assert "in 1d 30m" in table
-    assert "in 5m 30s (renewal)" in table
+def test_an_asset_that_is_well_takes_one_line() -> None:
+    lines = status_table([state()], now=NOW).splitlines()
+    assert lines == [
+        "ASSET      STATE  GEN  EXPIRES  NEXT",
+        "✓ web-tls  fresh  7    in 1 d   in 5 min 30 s, to renew it",
+    ]
 
 
-def test_what_the_app_does_not_know_or_refuses_is_said() -> None:
-    assert "not yet (6)" in row(notified_generation=6)
-    assert row(refused="422 no such directive").endswith("422 no such directive")
-    assert "  refused  " in row(refused="422 no such directive")
+def test_what_is_wrong_is_said_in_the_line_and_at_length_below_the_table() -> None:
+    table = status_table([state(), state(asset="model", result="failed", error="no such path")], now=NOW)
+    _, first, second, empty, note = table.splitlines()
+    assert first.startswith("! model    failed  7")
+    assert second.startswith("✓ web-tls  fresh ")
+    assert (empty, note) == ("", "model: failed: no such path")
 
 
-def test_a_pinned_asset_says_so_instead_of_a_next_refresh() -> None:
-    assert "pinned to 7" in row(pinned=True, next_refresh_at=None)
+def test_everything_else_that_there_is_to_say_is_below_too() -> None:
+    over = status_table([state(expires_at="2026-11-22T07:00:00Z", result="rejected", pinned=True)], now=NOW)
+    assert "✗ web-tls  expired 2 h ago" in over
+    assert "\nweb-tls: rejected\nweb-tls: pinned: stays at generation 7" in over
 
 
-def test_an_asset_that_was_never_fetched_shows_its_error() -> None:
+def test_an_asset_that_was_never_fetched_has_no_generation_and_no_end() -> None:
     line = row(result="failed", generation=None, notified_generation=None, expires_at=None, error="no such path")
-    assert line.startswith("✗ web-tls  failed  -  ")
-    assert line.endswith("no such path")
+    assert line.startswith("✗ web-tls  nothing published yet  -    -  ")
 
 
-def coming(received: int, expected: int | None, rate: int) -> str:
-    transfer = {"received": received, "expected": expected, "seconds": 9.0, "bytes_per_second": rate}
-    return row(transfer=transfer).split("(renewal)")[1].strip()
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"result": "failed", "error": "a sentence that is longer than a terminal is wide " * 3, "why_next": "retry"},
+        {"generation": None, "expires_at": None, "why_next": "first"},
+        {"expires_at": "2026-11-22T05:50:00Z", "why_next": "retry", "next_refresh_at": "2026-11-22T09:00:10Z"},
+        {"pinned": True, "next_refresh_at": None},
+        {"asset": "the-certificate-of-the-gate", "expires_at": "2026-11-22T05:50:00Z", "why_next": "source-changed"},
+        {"notified_generation": 6},
+        {"transfer": {"received": 43, "expected": 100, "seconds": 1.0, "bytes_per_second": 10}},
+    ],
+)
+def test_it_fits_a_terminal_of_80_columns(facts: dict[str, Any]) -> None:
+    assert max(map(len, status_table([state(**facts)], now=NOW).splitlines())) <= 80
 
 
-def test_what_is_on_its_way_is_shown_with_its_speed_and_when_it_will_be_there() -> None:
-    assert coming(1_200_000_000, 4_300_000_000, 85_000_000) == "1.2 GB of 4.3 GB, 85.0 MB/s, in 36s"
-    assert coming(4_300_000_000, 4_300_000_000, 85_000_000) == "4.3 GB, being checked"
-    assert coming(999, None, 2_500_000) == "999.0 B, 2.5 MB/s"
-    assert coming(0, 5000, 0) == "0.0 B of 5.0 kB, 0.0 B/s"
-    assert coming(5_000_000_000_000_000, None, 10) == "5000.0 TB, 10.0 B/s"
+def test_what_is_too_long_goes_on_below_where_it_began() -> None:
+    head, line, more = status_table([state(generation=None, why_next="first")], now=NOW).splitlines()
+    assert more.strip() == "held"
+    assert more.index("held") == head.index("NEXT") == line.index("in 5 min")
 
 
-def test_nothing_on_its_way_takes_no_column() -> None:
-    assert "COMING" not in status_table([state(), state(transfer=None)], now=NOW)
+def test_each_line_is_painted_by_how_much_it_matters() -> None:
+    states = [state(), state(asset="model", expires_at="2026-11-22T07:00:00Z")]
+    table = status_table(states, now=NOW, paint=lambda level, line: f"{level.name} {line}")
+    assert [line.split()[0] for line in table.splitlines()] == ["ASSET", "UNUSABLE", "WELL"]
 
 
-def test_what_is_over_is_ago() -> None:
-    assert "2h ago" in row(expires_at="2026-11-22T07:00:00Z")
+def test_an_error_cannot_command_the_terminal() -> None:
+    assert "\x1b" not in status_table([state(result="failed", error="\x1b[2J")], now=NOW)
+    assert "\x1b" not in outcome_table([state(result="failed", error="\x1b[2J")])
+
+
+def test_no_asset_is_a_table_without_lines() -> None:
+    assert status_table([], now=NOW) == "ASSET  STATE  GEN  EXPIRES  NEXT"
 
 
 def test_outcomes_are_a_line_each() -> None:

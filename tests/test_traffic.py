@@ -169,6 +169,18 @@ def test_there_is_a_transfer_from_its_announcement_to_its_end() -> None:
     assert progress.transfer() is None
 
 
+def test_a_transfer_that_goes_on_keeps_what_has_come() -> None:
+    progress = Progress(clock=Seconds())
+    progress.expect(0)
+    progress.expect_more(3)
+    progress.add(3)
+    progress.expect_more(4)
+    assert progress.transfer() == Transfer(received=3, expected=7, seconds=0.0, rate=0.0)
+    for unknown in (None, 5):
+        progress.expect_more(unknown)
+        assert progress.transfer() == Transfer(received=3, expected=None, seconds=0.0, rate=0.0)
+
+
 def test_a_transfer_of_unknown_length_is_one_too() -> None:
     progress = Progress(clock=Seconds())
     progress.expect(None)

@@ -19,9 +19,9 @@ from zipfile import ZipExtFile, ZipFile, ZipInfo
 
 from refresher.archives.archive import PIECE, Archive
 from refresher.archives.members import File, Folder, Link, Member
-from refresher.landing import write_whole
 from refresher.model import MiB
 from refresher.volume import PATH_BYTES, Directory, explained, temporary_name
+from refresher.writing import Writing
 
 DIRECTORY_ENTRY = 512
 """Bytes of the zip's directory per file that `limits.files` allows; 46, the name, and some thirty for times and ids."""
@@ -51,10 +51,11 @@ def members(archive: Archive, into: Directory) -> Generator[Member, None, None]:
 def _laid_down(archive: Archive, into: Directory) -> Iterator[FileIO]:
     with ExitStack() as opened:
         with explained(into.path):
-            writing, reading = (opened.enter_context(file) for file in _nameless(into))
+            spool, reading = (opened.enter_context(file) for file in _nameless(into))
+            writing = Writing(spool.fileno())
         for chunk in archive.chunks():
             with explained(into.path):
-                write_whole(writing.fileno(), chunk)
+                writing.write(chunk)
         yield reading
 
 

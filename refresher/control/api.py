@@ -15,10 +15,12 @@ from starlette.types import Receive
 from refresher.control.documents import asset_document, details_document
 from refresher.control.health import Health
 from refresher.control.named import named_asset
+from refresher.control.page.index import Index
 from refresher.control.problems import ProblemResponse, expected, unexpected
 from refresher.control.refreshes import TIMEOUT, Answer, Refreshes, Until, Wish, worst
 from refresher.control.rollbacks import Rollbacks
 from refresher.control.sidecar import Sidecar
+from refresher.model import Clock
 from refresher.options import parse_duration
 
 T = TypeVar("T")
@@ -46,14 +48,15 @@ def starlette(routes: list[Route]) -> Starlette:
 class Api:
     """The calls of the control listener."""
 
-    def __init__(self, sidecar: Sidecar, refreshes: Refreshes, health: Health) -> None:
+    def __init__(self, sidecar: Sidecar, refreshes: Refreshes, health: Health, *, clock: Clock, token: bool) -> None:
         self._sidecar, self._refreshes, self._health = sidecar, refreshes, health
+        self._index = Index(sidecar, CALLS, clock=clock, token=token)
         self._rollbacks = Rollbacks(sidecar)
 
     def routes(self) -> list[Route]:
         """Every call, the probes' included."""
         return [
-            Route("/", self.index),
+            Route("/", self._index.answer),
             Route("/assets", self.assets),
             Route("/assets/{asset}", self.asset),
             Route("/refresh", self.refresh_all, methods=["POST"]),
@@ -61,10 +64,6 @@ class Api:
             *self._rollbacks.routes(),
             *self._health.routes(),
         ]
-
-    async def index(self, request: Request) -> Response:
-        """What can be asked."""
-        return JSONResponse({"calls": CALLS})
 
     async def assets(self, request: Request) -> Response:
         """How every asset stands."""

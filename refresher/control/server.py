@@ -74,7 +74,7 @@ class ControlServer:
     ) -> None:
         self._health = Health(sidecar, metrics, clock=clock)
         limit = limit or RateLimit(burst=BURST, per_second=PER_SECOND, clock=time.monotonic)
-        self._api = Api(sidecar, Refreshes(sidecar, limit), self._health)
+        self._api = Api(sidecar, Refreshes(sidecar, limit), self._health, clock=clock, token=token is not None)
         self._listen, self._probes, self._hosts, self._token = listen, probes, hosts, token
         self._patience = patience.total_seconds()
         self._running: _Running | None = None

@@ -59,10 +59,13 @@ class OpenBao:
 
     @classmethod
     @contextlib.contextmanager
-    def started(cls, directory: Path) -> Iterator["OpenBao"]:
-        """A server that is initialized and unsealed; all its files are in `directory`."""
+    def started(cls, directory: Path, *, names: Sequence[str] = ()) -> Iterator["OpenBao"]:
+        """A server that is initialized and unsealed; all its files are in `directory`.
+
+        `names` are host names that its TLS certificate is good for, besides loopback.
+        """
         ports = {"port": free_port(), "tls_port": free_port(), "cluster_port": free_port()}
-        _write_certificate(directory)
+        _write_certificate(directory, names)
         config = directory / "openbao.hcl"
         config.write_text(_CONFIG.format(directory=directory, **ports))
         server = cls(directory, port=ports["port"], tls_port=ports["tls_port"])
@@ -174,13 +177,13 @@ class OpenBao:
         return dict(json.loads(response.data)) if response.data else {}
 
 
-def _write_certificate(directory: Path) -> None:
-    """A self-signed certificate for loopback, good for a day: `server.crt`, `server.key`."""
+def _write_certificate(directory: Path, names: Sequence[str]) -> None:
+    """A self-signed certificate for loopback and `names`, good for a day: `server.crt`, `server.key`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "openbao")])
     now = datetime.datetime.now(datetime.UTC)
     addresses = x509.SubjectAlternativeName(
-        [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        [*map(x509.DNSName, ["localhost", *names]), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     )
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())

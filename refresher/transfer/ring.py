@@ -1,5 +1,6 @@
 """Buffers that go round: filled by several threads side by side, and taken in the order of the file."""
 
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Condition, Thread
@@ -94,7 +95,8 @@ class Ring:
             return self._free.pop()
         # Only now: a short file of unknown length needs one.
         self._unmade -= 1
-        return memoryview(bytearray(self._size))
+        # Whole pages of its own, which can go to the disk directly.
+        return memoryview(mmap.mmap(-1, self._size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
     def _end_of(self, index: int, piece: _Piece) -> None:
         with self._changed:

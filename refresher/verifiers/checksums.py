@@ -63,6 +63,18 @@ class ChecksumsVerifier:
             self._compare_with_list(candidate, self._options.file)
         return Finding()
 
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """See `refresher.abilities.Promising`."""
+        return () if self._options.file is None else (self._options.file,)
+
+    def promised(self, lists: FileSet) -> Mapping[str, str]:
+        """The digests that `verify` will compare with. Raises RejectedError as it does for the list alone."""
+        name = self._options.file
+        if name is None:
+            return self._options.digests or {}
+        return _read(text(lists, name, limit=LIST_LIMIT), name)
+
     def _compare_with_list(self, candidate: Candidate, name: str) -> None:
         content = text(candidate, name, limit=LIST_LIMIT)
         if self._options.monotonic:

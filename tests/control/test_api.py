@@ -275,7 +275,7 @@ def test_what_is_on_its_way_is_shown_with_its_speed(client: Client, sidecar: Fak
 
 
 def test_the_index_lists_the_calls_that_there_are(client: Client) -> None:
-    calls = client.get("/").json["calls"]
+    calls = client.get("/", {"accept": "application/json"}).json["calls"]
     for call in calls:
         method, path = call.split()
         path = re.sub(r"\{asset\}", "web-tls", path)

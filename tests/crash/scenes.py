@@ -1,5 +1,6 @@
 """The steps that are killed: what the volume held before, what is done to it, and what a reader may see after it."""
 
+import hashlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,9 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from refresher import cycle, telling
-from refresher.model import Asset, LayoutName, Publish, Result, Wish
+from refresher.model import Asset, LayoutName, NamedVerifier, Publish, Result, Wish
 from refresher.place import opened
 from refresher.rollback import roll_back
+from refresher.verifiers.checksums import ChecksumsOptions, ChecksumsVerifier
 from tests.fakes.models import MiB, Model, Models, content
 from tests.fakes.source import App, Source, Time, asset
 
@@ -21,7 +23,14 @@ NEWER = {"tls.crt": b"certificate 2\n" * 200, "tls.key": b"key 2\n" * 200}
 OLD_MODEL = {"model": content(9 * MiB, seed=1), "deep/words": content(MiB // 8, seed=2)}
 NEW_MODEL = {**OLD_MODEL, "model": content(9 * MiB, seed=3), "deep/copy": OLD_MODEL["deep/words"]}
 LINKED = ("deep/words", "deep/copy")
+LIST = "SHA256SUMS"
 BROKEN_AT = 6 * MiB
+
+
+def listed(files: Files) -> Files:
+    """The files, and a list of their digests."""
+    lines = (f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    return {**files, LIST: "".join(lines).encode()}
 
 
 def NOTHING(web: Asset) -> None:  # noqa: N802 - a constant that is called
@@ -68,7 +77,10 @@ def published(web: Asset, files: Files) -> None:
 
 
 def fetched(web: Asset, files: Files) -> None:
-    """Published, large files among them; seen, if they are published already."""
+    """Published, large files among them; seen, if they are published already.
+
+    Where there is a list, each set has revisions of its own, and only what the list promises can be linked.
+    """
     outcome = cycle.refresh(_offering(web, files), wish=Wish.RENEW, clock=Time()).outcome
     assert outcome.result in {Result.PUBLISHED, Result.UNCHANGED}, outcome
     told(web)
@@ -83,11 +95,18 @@ def broken_off(web: Asset, files: Files) -> None:
 
 
 def _offering(web: Asset, files: Files, *, breaks: Sequence[int] = ()) -> Asset:
+    has_list = LIST in files
     models = [
-        Model(name, content, revision=_revision({name: content}), breaks=list(breaks) if name == "model" else [])
+        Model(
+            name,
+            content,
+            revision=_revision(files if has_list else {name: content}),
+            breaks=list(breaks) if name == "model" else [],
+        )
         for name, content in files.items()
     ]
-    return replace(web, provider=Models(models, _revision(files)))
+    checks = (NamedVerifier(name="checksums", verifier=ChecksumsVerifier(ChecksumsOptions(file=LIST))),)
+    return replace(web, provider=Models(models, _revision(files)), verifiers=checks if has_list else ())
 
 
 def _revision(files: Files) -> str:
@@ -132,6 +151,7 @@ SCENES = {
     "rollback": Scene(held=(PAIR, NEWER), wanted=PAIR, step=put_back),
     "tidy": Scene(held=(PAIR, NEWER, PAIR, NEWER), wanted=NEWER, step=tidied),
     "resumed": Scene(held=(OLD_MODEL,), wanted=NEW_MODEL, begun=broken_off, step=fetched),
+    "promised": Scene(held=(listed(OLD_MODEL),), wanted=listed(NEW_MODEL), begun=broken_off, step=fetched),
     "recovery": Scene(held=(PAIR, NEWER), wanted=NEWER, step=recovered, spoil=spoiled),
 }
 ONE_FILE = {

@@ -12,7 +12,7 @@ from refresher.model import LayoutName
 FEW = [
     (LayoutName.KUBERNETES, ["first", "update", "removed"]),
     (LayoutName.KUBERNETES, ["directory", "rollback", "tidy", "recovery"]),
-    (LayoutName.KUBERNETES, ["resumed"]),
+    (LayoutName.KUBERNETES, ["resumed", "promised"]),
     (LayoutName.LINK, ["update", "rollback"]),
     (LayoutName.FILE, ["renamed", "rollback-renamed"]),
     (LayoutName.VERSIONS, ["update", "rollback"]),

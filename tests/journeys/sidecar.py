@@ -37,11 +37,11 @@ class Sidecar:
         self.config.write_text(yaml.safe_dump({**listeners, **configuration}))
         self.process: subprocess.Popen[bytes] | None = None
 
-    def begin(self) -> subprocess.Popen[bytes]:
+    def begin(self, command: str = "run") -> subprocess.Popen[bytes]:
         """Start the process, and don't wait for it to answer."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._argv("run"), stderr=log, stdout=log, env=self.environment_of_process()
+                self._argv(command), stderr=log, stdout=log, env=self.environment_of_process()
             )
         return self.process
 

@@ -88,7 +88,7 @@ def test_status_shows_what_is_on_its_way_and_nothing_afterwards(tmp_path: Path) 
         portions.next(2)
         until(lambda: sidecar.state("model")["generation"] == 1)
         assert sidecar.state("model")["transfer"] is None
-        assert "COMING" not in sidecar.command("status").stdout
+        assert "downloading" not in sidecar.command("status").stdout
         assert 'refresher_transfer_bytes{asset="model"} 0.0' in sidecar.metrics()
         assert 'refresher_fetched_bytes_total{asset="model"} 4e+06' in sidecar.metrics()
 

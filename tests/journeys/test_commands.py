@@ -83,7 +83,7 @@ def test_status_shows_a_table_to_people_and_a_document_to_machines(tmp_path: Pat
     with running(tmp_path, configuration) as sidecar:
         until(lambda: sidecar.state("conf")["generation"] == 1)
         table, document = sidecar.command("status"), sidecar.command("status", "--json")
-        assert table.stdout.splitlines()[1].split()[:4] == ["✓", "conf", "published", "1"]
+        assert table.stdout.splitlines()[1].split()[:4] == ["✓", "conf", "fresh", "1"]
         assert json.loads(document.stdout)[0]["asset"] == "conf"
         assert sidecar.command("status", "other").returncode == 2
 

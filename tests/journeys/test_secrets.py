@@ -69,6 +69,7 @@ def troubled_assets(bao: OpenBao, seaweed: SeaweedFS, app: App, mount: str) -> d
 
 def everything_that_came_out(sidecar: Sidecar, assets: dict[str, Any]) -> str:
     out = [sidecar.metrics(), sidecar.command("status").stdout, sidecar.command("refresh").stdout]
+    out.append(sidecar.ask("GET", "/").data.decode())
     for asset in assets:
         for method, path in (("GET", "/assets/"), ("POST", "/refresh/")):
             answer = sidecar.ask(method, path + asset)

@@ -1,0 +1,156 @@
+"""How the assets look on the page: each one an article, the worst first."""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from refresher.control.page.markup import Child, element
+from refresher.control.page.timeline import timeline
+from refresher.words import Level, Remark, State, ended, next_refresh, remarks, span, summary, worst_first
+
+Fact = tuple[Child, ...]
+"""What a fact is called, and what is said of it."""
+
+
+def heading(states: Sequence[State], *, host: str, now: datetime) -> Element:
+    """Whose page it is, and how all stand together."""
+    level, words = summary(states, now=now)
+    return element(
+        "header",
+        element("p", "refresher", element("span", f" in {host}")),
+        element("h1", _mark(level), f" {words}", class_=level.name.lower()),
+        element("p", "As it stood at ", clock_time(now), "."),
+        id="heading",
+    )
+
+
+def articles(states: Sequence[State], *, opened: Container[str] | None, now: datetime) -> Iterator[Element]:
+    """All assets, with the details of those that are `opened`; None: of all."""
+    for state in worst_first(states, now=now):
+        yield _article(state, now, _details(state, now) if opened is None or state["asset"] in opened else ())
+
+
+def clock_time(moment: datetime | str) -> Element:
+    """A moment of the clock: in UTC, which the script writes in the reader's zone, and leaves where one hovers."""
+    utc = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    written = utc.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return element("time", written, datetime=utc.strftime("%Y-%m-%dT%H:%M:%SZ"), title=written)
+
+
+def _article(state: State, now: datetime, details: Sequence[Element]) -> Element:
+    said = remarks(state, now=now)
+    name = f"asset-{state['asset']}"
+    return element(
+        "article",
+        element(
+            "header",
+            element("h2", state["asset"], id=f"{name}-name"),
+            element("p", *_state(said)),
+            _button(state["asset"]),
+        ),
+        element("output", class_="answer", aria_live="polite", data_keep=True),
+        _sentences(said),
+        _progress(state),
+        timeline(state, now=now),
+        _ends(state, now),
+        _facts(_next(state, now), _since(state, now)),
+        element("details", _glance(state), *details, id=f"{name}-details", data_asset=state["asset"]),
+        id=name,
+        class_=said[0].level.name.lower(),
+        aria_labelledby=f"{name}-name",
+    )
+
+
+def _state(said: Sequence[Remark]) -> list[Child]:
+    """`✗ expired 2 h ago · failed`."""
+    first, *more = said
+    words = element("strong", _mark(first.level), f" {first.words}", class_=first.level.name.lower())
+    return [words, "".join(f" · {remark.words}" for remark in more)]
+
+
+def _mark(level: Level) -> Element:
+    return element("span", level.mark, aria_hidden="true", class_="mark")
+
+
+def _button(asset: str) -> Element:
+    ask = element("button", "Refresh", type="button", data_asset=asset, aria_label=f"Refresh {asset} now")
+    return element("div", ask, data_keep=True)
+
+
+def _sentences(said: Sequence[Remark]) -> Element | None:
+    """What there is to say at length: an error, how far a download is."""
+    items = [_sentence(remark, named=number > 0) for number, remark in enumerate(said) if remark.sentence]
+    return element("ul", *items, class_="said") if items else None
+
+
+def _sentence(remark: Remark, *, named: bool) -> Element:
+    """`named`: it isn't the first one, whose words stand right above."""
+    words = element("b", f"{remark.words}: ") if named else None
+    return element("li", words, element("bdi", remark.sentence), class_=remark.level.name.lower())
+
+
+def _progress(state: State) -> Element | None:
+    coming = state["transfer"]
+    if not (coming and coming["expected"]):
+        return None
+    label = f"How much of {state['asset']} has come"
+    return element("progress", value=coming["received"], max=coming["expected"], aria_label=label)
+
+
+def _ends(state: State, now: datetime) -> Element | None:
+    """The two ends of the line, in words."""
+    if state["published_at"] is None:
+        return None
+    expires = span(state["expires_at"], now=now)
+    verb = "expired" if expires.endswith(("ago", "now")) else "expires"
+    end = element("span", f"{verb} {expires} ", clock_time(state["expires_at"])) if state["expires_at"] else None
+    begin = element("span", f"published {span(state['published_at'], now=now)} ", clock_time(state["published_at"]))
+    return element("p", begin, end or element("span", "does not expire"), class_="ends")
+
+
+def _facts(*facts: Fact | None) -> Element:
+    rows = [element("div", element("dt", fact[0]), element("dd", *fact[1:])) for fact in facts if fact]
+    return element("dl", *rows)
+
+
+def _next(state: State, now: datetime) -> Fact:
+    return "Next refresh", *_with_clock(next_refresh(state, now=now), state["next_refresh_at"])
+
+
+def _since(state: State, now: datetime) -> Fact | None:
+    """How long it has been going wrong."""
+    failures = state["consecutive_failures"]
+    if not failures:
+        return None
+    return *_last_look(state, now), f" and {failures} failed attempt{'' if failures == 1 else 's'} since"
+
+
+def _last_look(state: State, now: datetime) -> Fact:
+    return "Last good look", *_with_clock(span(state["last_success_at"], now=now), state["last_success_at"])
+
+
+def _with_clock(words: str, moment: str | None) -> Sequence[Child]:
+    return [words, " ", clock_time(moment)] if moment else [words]
+
+
+def _glance(state: State) -> Element:
+    """The last outcomes as a strip, newest last."""
+    squares = [element("i", class_=outcome["result"], title=outcome["result"]) for outcome in state["history"]]
+    return element("summary", "History and details ", element("span", *squares, class_="strip", aria_hidden="true"))
+
+
+def _details(state: State, now: datetime) -> Sequence[Element]:
+    """The last outcomes in words, newest first, and what few will want to know."""
+    facts = _facts(
+        None if state["consecutive_failures"] else _last_look(state, now),
+        ("Generation", str(state["generation"] or "none")),
+        ("Revision", element("code", element("bdi", state["revision"]))) if state["revision"] else None,
+    )
+    return facts, element("ol", *(_outcome(outcome, now) for outcome in reversed(state["history"])))
+
+
+def _outcome(outcome: Mapping[str, Any], now: datetime) -> Element:
+    when = element("span", f"{span(outcome['finished_at'], now=now)} ", clock_time(outcome["finished_at"]))
+    error = element("bdi", outcome["error"], class_="error") if outcome["error"] else None
+    return element("li", element("b", ended(outcome), class_=outcome["result"]), when, error)

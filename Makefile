@@ -41,7 +41,7 @@ crash-test: venv            ## killed at every system call, a thousand publishes
 	$(BIN)/python -m tests.crash
 	READER_PUBLISHES=1000 MACHINE_EXAMPLES=500 $(BIN)/pytest -n 2 -q -rP tests/crash
 
-soak: venv            ## long proofs against real servers: rotations, restarts, fifty pods, outages, large files
+soak: venv            ## long proofs against real servers: rotations, restarts, fifty pods, outages, large files, faults
 	$(BIN)/python -m tests.soak.rotations
 	$(BIN)/python -m tests.soak.restarts
 	$(BIN)/python -m tests.soak.fleet
@@ -50,6 +50,7 @@ soak: venv            ## long proofs against real servers: rotations, restarts, 
 	$(BIN)/python -m tests.soak.replaced
 	$(BIN)/python -m tests.soak.beside
 	$(BIN)/python -m tests.soak.requests
+	$(BIN)/python -m tests.soak.faults --minutes 30
 
 audit: $(VENV)/.system            ## known vulnerabilities in what a sidecar is installed with
 	$(BIN)/python .ci/audit.py

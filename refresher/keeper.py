@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
@@ -17,7 +17,7 @@ from refresher.errors import RefresherError, TransientError
 from refresher.ledger import Holding, Refreshed
 from refresher.model import AssetState, Clock, Generation, Outcome, Result, Wish
 from refresher.record import Record
-from refresher.renewal import is_renewal_due
+from refresher.renewal import is_renewal_due, renewal_at
 from refresher.rollback import go_back, obey, unpin
 from refresher.teller import Clockwork, Reporter, Tellers
 
@@ -119,7 +119,9 @@ class Keeper:
 
     def state(self) -> AssetState:
         """How the asset stands."""
-        return self._record.state(self._clock())
+        now = self._clock()
+        renewal = renewal_at(self.asset.refresh, self._record.standing, now=now, seed=self._seed)
+        return replace(self._record.state(now), renewal_at=renewal)
 
     @property
     def _key(self) -> str:
@@ -236,7 +238,10 @@ class Keeper:
         self._record.holds(holding)
         self._remember_sight()
         what = "was repaired" if holding.current else "is damaged, and fetched again"
-        log.warning("%s: generation %d was changed by somebody, and %s", self.asset.name, current.number, what)
+        name = self.asset.name
+        log.warning(
+            "%s: generation %d was changed by somebody, and %s", name, current.number, what, extra={"asset": name}
+        )
         self._arm()
 
     def _by_hand(self, act: Callable[[], None]) -> Future[None]:

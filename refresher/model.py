@@ -288,7 +288,8 @@ class Outcome:
 class AssetState:
     """How one asset stands: what status, the API and the metrics show. Never any content.
 
-    `refused` is what the app answered, if it can't use the visible generation; `transfer` what is on its way now.
+    `refused` is what the app answered, if it can't use the visible generation; `transfer` what is on its way now;
+    `renewal_at` when what is visible wants to be replaced, which stays where it is while nothing comes of it.
     """
 
     asset: str
@@ -312,3 +313,4 @@ class AssetState:
     ready: bool
     history: tuple[Outcome, ...] = ()
     transfer: Transfer | None = None
+    renewal_at: datetime | None = None

@@ -23,11 +23,14 @@ class Telling:
     """One attempt to tell of one asset.
 
     `result` is `told`, `rejected` or `failed`, or `initial` for a first generation that is left out; `told` is what to
-    remember (None: try again), `error` a sentence about what went wrong.
+    remember (None: try again), `error` a sentence about what went wrong. `destination` is the notifier's key, for an
+    asset may have two of one name; `at` is when it was tried.
     """
 
     asset: str
     notifier: str
+    destination: str
+    at: datetime
     generation: int
     result: str
     told: Told | None
@@ -81,6 +84,8 @@ def _telling(named: NamedNotifier, change: Change, result: str, error: str | Non
     return Telling(
         asset=change.asset,
         notifier=named.name,
+        destination=named.key,
+        at=now,
         generation=change.generation,
         result=result,
         told=None if result == "failed" else heard,
@@ -97,7 +102,11 @@ def _attempt(named: NamedNotifier, change: Change) -> tuple[str, str | None]:
         return "failed", str(error)
     except Exception as error:  # noqa: BLE001 - a plugin's bug must not stop the telling
         log.error(  # noqa: TRY400 - the exception's text may quote a secret
-            "%s: a bug in the notifier %s, %s", change.asset, named.name, places_of(error)
+            "%s: a bug in the notifier %s, %s",
+            change.asset,
+            named.name,
+            places_of(error),
+            extra={"asset": change.asset, "step": "notify", "notifier": named.name},
         )
         return "failed", f"unexpected {type(error).__name__}, a bug in the notifier {named.name}"
     return "told", None

@@ -68,9 +68,15 @@ def emergency_at(standing: Standing) -> datetime | None:
     return min((term.emergency_at for term in terms(standing)), default=None)
 
 
+def renewal_at(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -> datetime | None:
+    """When what is held wants to be replaced, tried already or not; None if it has no end, or nothing is held."""
+    return min((renewal.at for renewal in renewals(refresh, standing, now, seed)), default=None)
+
+
 def is_renewal_due(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -> bool:
     """Whether the time has come to renew what is held, and not only to look."""
-    return any(renewal.at <= now for renewal in renewals(refresh, standing, now, seed))
+    at = renewal_at(refresh, standing, now=now, seed=seed)
+    return at is not None and at <= now
 
 
 def renewals(refresh: Refresh, standing: Standing, now: datetime, seed: str) -> list[Renewal]:

@@ -1,10 +1,14 @@
 """Where everything that happens is told: a line in the log, a count in the metrics."""
 
 import logging
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from refresher.due import Due
 from refresher.model import Outcome, Result
 from refresher.notify import Telling
+from refresher.thinning import Thinning, gist
 
 log = logging.getLogger("refresher")
 
@@ -15,27 +19,93 @@ _LEVELS = {
     Result.REJECTED: logging.ERROR,
     Result.FAILED: logging.WARNING,
 }
+_WENT_WRONG = (Result.FAILED, Result.REJECTED)
+
+Facts = dict[str, object]
+"""What a line says besides its sentence: the names are `logs.FIELDS`."""
+
+
+@dataclass(slots=True)
+class Spell:
+    """Failures in a row of one asset's refreshes, or of telling one destination of it."""
+
+    since: datetime
+    failures: int = 0
+    thinning: Thinning = field(default_factory=Thinning)
+
+
+class Spells:
+    """Who is in trouble, and since when."""
+
+    def __init__(self) -> None:
+        self._spells: dict[Hashable, Spell] = {}
+
+    def failed(self, who: Hashable, kind: Hashable, *, since: datetime, at: datetime) -> Facts | None:
+        """What to say of one more failure; None: nothing, for the same was said not long ago."""
+        spell = self._spells.setdefault(who, Spell(since))
+        spell.failures += 1
+        left_out = spell.thinning.left_out(kind, at)
+        return None if left_out is None else {"failures": spell.failures, "left_out": left_out or None}
+
+    def over(self, who: Hashable, at: datetime) -> Facts:
+        """What to say of the end of all failures; nothing if there were none."""
+        spell = self._spells.pop(who, None)
+        return {"failures": spell.failures, "failing_for": at - spell.since} if spell else {}
 
 
 class Log:
-    """Writes a line for each outcome and telling; for an unchanged look only if trouble ended with it."""
+    """Writes a line for each outcome and telling, but none for an unchanged look in quiet times.
+
+    Of failures that repeat, ever fewer are written (`thinning`); what ends them says how many there were.
+    """
 
     def __init__(self) -> None:
-        self._last: dict[str, Result] = {}
+        self._spells = Spells()
 
     def refreshed(self, outcome: Outcome, due: Due | None) -> None:
         """A refresh ended; the next one is due then."""
-        recovered = self._last.get(outcome.asset, outcome.result) in {Result.FAILED, Result.REJECTED}
-        self._last[outcome.asset] = outcome.result
-        level = logging.INFO if outcome.result is Result.UNCHANGED and recovered else _LEVELS[outcome.result]
-        log.log(level, "%s", _sentence(outcome), extra=_facts(outcome, due))
+        level, facts, at = _LEVELS[outcome.result], _facts(outcome, due), outcome.finished_at
+        if outcome.result in _WENT_WRONG:
+            kind = (outcome.result, outcome.error_class, gist(outcome.error or ""))
+            news = self._spells.failed(outcome.asset, kind, since=outcome.started_at, at=at)
+            _write(level, _sentence(outcome), facts, news)
+        elif outcome.result is Result.ROLLED_BACK:
+            _write(level, _sentence(outcome), facts, {})
+        else:
+            end = self._spells.over(outcome.asset, at)
+            _write(logging.INFO if end else level, _sentence(outcome) + _after(end), facts, end)
 
     def told(self, telling: Telling) -> None:
         """One attempt to tell ended."""
-        level = logging.INFO if telling.told and not telling.error else logging.WARNING
-        error = f": {telling.error}" if telling.error else ""
-        facts = {"asset": telling.asset, "step": "notify", "result": telling.result, "generation": telling.generation}
-        log.log(level, "%s: %s %s%s", telling.asset, telling.notifier, telling.result, error, extra=facts)
+        facts: Facts = {
+            "asset": telling.asset,
+            "step": "notify",
+            "result": telling.result,
+            "generation": telling.generation,
+            "notifier": telling.notifier,
+        }
+        sentence = (
+            f"{telling.asset}: {telling.notifier} {telling.result}{f': {telling.error}' if telling.error else ''}"
+        )
+        who = (telling.asset, telling.destination)
+        if telling.told is None:
+            news = self._spells.failed(who, gist(telling.error or ""), since=telling.at, at=telling.at)
+            _write(logging.WARNING, sentence, facts, news)
+        else:
+            end = self._spells.over(who, telling.at)
+            _write(logging.WARNING if telling.error else logging.INFO, sentence + _after(end), facts, end)
+
+
+def _write(level: int, sentence: str, facts: Facts, news: Facts | None) -> None:
+    if news is not None:
+        log.log(level, "%s", sentence, extra=facts | news)
+
+
+def _after(end: Facts) -> str:
+    if not end:
+        return ""
+    failures = end["failures"]
+    return f", after {failures} failure{'s' if failures != 1 else ''}"
 
 
 def _sentence(outcome: Outcome) -> str:
@@ -46,9 +116,10 @@ def _sentence(outcome: Outcome) -> str:
     return f"{outcome.asset}: {outcome.result}{generation}"
 
 
-def _facts(outcome: Outcome, due: Due | None) -> dict[str, object]:
+def _facts(outcome: Outcome, due: Due | None) -> Facts:
     return {
         "asset": outcome.asset,
+        "step": _last_step(outcome) if outcome.error else None,
         "result": outcome.result,
         "revision": outcome.revision,
         "generation": outcome.generation,
@@ -57,3 +128,8 @@ def _facts(outcome: Outcome, due: Due | None) -> dict[str, object]:
         "error_class": outcome.error_class,
         "next_refresh_at": due.at if due else None,
     }
+
+
+def _last_step(outcome: Outcome) -> str | None:
+    """Where it ended: steps are measured in their order, and the one that fails is, too."""
+    return next(reversed(list(outcome.steps)), None)

@@ -60,7 +60,8 @@ def obeyed(asset: Asset, place: Place, clock: Clock) -> Outcome | None:
     try:
         return _rolled_back(asset, place, to=None, pin=False, clock=clock, error=reason)
     except PermanentError as error:
-        log.warning("%s: the app refused generation %d, and it stays: %s", asset.name, current.number, error)
+        sentence = "%s: the app refused generation %d, and it stays: %s"
+        log.warning(sentence, asset.name, current.number, error, extra={"asset": asset.name})
         return None
 
 

@@ -24,12 +24,14 @@ from refresher.control.metrics import Metrics
 from refresher.control.ratelimit import RateLimit
 from refresher.control.refreshes import Refreshes
 from refresher.demo.openbao import OpenBao
+from refresher.logs import FIELDS
 from refresher.settings import SharedParts, assets
+from refresher.settings.models import Probes
 from refresher.settings.read import read
 from refresher.verifiers.checksums import ChecksumsOptions, ChecksumsVerifier
 from refresher.verifiers.signature import SignatureOptions, SignatureVerifier
 from tests.fakes.candidate import FakeCandidate
-from tests.fakes.sidecar import NOW, FakeSidecar
+from tests.fakes.sidecar import NOW, FakeSidecar, state
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -37,6 +39,7 @@ PAGES = sorted(
 )
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 LOCAL_API = (ROOT / "docs/local-api.md").read_text()
+MONITORING = (ROOT / "docs/monitoring.md").read_text()
 
 
 class Block(NamedTuple):
@@ -114,7 +117,9 @@ def test_every_block_says_what_it_is() -> None:
         ("yaml", "app"),
         ("yaml", "asset"),
         ("yaml", "kubernetes"),
+        ("yaml", "manifest"),
         ("yaml", "plugin"),
+        ("yaml", "prometheus"),
     }
     assert {(block.language, block.role) for block in BLOCKS} == known
 
@@ -197,12 +202,36 @@ def test_every_command_and_call_is_documented() -> None:
 
 
 def test_the_metrics_that_are_documented_are_those_that_there_are() -> None:
-    text = Metrics(FakeSidecar(), notifiers={}).text().decode()
-    there = set(re.findall(r"^# TYPE (\w+)", text, flags=re.M))
-    documented = set(re.findall(r"^\| `(refresher_\w+)`", OPERATIONS, flags=re.M))
-    assert documented == there
+    text = Metrics(FakeSidecar(state("web", renewal_at=NOW)), notifiers={"web": ["http"]}).text().decode()
+    there = dict(re.findall(r"^# TYPE (\w+) (\w+)", text, flags=re.M))
+    rows = re.findall(r"^\| `(refresher_\w+)` \| (\w+) \| ([\w, -]+) \|", MONITORING, flags=re.M)
+    assert {name: kind for name, kind, _ in rows} == there
+    for name, _, labels in rows:
+        given = re.findall(rf"^{name}(?:_sum)?(?:{{(.*)}})? ", text, flags=re.M)
+        assert {", ".join(re.findall(r"(\w+)=", each)) for each in given} == {labels.strip("-")}, name
     for block in blocks("promql"):
-        assert set(re.findall(r"refresher_\w+", block.text)) <= there
+        assert set(re.findall(r"refresher_\w+", block.text)) <= set(there)
+
+
+def documented_keys() -> dict[str, str]:
+    """The keys of a line of the log, and the type of each."""
+    (table,) = re.findall(r"^\| key \| type .*?\n\n", MONITORING, flags=re.M | re.S)
+    return dict(re.findall(r"^\| `(\w+)` \| (text|number|moment) \|", table, flags=re.M))
+
+
+def test_the_keys_of_the_log_that_are_documented_are_those_that_there_are() -> None:
+    assert list(documented_keys()) == ["time", "level", "message", *FIELDS, "exception"]
+
+
+@pytest.mark.parametrize("block", blocks("yaml", role="manifest"), ids=str)
+def test_a_manifest_to_be_scraped_names_the_port_of_the_probes(block: Block) -> None:
+    port = Probes().listen.port
+    manifest = yaml.safe_load(block.text)
+    if manifest.get("kind") == "PodMonitor":
+        (endpoint,) = manifest["spec"]["podMetricsEndpoints"]
+        assert f"[{{name: {endpoint['port']}, containerPort: {port}}}]" in block.text
+    else:
+        assert manifest["metadata"]["annotations"]["prometheus.io/port"] == str(port)
 
 
 def test_every_status_that_is_answered_is_documented() -> None:

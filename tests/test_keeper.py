@@ -104,6 +104,21 @@ def test_what_is_minted_is_minted_at_its_renewal_and_never_on_the_interval(tmp_p
     assert [outcome.generation for outcome in noted.outcomes] == [1, 2]
 
 
+def test_the_moment_of_renewal_stays_while_nothing_comes_of_it(tmp_path: Path) -> None:
+    clock = Time()
+    source, judge = Source(minted=True), Judge(finding=Finding(valid_from=NOON, expires_at=NOON + timedelta(hours=24)))
+    keeper, clockwork, _ = kept(asset(tmp_path, source, judge=judge), clock)
+    clockwork.turn(hours=1)
+    source.trouble = TransientError("away")
+    wanted = keeper.state().renewal_at
+    assert wanted is not None
+    assert NOON + timedelta(hours=12) < wanted < NOON + timedelta(hours=17)
+    clockwork.turn(hours=20)
+    state = keeper.state()
+    assert (state.renewal_at, state.generation) == (wanted, 1)
+    assert state.consecutive_failures > 0
+
+
 def test_a_source_in_trouble_is_asked_again_with_a_growing_pause(tmp_path: Path) -> None:
     clock = Time()
     _, clockwork, noted = kept(asset(tmp_path, Source(trouble=TransientError("away"))), clock)

@@ -2,7 +2,10 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -18,6 +21,7 @@ def _root_logger_as_it_was() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.captureWarnings(capture=False)
     for name in THIRD_PARTY:
         logging.getLogger(name).setLevel(logging.NOTSET)
 
@@ -39,8 +43,11 @@ def fail(reason: str) -> None:
 
 def log_failure(reason: str) -> None:
     try:
-        fail(reason)
-    except RuntimeError:
+        try:
+            fail(reason)
+        except RuntimeError as error:
+            raise OSError(reason) from error
+    except OSError:
         logging.getLogger("refresher.tests").exception("it failed")
 
 
@@ -84,13 +91,14 @@ def test_the_time_is_the_present() -> None:
     assert datetime.fromisoformat(json.loads(logged("now", io.StringIO()))["time"]) >= before
 
 
-def test_an_exception_is_one_string_on_the_same_line() -> None:
-    stream = io.StringIO()
+@pytest.mark.parametrize("make_stream", [io.StringIO, Terminal])
+def test_an_exception_is_its_places_on_the_same_line_and_never_its_text(make_stream: Callable[[], io.StringIO]) -> None:
+    stream = make_stream()
     configure(stream)
-    log_failure("broken")
+    log_failure("hunter2\n2026-11-27T03:33:29.084Z INFO    forged")
     (line,) = stream.getvalue().splitlines()
-    assert json.loads(line)["exception"].endswith("RuntimeError: broken")
-    assert json.loads(line)["level"] == "error"
+    assert re.search(r'exception"?[=:] ?"OSError at \S+test_logs.py:\d+ in log_failure from RuntimeError at ', line)
+    assert "hunter2" not in line
 
 
 def test_a_terminal_gets_readable_text() -> None:
@@ -104,12 +112,60 @@ def test_control_characters_cannot_steer_the_terminal() -> None:
     assert r"asset=x\x07" in line
 
 
-def test_a_traceback_on_a_terminal_keeps_its_lines() -> None:
-    stream = Terminal()
+def test_a_value_that_a_server_chose_cannot_pass_for_another_field() -> None:
+    line = logged("failed", Terminal(), revision='a  result=published "', asset="web")
+    assert line.endswith(r'  asset=web  revision="a  result=published \""' + "\n")
+
+
+def test_a_warning_that_repeats_is_thinned_and_counted_whoever_gives_it() -> None:
+    stream = io.StringIO()
     configure(stream)
-    log_failure("\x1b[31mred")
-    assert len(stream.getvalue().splitlines()) > 3
-    assert "\x1b" not in stream.getvalue()
+    for number in range(20):
+        logging.getLogger("urllib3.connectionpool").warning("pool is full: connection %d", 1_000_000_000 + number)
+    left_out = [json.loads(line).get("left_out") for line in stream.getvalue().splitlines()]
+    assert left_out == [None, None, 1, 3, 7]
+
+
+def test_a_warning_of_one_asset_does_not_hide_the_same_of_another() -> None:
+    stream = io.StringIO()
+    configure(stream)
+    for asset in ("web-tls-1", "web-tls-2", "web-tls-1", "web-tls-3", "web-tls-1"):
+        logging.getLogger("refresher").warning("%s: the volume can't be used", asset, extra={"asset": asset})
+    assert [json.loads(line)["asset"][-1] for line in stream.getvalue().splitlines()] == ["1", "2", "1", "3"]
+
+
+def test_what_is_told_and_outcomes_are_never_thinned_here() -> None:
+    stream = io.StringIO()
+    configure(stream)
+    for _ in range(5):
+        logging.getLogger("refresher").info("told")
+        logging.getLogger("refresher").warning("failed", extra={"result": "failed"})
+    assert len(stream.getvalue().splitlines()) == 10
+
+
+def test_warnings_of_python_become_lines_too() -> None:
+    stream = io.StringIO()
+    configure(stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=False)  # pytest's own way of showing them, which catch_warnings has put back
+        logging.captureWarnings(capture=True)
+        warnings.warn("an old way", stacklevel=1)
+    (line,) = stream.getvalue().splitlines()
+    assert "UserWarning: an old way" in json.loads(line)["message"]
+
+
+def test_what_nobody_caught_becomes_a_line_without_its_text() -> None:
+    code = (
+        "import sys, threading; from refresher.logs import *; configure(sys.stderr); catch_all()\n"
+        "thread = threading.Thread(target=lambda: int('hunter2')); thread.start(); thread.join()\n"
+        "class Broken:\n def __del__(self): int('hunter2')\n"
+        "Broken()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [line["exception"].split(" at ")[0] for line in lines] == ["ValueError", "ValueError"]
+    assert "hunter2" not in ended.stderr
 
 
 def test_the_form_can_be_chosen() -> None:

@@ -21,10 +21,11 @@ def run(
 ) -> None:
     """Keep all assets fresh until SIGTERM."""
     from refresher.app import run as run_sidecar
-    from refresher.logs import configure
+    from refresher.logs import catch_all, configure
 
     with reporting_bad_configuration():
         configure(sys.stderr)
+        catch_all()
         run_sidecar(settings_of(config, source, directory, notify))
     end(DONE)
 

@@ -11,6 +11,9 @@ from refresher import __version__
 from refresher.control.sidecar import Sidecar
 from refresher.model import AssetState, Outcome, Result
 
+STEPS = ("fetch", "stage", "verify", "publish")
+"""Of a refresh, that are measured; `fetch` includes `stage`."""
+
 TELLINGS = ("told", "failed", "rejected")
 """How one attempt to tell one notifier can end."""
 
@@ -34,7 +37,7 @@ class Metrics:
         self._fetched = self._counter("fetched_bytes", "Bytes that came from sources", "asset")
         self._durations = Histogram(
             "refresher_refresh_duration_seconds",
-            "Seconds that each step of a refresh took",
+            "Seconds that each step of a refresh took; fetch includes stage",
             ("asset", "step"),
             buckets=BUCKETS,
             registry=self._registry,
@@ -65,6 +68,8 @@ class Metrics:
     def _begin(self, notifiers: Mapping[str, Iterable[str]]) -> None:
         for asset, names in notifiers.items():
             self._fetched.labels(asset)
+            for step in STEPS:
+                self._durations.labels(asset, step)
             for result in Result:
                 self._refreshes.labels(asset, result)
             for notifier in names:
@@ -100,9 +105,7 @@ class _Standing(Collector):
         states = [self._sidecar.state(name) for name in self._sidecar.names()]
         for name, (meaning, value) in _GAUGES.items():
             yield _family(name, meaning, {state.asset: value(state) for state in states})
-        yield GaugeMetricFamily(
-            "refresher_config_valid", "1 if the configuration on disk works", self._sidecar.config_valid()
-        )
+        yield GaugeMetricFamily("refresher_config_valid", "1 if the configuration works", self._sidecar.config_valid())
         build = GaugeMetricFamily("refresher_build_info", "Always 1; which refresher this is", labels=("version",))
         build.add_metric((__version__,), 1)
         yield build
@@ -129,15 +132,30 @@ _GAUGES: dict[str, tuple[str, Callable[[AssetState], float | None]]] = {
         "When the visible generation was published, 0 if there is none",
         lambda state: _seconds(state.published_at) or 0,
     ),
-    "expiry_timestamp_seconds": ("When the visible generation expires", lambda state: _seconds(state.expires_at)),
-    "next_refresh_timestamp_seconds": ("When the next refresh is due", lambda state: _seconds(state.next_refresh_at)),
+    "expiry_timestamp_seconds": (
+        "When the visible generation expires, missing if it doesn't",
+        lambda state: _seconds(state.expires_at),
+    ),
+    "renewal_timestamp_seconds": (
+        "When the visible generation is to be replaced, missing if it doesn't expire",
+        lambda state: _seconds(state.renewal_at),
+    ),
+    "next_refresh_timestamp_seconds": (
+        "When the next refresh is due, missing if only on request",
+        lambda state: _seconds(state.next_refresh_at),
+    ),
+    "ready": (
+        "1 if there is a generation that is neither expired nor older than max_stale",
+        lambda state: state.ready,
+    ),
+    "required": ("1 if the pod is to wait for it", lambda state: state.required),
     "generation": ("The visible generation, 0 if there is none", lambda state: state.generation or 0),
     "notified_generation": (
-        "The generation that was told, 0 if none was",
+        "The generation that everybody was told of, 0 if none",
         lambda state: state.notified_generation or 0,
     ),
     "consecutive_failures": (
-        "Refreshes that failed since the last that worked",
+        "Refreshes that failed or were rejected since the last that worked",
         lambda state: state.consecutive_failures,
     ),
     "transfer_bytes": (
@@ -145,7 +163,7 @@ _GAUGES: dict[str, tuple[str, Callable[[AssetState], float | None]]] = {
         lambda state: state.transfer.received if state.transfer else 0,
     ),
     "transfer_expected_bytes": (
-        "Bytes of what is on its way, 0 if nothing is",
+        "Bytes of what is on its way, 0 if nothing is, missing if the source doesn't say",
         lambda state: state.transfer.expected if state.transfer else 0,
     ),
 }

@@ -16,7 +16,10 @@ NAMES = {
     "refresher_last_success_timestamp_seconds": {"asset"},
     "refresher_last_publish_timestamp_seconds": {"asset"},
     "refresher_expiry_timestamp_seconds": {"asset"},
+    "refresher_renewal_timestamp_seconds": {"asset"},
     "refresher_next_refresh_timestamp_seconds": {"asset"},
+    "refresher_ready": {"asset"},
+    "refresher_required": {"asset"},
     "refresher_generation": {"asset"},
     "refresher_notified_generation": {"asset"},
     "refresher_notifications_total": {"asset", "notifier", "result"},
@@ -76,7 +79,10 @@ def test_readyz_says_which_asset_is_not_ready_and_why(
     assert reply.problem()["detail"] == f"web-tls: {reason}"
 
 
-def test_every_metric_is_there_with_its_labels(serve: Callable[..., Client], metrics: Metrics) -> None:
+def test_every_metric_is_there_with_its_labels(
+    serve: Callable[..., Client], metrics: Metrics, sidecar: FakeSidecar
+) -> None:
+    sidecar.states["web-tls"] = state("web-tls", renewal_at=NOW)
     metrics.observe(outcome("web-tls", steps={"fetch": 0.2}))
     reply = serve(probes="127.0.0.1:0").probes().get("/metrics")
     assert reply.headers["content-type"].startswith("text/plain; version=")
@@ -92,6 +98,8 @@ def test_what_can_be_known_starts_at_zero(metrics: Metrics) -> None:
     text = metrics.text().decode()
     for asset in ("web-tls", "model"):
         assert value(text, "refresher_fetched_bytes_total", asset=asset) == 0
+        for step in ("fetch", "stage", "verify", "publish"):
+            assert value(text, "refresher_refresh_duration_seconds_count", asset=asset, step=step) == 0
         for result in Result:
             assert value(text, "refresher_refreshes_total", asset=asset, result=result) == 0
     for notifier in ("http", "marker"):
@@ -125,6 +133,8 @@ def test_gauges_are_read_when_they_are_asked_for(metrics: Metrics, sidecar: Fake
     assert value(text, "refresher_generation", asset="web-tls") == 9
     assert value(text, "refresher_notified_generation", asset="web-tls") == 8
     assert value(text, "refresher_consecutive_failures", asset="web-tls") == 3
+    assert value(text, "refresher_ready", asset="web-tls") == 1
+    assert value(text, "refresher_required", asset="web-tls") == 1
     assert value(text, "refresher_expiry_timestamp_seconds", asset="web-tls") == NOW.replace(day=23).timestamp()
     assert value(text, "refresher_last_publish_timestamp_seconds", asset="web-tls") == NOW.timestamp()
     assert value(text, "refresher_config_valid") == 0
@@ -155,4 +165,5 @@ def test_what_never_happened_is_zero_and_what_need_not_exist_has_no_sample(
     assert value(text, "refresher_last_success_timestamp_seconds", asset="web-tls") == 0
     assert value(text, "refresher_last_publish_timestamp_seconds", asset="web-tls") == 0
     assert value(text, "refresher_expiry_timestamp_seconds", asset="web-tls") is None
+    assert value(text, "refresher_renewal_timestamp_seconds", asset="web-tls") is None
     assert value(text, "refresher_next_refresh_timestamp_seconds", asset="web-tls") is None

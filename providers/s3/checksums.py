@@ -8,11 +8,11 @@ import base64
 import binascii
 import hashlib
 import re
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, Self
 
 from awscrt import checksums
+from zlib_ng import zlib_ng
 
 from refresher.errors import TransientError
 
@@ -48,7 +48,7 @@ class _Crc:
 KINDS: Mapping[str, Callable[[], Sum]] = {
     "crc64nvme": lambda: _Crc(checksums.crc64nvme, 8),
     "crc32c": lambda: _Crc(checksums.crc32c, 4),
-    "crc32": lambda: _Crc(zlib.crc32, 4),
+    "crc32": lambda: _Crc(zlib_ng.crc32, 4),
     "sha256": hashlib.sha256,
     "sha1": lambda: hashlib.sha1(usedforsecurity=False),
     "sha512": hashlib.sha512,

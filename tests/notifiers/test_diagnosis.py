@@ -16,9 +16,9 @@ from refresher.notifiers.http import HttpNotifier, HttpOptions
 from refresher.notifiers.marker import MarkerNotifier, MarkerOptions
 from refresher.notifiers.signal import SignalNotifier, SignalOptions
 from tests.certificates import Authority, Issued
+from tests.diagnoses import black_hole
 from tests.fakes.app import App
 from tests.fakes.changes import change
-from tests.providers.diagnoses import black_hole
 from tests.traces import traces
 from tests.waiting import until
 

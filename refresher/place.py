@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from refresher.errors import PermanentError
+from refresher.filenames import OURS
 from refresher.layouts import FileLayout, KubernetesLayout, Layout, LinkLayout, VersionsLayout
 from refresher.ledger import Holding
 from refresher.model import Asset, FilesOnDisk, Generation, LayoutName, StoreName
 from refresher.store import LEDGER, Store
-from refresher.volume import OURS, Directory, explained
+from refresher.volume import Directory, explained
 
 STORE = "..refresher"
 

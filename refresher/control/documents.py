@@ -10,7 +10,8 @@ from refresher.control.shapes import (
     RememberedDocument,
     TransferDocument,
 )
-from refresher.model import AssetState, Outcome, Result
+from refresher.model import Outcome, Result
+from refresher.state import AssetState
 from refresher.traffic import Transfer
 
 

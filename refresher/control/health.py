@@ -13,7 +13,8 @@ from refresher.control.metrics import Metrics
 from refresher.control.problems import ProblemResponse
 from refresher.control.shapes import Alive, Problem, Ready, UnreadyProblem
 from refresher.control.sidecar import Sidecar
-from refresher.model import AssetState, Clock
+from refresher.model import Clock
+from refresher.state import AssetState
 
 
 class Health:

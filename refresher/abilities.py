@@ -1,4 +1,7 @@
-"""What plugins can do besides their one method, each looked for by name. Public; standard library only."""
+"""What plugins can do besides their one method, each looked for by name. Public; standard library only.
+
+Of providers first, then of notifiers, verifiers and the files that providers offer.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -153,6 +156,23 @@ class DiagnosableApp(Protocol):
 
 
 @runtime_checkable
+class Promising(Protocol):
+    """A verifier that can say before the files come which content it will want: what is kept of that isn't fetched."""
+
+    @property
+    def lists(self) -> Sequence[str]:
+        """The names of the files that it reads this from, which come before all others; none if it knows without."""
+        ...
+
+    def promised(self, lists: FileSet) -> Mapping[str, str]:
+        """The digests (`sha256:…`) by file name, from those of its lists that the source has. Nothing is verified yet.
+
+        Raises RejectedError if they can't be read: then nothing is promised, and `verify` says so in its turn.
+        """
+        ...
+
+
+@runtime_checkable
 class Versioned(Protocol):
     """A remote file with a revision of its own: what is kept under its name and that revision isn't fetched again."""
 
@@ -173,23 +193,6 @@ class Ranged(Protocol):
 
     def open_range(self, offset: int, size: int) -> ByteStream:
         """Exactly `size` bytes from `offset` on. Raises as `open` does."""
-        ...
-
-
-@runtime_checkable
-class Promising(Protocol):
-    """A verifier that can say before the files come which content it will want: what is kept of that isn't fetched."""
-
-    @property
-    def lists(self) -> Sequence[str]:
-        """The names of the files that it reads this from, which come before all others; none if it knows without."""
-        ...
-
-    def promised(self, lists: FileSet) -> Mapping[str, str]:
-        """The digests (`sha256:…`) by file name, from those of its lists that the source has. Nothing is verified yet.
-
-        Raises RejectedError if they can't be read: then nothing is promised, and `verify` says so in its turn.
-        """
         ...
 
 

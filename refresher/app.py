@@ -19,11 +19,12 @@ from refresher.drift import LOOK_EVERY
 from refresher.due import Due
 from refresher.host import begin, now, reap_orphans, seed
 from refresher.keeper import Keeper, Request
-from refresher.model import Asset, AssetState, Outcome
+from refresher.model import Asset, Outcome
 from refresher.notify import Telling
 from refresher.record import Record
 from refresher.report import Log
 from refresher.settings import Settings, SharedParts, assets
+from refresher.state import AssetState
 from refresher.teller import Tellers
 
 if TYPE_CHECKING:

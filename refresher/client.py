@@ -76,6 +76,13 @@ def documents(answer: Any) -> list[dict[str, Any]] | None:
     return None
 
 
+def reason(problem: Any) -> str:
+    """What a problem says is wrong, if it is one."""
+    if isinstance(problem, dict) and "title" in problem:
+        return str(problem.get("detail") or problem["title"])
+    return "no answer that makes sense"
+
+
 def _transfer(document: Mapping[str, Any]) -> Transfer:
     return Transfer(
         received=document["received"],

@@ -15,10 +15,11 @@ from refresher.drift import Sight, sight
 from refresher.due import Due, due, look_at
 from refresher.errors import RefresherError, TransientError
 from refresher.ledger import Holding, Refreshed
-from refresher.model import AssetState, Clock, Generation, Outcome, Result, Wish
+from refresher.model import Clock, Generation, Outcome, Result, Wish
 from refresher.record import Record
 from refresher.renewal import is_renewal_due, renewal_at
 from refresher.rollback import go_back, obey, unpin
+from refresher.state import AssetState
 from refresher.teller import Clockwork, Reporter, Tellers
 
 log = logging.getLogger("refresher")

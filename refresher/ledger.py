@@ -14,8 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from refresher.contract import Lease
 from refresher.errors import RejectedError
+from refresher.filenames import parts_of
 from refresher.model import Generation, Outcome
-from refresher.volume import parts_of
 
 REMEMBERED_REFUSALS = 20
 """Refusals beyond the newest 20 are forgotten; a source that goes back further is checked again."""

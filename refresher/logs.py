@@ -37,7 +37,6 @@ FIELDS = (
 THIRD_PARTY = ("apscheduler", "asyncio", "boto3", "botocore", "hvac", "s3transfer", "urllib3", "uvicorn", "watchdog")
 """Libraries that log each of their steps, requests' paths included; only what they warn about is passed on."""
 
-
 BOTOCORES_LOGINS = "botocore.credentials"
 """Logs a traceback whenever a login fails, though it raises the error, too, and that is reported."""
 

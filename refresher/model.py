@@ -17,11 +17,14 @@ from typing import BinaryIO, ClassVar
 
 from refresher.contract import Fetched, FileSet, Notifier, Provider, StagedFile, Verifier
 from refresher.options import Duration, Mode, Share, ShareOrDuration, Size
-from refresher.traffic import Traffic, Transfer
+from refresher.traffic import Traffic
 from refresher.volume import Directory
 
 Clock = Callable[[], datetime]
 """Answers the present moment, aware and in UTC."""
+
+ASSET_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+"""What an asset may be called: a name that fits into a path, a label and a Kubernetes object's name."""
 
 STRICT: dict[str, str] = {"extra": "forbid"}
 """pydantic's name for: unknown keys are errors."""
@@ -282,35 +285,3 @@ class Outcome:
     def looked_at(self) -> datetime:
         """When the source was looked at: what the next look is counted from."""
         return self.as_of or self.finished_at
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssetState:
-    """How one asset stands: what status, the API and the metrics show. Never any content.
-
-    `refused` is what the app answered, if it can't use the visible generation; `transfer` what is on its way now;
-    `renewal_at` when what is visible wants to be replaced, which stays where it is while nothing comes of it.
-    """
-
-    asset: str
-    required: bool
-    result: Result | None
-    generation: int | None
-    revision: str | None
-    digest: str | None
-    files: Mapping[str, str]
-    published_at: datetime | None
-    expires_at: datetime | None
-    next_refresh_at: datetime | None
-    why_next: str | None
-    notified_generation: int | None
-    refused: str | None
-    pinned: bool
-    error: str | None
-    last_attempt_at: datetime | None
-    last_success_at: datetime | None
-    consecutive_failures: int
-    ready: bool
-    history: tuple[Outcome, ...] = ()
-    transfer: Transfer | None = None
-    renewal_at: datetime | None = None

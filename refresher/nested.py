@@ -7,7 +7,8 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 
-from refresher.volume import Directory, parts_of
+from refresher.filenames import parts_of
+from refresher.volume import Directory
 
 
 @contextlib.contextmanager

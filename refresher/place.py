@@ -5,13 +5,15 @@ import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from refresher.errors import PermanentError
+from refresher.filenames import OURS
 from refresher.layouts import FileLayout, KubernetesLayout, Layout, LinkLayout, VersionsLayout
 from refresher.ledger import Holding
 from refresher.model import Asset, FilesOnDisk, Generation, LayoutName, StoreName
 from refresher.store import LEDGER, Store
-from refresher.volume import OURS, Directory, explained
+from refresher.volume import Directory, explained
 
 STORE = "..refresher"
 
@@ -86,6 +88,15 @@ def holding_on(asset: Asset) -> Holding:
         raise PermanentError(
             f"{asset.name}: {asset.directory} can't be read ({error.strerror}): ask as the sidecar's user"
         ) from error
+
+
+def store_path(asset: Asset) -> Path:
+    """Where the asset's generations are, or are to be: what `opened` opens step by step."""
+    if asset.publish.store is StoreName.VOLUME:
+        return asset.volume / STORE / asset.name
+    if asset.publish.layout in {LayoutName.LINK, LayoutName.FILE}:
+        return asset.directory.with_name(f"{OURS}{asset.directory.name}")
+    return asset.directory / STORE
 
 
 def _open(asset: Asset, step: Step, stack: contextlib.ExitStack) -> Place:

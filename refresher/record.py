@@ -7,9 +7,10 @@ from threading import Lock
 
 from refresher.due import Due
 from refresher.ledger import Holding
-from refresher.model import Asset, AssetState, Outcome, Result
+from refresher.model import Asset, Outcome, Result
 from refresher.notify import untold
 from refresher.standing import Standing, standing_of
+from refresher.state import AssetState
 from refresher.traffic import Progress
 
 HISTORY = 20

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field, replace
 from refresher.contract import Fetched, FileSet, InlineFile, RemoteFile, StagedFile
 from refresher.crew import Copies, Crew
 from refresher.errors import RejectedError
+from refresher.filenames import parts_of
 from refresher.incoming import Incoming, Journal, Wanted
 from refresher.model import Asset, Candidate, Clock, FilesOnDisk
 from refresher.offered import is_unpacked, limit_of, refuse_total, revision_of
 from refresher.promises import list_names, promised
 from refresher.traffic import Progress
 from refresher.transfer.terms import Terms
-from refresher.volume import parts_of
 
 WORTH_RESUMING = 8 * 1024 * 1024
 """Bytes of a whole fetch from which on a later attempt goes on where this one ends."""

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from refresher.errors import RefresherError, RejectedError, TransientError
+from refresher.filenames import OURS
 from refresher.incoming import FILES, JOURNAL, Incoming, Journal, incoming, new_name, sweep
 from refresher.ledger import Ledger, dump_ledger, dump_manifest, load_ledger, load_manifest
 from refresher.model import Generation
-from refresher.volume import CLOSED, OPEN, OURS, Directory, explained, is_full
+from refresher.volume import CLOSED, OPEN, Directory, explained, is_full
 
 MANIFEST = "manifest.json"
 LEDGER = "ledger.json"

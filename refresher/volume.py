@@ -15,16 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from refresher.errors import PermanentError, RejectedError, TransientError
+from refresher.errors import PermanentError, TransientError
+from refresher.filenames import OURS, parts_of
 
-NAME_BYTES = 255
-"""NAME_MAX of every Linux file system that a volume is on."""
-PATH_BYTES = 1024
-"""Bytes of a whole relative name; leaves room below PATH_MAX (4096) for the volume and the generation."""
-PARTS = 64
-"""Parts of a relative name: each of them is an open directory while a file is written."""
-OURS = ".."
-"""Every name that begins so belongs to refresher."""
 OPEN = 0o755
 """Mode of a directory that readers go through."""
 CLOSED = 0o700
@@ -33,31 +26,6 @@ CLOSED = 0o700
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-def parts_of(name: str) -> tuple[str, ...]:
-    """The parts of a relative file name that stays inside its directory. Raises RejectedError for any other."""
-    parts = tuple(name.split("/"))
-    problem = _problem(name, parts)
-    if problem:
-        raise RejectedError(f"the file name {name[:300]!r} {problem}")
-    return parts
-
-
-def _problem(name: str, parts: tuple[str, ...]) -> str | None:
-    if not name.isprintable() or "\\" in name:
-        return "has control characters, backslashes or bytes that are no text"
-    if name.startswith("/"):
-        return "is absolute"
-    if any(part in {"", "."} for part in parts):
-        return "has an empty part"
-    if any(part.startswith(OURS) for part in parts):
-        return "has a part that begins with '..'"
-    if any(len(part.encode()) > NAME_BYTES for part in parts) or len(name.encode()) > PATH_BYTES:
-        return f"is too long (at most {NAME_BYTES} bytes a part, {PATH_BYTES} in all)"
-    if len(parts) > PARTS:
-        return f"has too many parts (at most {PARTS})"
-    return None
 
 
 _ADVICE = {

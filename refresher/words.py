@@ -5,7 +5,7 @@ Pure functions; what needs the present moment is given it as `now`, aware.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from itertools import pairwise
 from math import log10
@@ -92,24 +92,38 @@ def next_refresh(state: State, *, now: datetime) -> str:
     return f"{when}, {WHY.get(state['why_next'], state['why_next'])}"
 
 
-def span(moment: str | None, *, now: datetime) -> str:
+def expiry(state: State, *, now: datetime) -> str:
+    """`expires in 3 h 20 min`, `expired 2 h ago`, `does not expire`."""
+    if state["expires_at"] is None:
+        return "does not expire"
+    when = span(state["expires_at"], now=now)
+    return f"{'expires' if when.startswith('in ') else 'expired'} {when}"
+
+
+def span(at: str | None, *, now: datetime) -> str:
     """`in 3 h 20 min`, `2 min ago`, `just now`; `never` for no moment."""
-    if moment is None:
+    if at is None:
         return "never"
-    seconds = round((datetime.fromisoformat(moment) - now).total_seconds())
-    if -1 <= seconds <= 0:
+    left = datetime.fromisoformat(at) - now
+    if -1 <= round(left.total_seconds()) <= 0:
         return "just now"
-    return f"in {duration(seconds)}" if seconds > 0 else f"{duration(-seconds)} ago"
+    return f"in {duration(left)}" if left > timedelta(0) else f"{duration(-left)} ago"
 
 
-def duration(seconds: int) -> str:
+def duration(time: timedelta) -> str:
     """`3 h 20 min`: one unit, and while that is below ten the next one, too: enough to decide whether to get up."""
+    seconds = round(time.total_seconds())
     for (unit, size), (smaller, of_it) in pairwise(SPANS):
         count, rest = divmod(seconds, size)
         if count:
             more = rest // of_it if count < 10 else 0
             return f"{count} {unit} {more} {smaller}" if more else f"{count} {unit}"
     return f"{seconds} s"
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 file`, `3 files`."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def size(count: float) -> str:
@@ -128,7 +142,7 @@ def transfer(state: State) -> str:
         return f"{size(received)}, being checked"
     if expected is None:
         return f"{size(received)}, {size(rate)}/s"
-    left = f", {duration(round(max(0, expected - received) / rate))} left" if rate else ""
+    left = f", {duration(timedelta(seconds=max(0, expected - received) / rate))} left" if rate else ""
     return f"{size(received)} of {size(expected)}, {size(rate)}/s{left}"
 
 
@@ -143,7 +157,7 @@ def ended(outcome: Mapping[str, Any]) -> str:
     which = f"generation {number}" if number else ""
     result = {"rolled-back": "rolled back to"}.get(outcome["result"], outcome["result"]) if which else outcome["result"]
     began, over = (datetime.fromisoformat(outcome[name]) for name in ("started_at", "finished_at"))
-    took = f"in {duration(round((over - began).total_seconds()))}" if over > began else ""
+    took = f"in {duration(over - began)}" if over > began else ""
     came = size(outcome["fetched_bytes"]) if outcome["fetched_bytes"] else ""
     return ", ".join(filter(None, (f"{result} {which}".rstrip(), f"{came} {took}".strip())))
 
@@ -159,7 +173,7 @@ def _expired(state: State, now: datetime) -> Remark | None:
     ends_at = state["expires_at"]
     if ends_at is None or datetime.fromisoformat(ends_at) > now:
         return None
-    return Remark(Level.UNUSABLE, f"expired {span(ends_at, now=now)}")
+    return Remark(Level.UNUSABLE, expiry(state, now=now))
 
 
 def _refused(state: State, now: datetime) -> Remark | None:

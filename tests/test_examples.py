@@ -12,6 +12,7 @@ import yaml
 import refresher
 from refresher.demo.caddy import Caddy
 from refresher.demo.openbao import OpenBao
+from refresher.demo.pod import FOREIGN
 from refresher.demo.process import program
 from tests.fakes.token_review import service_account_token, token_review
 from tests.servers import vault_setup
@@ -60,7 +61,7 @@ def configuration(manifest: Path) -> str:
 
 
 def run(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("VAULT_", "BAO_", "REFRESHER_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return subprocess.run(
         argv, capture_output=True, text=True, timeout=60, check=False, cwd=cwd, env={**kept, **environment}
     )

@@ -71,8 +71,3 @@ def test_every_room_of_the_core_is_kept_from_plugins_and_vendors() -> None:
         f"refresher.{name}" for name in ("bars", "cli", "client", "commands", "demo", "foresight", "tables", "testing")
     }
     assert ROOMS - PLUGINS - around <= set(contract("The core finds plugins")["source_modules"])
-
-
-def test_every_room_but_theirs_is_kept_from_the_clockworks_and_the_watchs_library() -> None:
-    theirs = {"refresher.clockwork", "refresher.watch"}
-    assert ROOMS - theirs <= set(contract("Only the clockwork")["source_modules"])

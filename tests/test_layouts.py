@@ -11,6 +11,7 @@ import pytest
 from refresher import cycle, rollback
 from refresher.contract import Candidate, Finding
 from refresher.model import Asset, LayoutName, NamedVerifier, Outcome, Publish, Result, StoreName, Wish
+from refresher.place import store_path
 from tests.crash.scenes import published, seen
 from tests.fakes.source import Judge, Source, Time, asset
 
@@ -34,6 +35,14 @@ def outcome(asset: Asset, files: dict[str, bytes]) -> Outcome:
 @pytest.fixture(params=list(LayoutName))
 def each(request: pytest.FixtureRequest, tmp_path: Path) -> Asset:
     return web(tmp_path, request.param)
+
+
+@pytest.mark.parametrize("store", list(StoreName))
+@pytest.mark.parametrize("layout", list(LayoutName))
+def test_generations_are_kept_where_the_place_says(tmp_path: Path, layout: LayoutName, store: StoreName) -> None:
+    kept = web(tmp_path, layout, store=store)
+    published(kept, ONE)
+    assert {manifest.parents[1] for manifest in tmp_path.rglob("manifest.json")} == {store_path(kept)}
 
 
 def test_showing_what_is_shown_wakes_nobody_who_watches(each: Asset) -> None:

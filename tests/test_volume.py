@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from refresher.errors import PermanentError, RejectedError, TransientError
-from refresher.volume import Directory, explained, parts_of
+from refresher.filenames import parts_of
+from refresher.volume import Directory, explained
 
 
 def test_a_directory_is_open_to_readers_under_any_umask(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from refresher.due import Why
 from refresher.words import (
     WHY,
     Level,
+    counted,
     duration,
     ended,
+    expiry,
     next_refresh,
     printable,
     remarks,
@@ -112,7 +114,24 @@ def test_sizes_are_in_thousands() -> None:
     ],
 )
 def test_a_duration_has_two_units_only_while_the_first_is_small(seconds: int, said: str) -> None:
-    assert duration(seconds) == said
+    assert duration(timedelta(seconds=seconds)) == said
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(number, "file") for number in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
+
+
+@pytest.mark.parametrize(
+    ("ends_at", "said"),
+    [
+        (None, "does not expire"),
+        ("2026-11-22T12:20:00Z", "expires in 3 h 20 min"),
+        ("2026-11-22T09:00:00Z", "expired just now"),
+        ("2026-11-22T07:00:00Z", "expired 2 h ago"),
+    ],
+)
+def test_the_end_is_ahead_or_over(ends_at: str | None, said: str) -> None:
+    assert expiry(state(expires_at=ends_at), now=NOW) == said
 
 
 def test_a_moment_is_ahead_past_or_now() -> None:

@@ -13,8 +13,8 @@ from typing import Any
 from providers.connections import Contexts
 from providers.reachable import PATIENCE, Steps, reached
 from providers.vault import kv
-from providers.vault.connection import Answer, Connection, period
-from providers.vault.login import Login, granted, log_in
+from providers.vault.connection import Answer, Connection
+from providers.vault.login import Login, granted, log_in, log_out, looked_up
 from providers.vault.options import VaultOptions
 from providers.vault.reach import Reach, reach
 from providers.vault.session import Clock, certificates_of, connection_to
@@ -91,9 +91,7 @@ class Diagnosis:
         answer = connection.send("GET", "auth/token/lookup-self", token=token)
         if answer.status == 403:
             raise PermanentError(f"the token in {given} is refused, or it may not look itself up")
-        found = answer.required().data
-        renewable = found.get("renewable") is True
-        return Login(token=token, granted_at=self._clock(), ttl=period(found, "ttl"), renewable=renewable)
+        return looked_up(token, answer.required(), self._clock())
 
     def _judged(self, login: Login) -> Observation:
         renewable = ", renewable" if login.renewable else ""
@@ -127,7 +125,7 @@ class Diagnosis:
         if self._reach.auth.token:
             return None
         try:
-            connection.send("POST", "auth/token/revoke-self", token=login.token, data={}).required()
+            log_out(login, connection)
         except RefresherError as error:
             return Observation.warn(
                 "logout", f"the token of this look lives on: {error}", "Let it run out, or revoke it."

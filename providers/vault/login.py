@@ -73,6 +73,17 @@ def granted(answer: Answer, now: datetime) -> Login:
     return Login(token=token, granted_at=now, ttl=ttl, renewable=auth.get("renewable") is True)
 
 
+def looked_up(token: str, answer: Answer, now: datetime) -> Login:
+    """The login with a token that was given, by what the server says of it."""
+    renewable = answer.data.get("renewable") is True
+    return Login(token=token, granted_at=now, ttl=period(answer.data, "ttl"), renewable=renewable)
+
+
+def log_out(login: Login, connection: Connection) -> None:
+    """Revoke the login's token. Raises TransientError or PermanentError."""
+    connection.send("POST", "auth/token/revoke-self", token=login.token, data={}).required()
+
+
 class _Wire:
     """What hvac's login methods need of an adapter: they know the API, the requests go through the one thin place.
 

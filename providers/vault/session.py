@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from providers.connections import Certificates, Contexts
-from providers.vault.connection import Answer, Connection, period
-from providers.vault.login import Login, granted, log_in
+from providers.vault.connection import Answer, Connection
+from providers.vault.login import Login, granted, log_in, log_out, looked_up
 from providers.vault.options import Credential
 from providers.vault.reach import Reach
 from providers.vault.reads import Reads
@@ -75,7 +75,7 @@ class Session:
         if login is None:
             return
         try:
-            self._connection.send("POST", "auth/token/revoke-self", token=login.token, data={}).required()
+            log_out(login, self._connection)
         except RefresherError as error:
             _log.warning("the token of %s lives on until it expires: %s", self._reach.address, error)
 
@@ -148,9 +148,9 @@ class Session:
     def _looked_up(self, token: str) -> Login:
         answer = self._connection.send("GET", "auth/token/lookup-self", token=token)
         # A token without this right may well be good for what it is used for: who uses it will learn.
-        found = answer.data if answer.status in (403, 404) else answer.required().data
-        renewable = found.get("renewable") is True
-        return Login(token=token, granted_at=self.clock(), ttl=period(found, "ttl"), renewable=renewable)
+        if answer.status not in (403, 404):
+            answer.required()
+        return looked_up(token, answer, self.clock())
 
     def _successor(self, login: Login | None) -> Login:
         """The login renewed, which keeps the leases made with it alive, else a new one."""

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Collection
 
 from refresher.errors import RejectedError
-from refresher.volume import parts_of
+from refresher.filenames import parts_of
 
 
 class Names:

@@ -19,8 +19,9 @@ from zipfile import ZipExtFile, ZipFile, ZipInfo
 
 from refresher.archives.archive import PIECE, Archive
 from refresher.archives.members import File, Folder, Link, Member
+from refresher.filenames import PATH_BYTES
 from refresher.model import MiB
-from refresher.volume import PATH_BYTES, Directory, explained, temporary_name
+from refresher.volume import Directory, explained, temporary_name
 from refresher.writing import Writing
 
 DIRECTORY_ENTRY = 512

@@ -55,14 +55,14 @@ def check(config: Config = None) -> None:
     """Validate the configuration; contact nothing."""
     from refresher.foresight import foreseen
     from refresher.settings import SharedParts, assets, warnings
+    from refresher.words import counted
 
     with reporting_bad_configuration():
         settings = settings_of(config)
         kept = assets(settings, SharedParts())
         for warning in (*warnings(settings), *foreseen(kept)):
             print(f"warning: {warning}", file=sys.stderr)
-    count = len(settings.assets)
-    print(f"{path_of(config)} is valid: {count} asset{'' if count == 1 else 's'}")
+    print(f"{path_of(config)} is valid: {counted(len(settings.assets), 'asset')}")
 
 
 def plan(assets: Assets = None, config: Config = None, *, as_json: Json = False) -> None:
@@ -75,9 +75,9 @@ def plan(assets: Assets = None, config: Config = None, *, as_json: Json = False)
 
     moment = now()
     with reporting_bad_configuration(), closing(SharedParts()) as shared:
-        kept = chosen(all_assets(settings_of(config), shared), assets)
+        kept = {asset.name: asset for asset in all_assets(settings_of(config), shared)}
         try:
-            plans = [plan_document(planned(asset, now=moment, seed=seed())) for asset in kept]
+            plans = [plan_document(planned(asset, now=moment, seed=seed())) for asset in chosen(kept, assets)]
         except PermanentError as error:
             fail(NOT_UP_TO_DATE, str(error))
     print(json.dumps(plans, indent=2) if as_json else plan_text(plans, now=moment))
@@ -98,7 +98,8 @@ def doctor(
 
     with reporting_bad_configuration(), closing(SharedParts()) as shared:
         settings = settings_of(config)
-        examination = examine(settings, chosen(all_assets(settings, shared), assets), clock=now)
+        kept = {asset.name: asset for asset in all_assets(settings, shared)}
+        examination = examine(settings, chosen(kept, assets), clock=now)
     document = examination_document(examination)
     print(json.dumps(document, indent=2) if as_json else examination_text(document))
     end(DONE if examination.passes(strict=strict) else NOT_UP_TO_DATE)

@@ -1,9 +1,10 @@
 """The options that several commands have, and the configuration that they lead to."""
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -11,8 +12,9 @@ from refresher.errors import ConfigError
 from refresher.options import parse_duration
 
 if TYPE_CHECKING:
-    from refresher.model import Asset as KeptAsset
     from refresher.settings import Settings
+
+T = TypeVar("T")
 
 DEFAULT_CONFIG = Path("refresher.yaml")
 
@@ -55,9 +57,9 @@ def settings_of(
     return short_form(source, directory, notify or [], os.environ)
 
 
-def chosen(kept: "list[KeptAsset]", names: list[str] | None) -> "list[KeptAsset]":
-    """The assets of these names, all if there are none. Raises ConfigError for a name that no asset has."""
-    unknown = sorted(set(names or ()) - {asset.name for asset in kept})
+def chosen(there: Mapping[str, T], names: list[str] | None) -> list[T]:
+    """What is there under these names, all if there are none. Raises ConfigError for a name that no asset has."""
+    unknown = sorted(set(names or ()) - there.keys())
     if unknown:
         raise ConfigError(f"no such asset: {', '.join(unknown)}")
-    return [asset for asset in kept if not names or asset.name in names]
+    return [each for name, each in there.items() if not names or name in names]

@@ -15,8 +15,9 @@ from starlette.responses import JSONResponse, Response
 from refresher import __version__
 from refresher.control.calls import EVERYWHERE, REFUSED, UNAUTHORIZED, Call, Endpoint, Parameter, Reply
 from refresher.control.shapes import Calls
+from refresher.model import ASSET_NAME
 
-ASSET = {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}
+ASSET = {"type": "string", "pattern": ASSET_NAME}
 OPEN = Parameter(
     name="open",
     means="whose details the page has, as often as it takes; without it, all",

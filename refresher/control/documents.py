@@ -1,6 +1,7 @@
 """What the API says about assets and outcomes, as JSON values. Never any content, never a lease's id."""
 
 from datetime import UTC, datetime
+from typing import overload
 
 from refresher.control.shapes import (
     AssetDocument,
@@ -9,13 +10,18 @@ from refresher.control.shapes import (
     RememberedDocument,
     TransferDocument,
 )
-from refresher.model import AssetState, Outcome, Result
+from refresher.model import Outcome, Result
+from refresher.state import AssetState
 from refresher.traffic import Transfer
 
 
-def moment(value: datetime | None) -> str | None:
+@overload
+def moment(at: datetime) -> str: ...
+@overload
+def moment(at: datetime | None) -> str | None: ...
+def moment(at: datetime | None) -> str | None:
     """`2026-11-22T09:00:00Z`."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else None
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
 
 
 def asset_document(state: AssetState) -> AssetDocument:
@@ -79,14 +85,3 @@ def _remembered(outcome: Outcome) -> RememberedDocument:
         "error": outcome.error,
         "error_class": outcome.error_class,
     }
-
-
-def unready_because(state: AssetState, now: datetime) -> str:
-    """Why an asset that isn't ready isn't, in words."""
-    if state.generation is None:
-        return "nothing is published yet"
-    if state.expires_at and state.expires_at <= now:
-        return f"generation {state.generation} expired at {moment(state.expires_at)}"
-    if state.last_success_at:
-        return f"stale: the last successful look at the source was at {moment(state.last_success_at)}"
-    return "stale: no look at the source has succeeded yet"

@@ -1,18 +1,20 @@
 """`/livez`, `/readyz` and `/metrics`: what kubelet and Prometheus ask."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from refresher.control.calls import Call, Endpoint, Reply, refused
-from refresher.control.documents import unready_because
+from refresher.control.documents import moment
 from refresher.control.metrics import Metrics
 from refresher.control.problems import ProblemResponse
 from refresher.control.shapes import Alive, Problem, Ready, UnreadyProblem
 from refresher.control.sidecar import Sidecar
 from refresher.model import Clock
+from refresher.state import AssetState
 
 
 class Health:
@@ -51,7 +53,7 @@ class Health:
         if not unready:
             return JSONResponse({"ready": True})
         now = self._clock()
-        reasons = [{"asset": state.asset, "reason": unready_because(state, now)} for state in unready]
+        reasons = [{"asset": state.asset, "reason": _unready_because(state, now)} for state in unready]
         detail = "; ".join(f"{reason['asset']}: {reason['reason']}" for reason in reasons)
         return ProblemResponse(503, detail, members={"assets": reasons})
 
@@ -62,3 +64,14 @@ class Health:
 
 def _probe(path: str, endpoint: Endpoint, does: str, answers: Mapping[int, Reply]) -> Call:
     return Call(method="GET", path=path, endpoint=endpoint, does=does, answers=answers)
+
+
+def _unready_because(state: AssetState, now: datetime) -> str:
+    """Why an asset that isn't ready isn't, in words."""
+    if state.generation is None:
+        return "nothing is published yet"
+    if state.expires_at and state.expires_at <= now:
+        return f"generation {state.generation} expired at {moment(state.expires_at)}"
+    if state.last_success_at:
+        return f"stale: the last successful look at the source was at {moment(state.last_success_at)}"
+    return "stale: no look at the source has succeeded yet"

@@ -9,7 +9,8 @@ from prometheus_client.registry import Collector
 
 from refresher import __version__
 from refresher.control.sidecar import Sidecar
-from refresher.model import AssetState, Outcome, Result
+from refresher.model import Outcome, Result
+from refresher.state import AssetState
 
 STEPS = ("fetch", "stage", "verify", "publish")
 """Of a refresh, that are measured; `fetch` includes `stage`."""

@@ -50,8 +50,8 @@ class RememberedDocument(TypedDict):
     """How one refresh ended."""
 
     result: Result
-    started_at: Moment | None
-    finished_at: Moment | None
+    started_at: Moment
+    finished_at: Moment
     generation: Count | None
     revision: str | None
     fetched_bytes: Count

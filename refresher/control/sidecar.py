@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
-from refresher.model import AssetState, Outcome
+from refresher.model import Outcome
+from refresher.state import AssetState
 
 
 class Request(Protocol):

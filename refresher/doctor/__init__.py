@@ -2,6 +2,6 @@
 
 from refresher.doctor.examination import Examination
 from refresher.doctor.report import examination_document, examination_text
-from refresher.doctor.rooms import examine
+from refresher.doctor.sections import examine
 
 __all__ = ["Examination", "examination_document", "examination_text", "examine"]

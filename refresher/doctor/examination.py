@@ -46,11 +46,11 @@ class Section:
             seen = f"a bug, {places_of(error)}"
             self._note(Observation.fail(self.title, seen, "Report it with these places in the code."), began)
 
-    def give_up(self) -> None:
-        """Note that no more is waited for."""
-        seen = f"no end within {PATIENCE:g} s"
+    def give_up(self, within: float) -> None:
+        """Note that no more is waited for, after so many seconds."""
+        seen = f"no end within {within:g} s"
         advice = "See why it hangs: name resolution has no limit of its own."
-        self._note(Observation.fail(self.title, seen, advice), monotonic() - PATIENCE)
+        self._note(Observation.fail(self.title, seen, advice), monotonic() - within)
 
     def _note(self, observation: Observation, began: float) -> None:
         self.findings.append(Finding(observation, monotonic() - began))
@@ -81,7 +81,7 @@ def examined(sections: Sequence[Section], *, within: float = PATIENCE) -> Examin
     for thread, section in zip(threads, sections, strict=True):
         thread.join(max(0.0, deadline - monotonic()))
         if thread.is_alive():
-            section.give_up()
+            section.give_up(within)
     return Examination(sections)
 
 

@@ -21,7 +21,7 @@ def files(asset: AssetSettings) -> Iterator[Observation]:
     choices = (asset.source, *asset.verify, *asset.notify)
     found = dict.fromkeys(reference for choice in choices for reference in _references("", choice.options))
     for reference in found:
-        yield _secret(reference) if isinstance(reference, Secret) else _file(reference)
+        yield readable(reference, of="secret") if isinstance(reference, Secret) else _file(reference)
     if not found:
         yield Observation.ok("files", "no option names a secret or a file")
 
@@ -47,12 +47,13 @@ def _inside(name: str, value: object) -> Iterator[tuple[str, object]]:
         yield from ((name, each) for each in value)
 
 
-def _secret(secret: Secret) -> Observation:
+def readable(secret: Secret, *, of: str) -> Observation:
+    """Whether it can be read; `of` is what it is called."""
     try:
         secret.read()
     except PermanentError as error:
-        return Observation.fail("secret", str(error), ADVICE)
-    return Observation.ok("secret", f"{secret} can be read")
+        return Observation.fail(of, str(error), ADVICE)
+    return Observation.ok(of, f"{secret} can be read")
 
 
 def _file(path: Path) -> Observation:

@@ -5,10 +5,10 @@ import socket
 import stat
 from collections.abc import Iterator
 
-from refresher.abilities import Observation
+from refresher.abilities import Observation, Verdict
 from refresher.address import Address, Tcp, Unix
-from refresher.client import Client, UnreachableError, documents
-from refresher.errors import PermanentError
+from refresher.client import Client, UnreachableError, documents, reason
+from refresher.doctor.files import readable
 from refresher.settings import Control, Probes
 
 FOREIGN = "Give refresher another address, or end what listens there."
@@ -17,12 +17,10 @@ FOREIGN = "Give refresher another address, or end what listens there."
 def control(settings: Control) -> Iterator[Observation]:
     """The local API's, and its token."""
     if settings.token:
-        try:
-            settings.token.read()
-        except PermanentError as error:
-            yield Observation.fail("token", str(error), "Put it there, so that this user can read it.")
+        token = readable(settings.token, of="token")
+        yield token
+        if token.verdict is Verdict.FAIL:
             return
-        yield Observation.ok("token", f"{settings.token} can be read")
     if settings.listen is None:
         yield Observation.skipped("listener", "control.listen is off")
         return
@@ -34,7 +32,7 @@ def control(settings: Control) -> Iterator[Observation]:
     if documents(answer) is not None:
         yield Observation.ok("listener", f"a sidecar answers on {settings.listen}")
     elif status in {401, 403} and isinstance(answer, dict) and "title" in answer:
-        seen = f"a sidecar on {settings.listen} answers {status}: {answer.get('detail') or answer['title']}"
+        seen = f"a sidecar on {settings.listen} answers {status}: {reason(answer)}"
         yield Observation.fail(
             "listener", seen, "Use the configuration, and the token, that this sidecar was started with."
         )
@@ -56,7 +54,7 @@ def probes(settings: Probes) -> Iterator[Observation]:
         yield Observation.ok("listener", f"a sidecar answers on {settings.listen}, and is alive")
     elif status == 503 and isinstance(answer, dict) and "detail" in answer:
         advice = "Have kubelet restart it: the liveness probe is /livez."
-        yield Observation.fail("listener", f"a sidecar on {settings.listen} is not alive: {answer['detail']}", advice)
+        yield Observation.fail("listener", f"a sidecar on {settings.listen} is not alive: {reason(answer)}", advice)
     else:
         yield Observation.fail("listener", f"something else answers on {settings.listen}", FOREIGN)
 

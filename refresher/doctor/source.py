@@ -34,11 +34,11 @@ def skew(here: datetime, there: datetime, asset: Asset) -> Observation:
     difference = abs(here - there)
     bound = BACKDATED if any(named.name == "certificate" for named in asset.verifiers) else UNSIGNED
     side = "ahead of" if here > there else "behind"
-    seen = f"this clock is {duration(round(difference.total_seconds()))} {side} the server's"
+    seen = f"this clock is {duration(difference)} {side} the server's"
     advice = "Set the clocks right (NTP), here and there."
     if difference > bound:
         means = "certificates are judged wrongly" if bound is BACKDATED else "signed requests are refused"
-        return Observation.fail("clock", f"{seen}: beyond {duration(round(bound.total_seconds()))} {means}", advice)
+        return Observation.fail("clock", f"{seen}: beyond {duration(bound)} {means}", advice)
     if difference > NOTICEABLE:
         return Observation.warn("clock", seen, advice)
     return Observation.ok("clock", f"within {NOTICEABLE.total_seconds():g} s of the server's")

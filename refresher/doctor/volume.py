@@ -8,9 +8,9 @@ from pathlib import Path
 from refresher.abilities import Observation
 from refresher.doctor.mounts import mount_of
 from refresher.errors import PermanentError
-from refresher.foresight import foreseen
-from refresher.model import Asset, Generation, LayoutName, StoreName
-from refresher.place import STORE, holding_on, looked_into
+from refresher.foresight import troubles
+from refresher.model import Asset, Generation, LayoutName
+from refresher.place import holding_on, looked_into, store_path
 from refresher.words import size
 
 POSIX = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"})
@@ -46,12 +46,11 @@ def _rights(asset: Asset, where: Path) -> Iterator[Observation]:
     if os.statvfs(where).f_flag & os.ST_RDONLY:
         yield Observation.fail("rights", f"{shown}, on a file system that is read-only", "Mount the volume writable.")
         return
-    troubles = foreseen([asset])
-    for trouble in troubles:
-        seen, _, advice = trouble.removeprefix(f"{asset.name}: ").partition(": ")
-        advice = advice or "give this user that right"
-        yield Observation.fail("rights", f"{shown}: {seen}", f"{advice[:1].upper()}{advice[1:]}.")
-    if not troubles:
+    found = list(troubles(asset))
+    for trouble in found:
+        advice = f"{trouble.advice[0].upper()}{trouble.advice[1:]}."
+        yield Observation.fail("rights", f"{shown}: {trouble.seen}", advice)
+    if not found:
         yield Observation.ok("rights", f"{shown}; user {os.geteuid()} may write there")
 
 
@@ -71,20 +70,13 @@ def _file_system(where: Path) -> Observation:
 
 def _one_mount(asset: Asset, where: Path) -> Observation:
     """A rename from one mount into another fails, even on one file system (rename(2), EXDEV)."""
-    store = _existing(_store(asset))
+    store = _existing(store_path(asset))
     if mount_of(store) == mount_of(where):
         return Observation.ok("one mount", "what is fetched and what is shown are on one")
     seen = f"generations are kept below {store}, on another mount than {where}"
     return Observation.fail(
         "one mount", seen, "Mount one volume above both, or choose another publish.store or layout."
     )
-
-
-def _store(asset: Asset) -> Path:
-    """The directory that generations are kept in, or one that it would be made in."""
-    if asset.publish.store is StoreName.VOLUME:
-        return asset.volume / STORE / asset.name
-    return asset.directory.parent if asset.publish.layout is LayoutName.FILE else asset.directory
 
 
 def _room(asset: Asset, where: Path) -> Iterator[Observation]:

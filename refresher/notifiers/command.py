@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import RejectedError, TransientError
-from refresher.notifiers.confirm import ConfirmOptions, confirm
+from refresher.notifiers.confirm import ConfirmOptions, confirm, observed
 from refresher.notifiers.excerpt import EXCERPT_LIMIT, excerpt
 from refresher.options import Duration
 
@@ -61,7 +61,7 @@ class CommandNotifier:
         raise RejectedError(said) if code == DATA_ERROR else TransientError(said)
 
     def diagnose(self, change: Change | None) -> Iterator[Observation]:
-        """Whether the program is there and may be run; it isn't."""
+        """Whether the program is there and may be run, which it isn't; and what the app runs, if it can be asked."""
         name = self._options.argv[0]
         found = shutil.which(name, path=os.environ.get("PATH", DEFAULT_PATH))
         if found:
@@ -69,6 +69,7 @@ class CommandNotifier:
         else:
             advice = "Put the program into this container's image, executable, and name its path."
             yield Observation.fail("command", f"{name} is not there, or can't be run by user {os.geteuid()}", advice)
+        yield from observed(self._options.confirm, change)
 
     def _run(self, change: Change) -> tuple[int | None, bytes]:
         """The exit code, None if it had to be killed, and the start of its output."""

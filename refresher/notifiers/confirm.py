@@ -5,12 +5,14 @@ import re
 import ssl
 import stat
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import TransientError
 from refresher.notifiers.connection import connected
@@ -20,6 +22,9 @@ from refresher.options import Duration
 
 PAUSE = 0.1
 """Seconds between two looks at the app."""
+
+PATIENCE = timedelta(seconds=3)
+"""For each look of a diagnosis."""
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a status page that are searched."""
@@ -108,9 +113,22 @@ def confirm(options: ConfirmOptions | None, change: Change) -> None:
         time.sleep(PAUSE)
 
 
-def looked(options: ConfirmOptions, change: Change, *, within: timedelta) -> str | None:
-    """One look: None if the app runs what was published, else what is seen instead. Raises TransientError."""
-    return _look_of(options)(change, timeout=within)
+def observed(options: ConfirmOptions | None, change: Change | None) -> Iterator[Observation]:
+    """One look, for a diagnosis, if somebody wants to know; `change` is None if nothing is published."""
+    if options is not None:
+        yield _observation(options, change)
+
+
+def _observation(options: ConfirmOptions, change: Change | None) -> Observation:
+    if change is None:
+        return Observation.skipped("confirm", "nothing is known to be published")
+    try:
+        other = _look_of(options)(change, timeout=PATIENCE)
+    except TransientError as error:
+        return Observation.fail("confirm", str(error), "Start the app, or correct confirm's address.")
+    if other is not None:
+        return Observation.warn("confirm", other, "See in the log how telling the app ends.")
+    return Observation.ok("confirm", f"the app runs generation {change.generation}")
 
 
 def _seen(look: Look, change: Change, deadline: float) -> str | None:

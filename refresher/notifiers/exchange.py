@@ -1,10 +1,11 @@
 """One HTTP request and its answer: no redirects, no proxies, no second try, over when the time is."""
 
 import http.client
+import socket
 import ssl
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -72,40 +73,53 @@ def read_headers(headers: Headers) -> dict[str, str]:
 
 def reach(url: str, *, ca_file: Path | None, within: timedelta) -> None:
     """Connect, with TLS if the URL says so, and ask nothing. Raises TransientError, PermanentError for the CA file."""
-    parsed, started = parse_url(url), time.monotonic()
-    host, secure = (parsed.host or "").strip("[]"), parsed.scheme == "https"
-    context = _context(ca_file) if secure else None
-    port = parsed.port or (443 if secure else 80)
-    try:
-        with connected(host, port, within=within, tls=context):
-            return
-    except OSError as error:
-        took = timedelta(seconds=time.monotonic() - started)
-        raise TransientError(f"port {port} of {host}: {_reason(error, took, within)}") from error
+    where = parse_url(url)
+    with _explained(f"port {_port(where)} of {_host(where)}", within), _opened(where, ca_file, within):
+        return
 
 
 def exchange(request: Request, *, timeout: timedelta) -> Answer:
     """Send the request and wait for the answer, at most `timeout` in all. Raises TransientError."""
-    started = time.monotonic()
-    try:
+    with _explained(request.described, timeout):
         return _exchange(request, timeout)
-    except (HTTPError, http.client.HTTPException, OSError) as error:
-        took = timedelta(seconds=time.monotonic() - started)
-        raise TransientError(f"{request.described}: {_reason(error, took, timeout)}") from error
 
 
 def _exchange(request: Request, timeout: timedelta) -> Answer:
     url = parse_url(request.url)
-    host, secure = (url.host or "").strip("[]"), url.scheme == "https"
-    connection = HTTPSConnection(host, url.port or 443) if secure else HTTPConnection(host, url.port or 80)
-    context = _context(request.ca_file) if secure else None
-    with connected(host, connection.port, within=timeout, tls=context) as connection.sock:
+    kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
+    connection = kind(_host(url), _port(url))
+    with _opened(url, request.ca_file, timeout) as connection.sock:
         connection.request(
             request.method, url.request_uri, body=request.body, headers=request.headers, preload_content=False
         )
         with closing(connection.getresponse()) as response:
             body = response.read(request.limit, decode_content=False)
             return Answer(status=response.status, retry_after=_retry_after(response), body=body)
+
+
+def _opened(url: Url, ca_file: Path | None, within: timedelta) -> AbstractContextManager[socket.socket]:
+    """A connection to the URL's host, with TLS if the URL says so."""
+    context = _context(ca_file) if url.scheme == "https" else None
+    return connected(_host(url), _port(url), within=within, tls=context)
+
+
+def _host(url: Url) -> str:
+    return (url.host or "").strip("[]")
+
+
+def _port(url: Url) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
+@contextmanager
+def _explained(what: str, within: timedelta) -> Iterator[None]:
+    """Whatever goes wrong becomes a TransientError that begins with `what`."""
+    started = time.monotonic()
+    try:
+        yield
+    except (HTTPError, http.client.HTTPException, OSError) as error:
+        took = timedelta(seconds=time.monotonic() - started)
+        raise TransientError(f"{what}: {_reason(error, took, within)}") from error
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:

@@ -12,13 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import RejectedError, TransientError
-from refresher.notifiers.confirm import ConfirmOptions, confirm, looked
+from refresher.notifiers.confirm import PATIENCE, ConfirmOptions, confirm, observed
 from refresher.notifiers.excerpt import EXCERPT_LIMIT, excerpt
 from refresher.notifiers.exchange import Answer, Headers, HttpUrl, Request, exchange, reach, read_headers
 from refresher.options import Duration, Secret
-
-PATIENCE = timedelta(seconds=3)
-"""For each look of a diagnosis."""
 
 SHORTEST_SECRET = 6
 """Characters: a shorter value in a URL's query keeps nobody out, and taking it out would leave no sentence to read."""
@@ -82,19 +79,7 @@ class HttpNotifier:
             yield Observation.fail("app", str(error), "Start the app, or correct the URL's host and port.")
         else:
             yield Observation.ok("app", "somebody listens there")
-        if self._options.confirm is not None:
-            yield self._confirmed(self._options.confirm, change)
-
-    def _confirmed(self, options: ConfirmOptions, change: Change | None) -> Observation:
-        if change is None:
-            return Observation.skipped("confirm", "nothing is known to be published")
-        try:
-            other = looked(options, change, within=PATIENCE)
-        except TransientError as error:
-            return Observation.fail("confirm", str(error), "Start the app, or correct confirm's address.")
-        if other is not None:
-            return Observation.warn("confirm", other, "See in the log what the app answers when it is told.")
-        return Observation.ok("confirm", f"the app runs generation {change.generation}")
+        yield from observed(self._options.confirm, change)
 
     def _request(self, change: Change) -> Request:
         headers = {"User-Agent": "refresher", **read_headers(self._options.headers)}

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import TransientError
-from refresher.notifiers.confirm import ConfirmOptions, confirm
+from refresher.notifiers.confirm import ConfirmOptions, confirm, observed
 from refresher.options import Mode
 
 _ENDING = ".new"
@@ -58,22 +58,24 @@ class MarkerNotifier:
         confirm(self._options.confirm, change)
 
     def diagnose(self, change: Change | None) -> Iterator[Observation]:
-        """Whether the marker can be written; nothing is."""
+        """Whether the marker can be written, and nothing is; and what the app runs, if it can be asked."""
+        yield self._writable()
+        yield from observed(self._options.confirm, change)
+
+    def _writable(self) -> Observation:
         path = self._options.path
         try:
             with _opened(path.parent) as directory:
                 free = os.access(".", os.W_OK | os.X_OK, dir_fd=directory, effective_ids=True)
         except OSError as error:
             advice = "Make the directory, or mount the volume that it is on."
-            yield Observation.fail("marker", f"{path.parent} can't be opened: {error.strerror}", advice)
-            return
+            return Observation.fail("marker", f"{path.parent} can't be opened: {error.strerror}", advice)
         if path.is_dir() and not path.is_symlink():
-            yield Observation.fail("marker", f"{path} is a directory", "Remove it, or name another path.")
-        elif not free:
+            return Observation.fail("marker", f"{path} is a directory", "Remove it, or name another path.")
+        if not free:
             advice = "Let this user write there: see fsGroup or the directory's owner."
-            yield Observation.fail("marker", f"user {os.geteuid()} may not write to {path.parent}", advice)
-        else:
-            yield Observation.ok("marker", f"{path} can be written")
+            return Observation.fail("marker", f"user {os.geteuid()} may not write to {path.parent}", advice)
+        return Observation.ok("marker", f"{path} can be written")
 
     def _replace(self, directory: int, content: bytes) -> None:
         name = self._options.path.name

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import TransientError
-from refresher.notifiers.confirm import ConfirmOptions, confirm
+from refresher.notifiers.confirm import ConfirmOptions, confirm, observed
 
 PROC = Path("/proc")
 _PID_FILE_LIMIT = 64
@@ -90,7 +90,11 @@ class SignalNotifier:
         confirm(self._options.confirm, change)
 
     def diagnose(self, change: Change | None) -> Iterator[Observation]:
-        """Whether a process fits, and could be sent the signal; none is."""
+        """Whether a process fits, and could be sent the signal, which none is; and what the app runs, if asked."""
+        yield from self._reached()
+        yield from observed(self._options.confirm, change)
+
+    def _reached(self) -> Iterator[Observation]:
         try:
             found = self._found()
         except TransientError as error:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from refresher.words import span
+from refresher.words import counted, span
 
 SHORT = 16
 """Characters of a revision that are shown of a long one."""
@@ -37,8 +37,7 @@ def _held(held: Mapping[str, Any] | None, now: datetime) -> str:
         return "nothing"
     end = f"expires {_moment(held['expires_at'], now)}" if held["expires_at"] else "has no end"
     notes = [note for note in ("pinned", "minted") if held[note]]
-    files = f"{held['files']} file{'' if held['files'] == 1 else 's'}"
-    parts = [f"generation {held['generation']}", f"revision {_short(held['revision'])}", files]
+    parts = [f"generation {held['generation']}", f"revision {_short(held['revision'])}", counted(held["files"], "file")]
     return ", ".join([*parts, f"published {_moment(held['published_at'], now)}", end, *notes])
 
 

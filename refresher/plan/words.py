@@ -50,7 +50,7 @@ def _retry(plan: Plan) -> str:
     ended = f"the last attempt that was written down ended {last.result}" if last else "an attempt failed"
     until = "and until then the source isn't asked" if plan.weighed.delays else "which comes before the interval"
     asked = plan.standing.retry_after
-    wished = f"; the source asked for a pause of {duration(round(asked.total_seconds()))}" if asked else ""
+    wished = f"; the source asked for a pause of {duration(asked)}" if asked else ""
     return f"{ended} ({moment(plan.standing.last_attempt_at)}): back-off of 1s doubling to 5m, {until}{wished}"
 
 
@@ -59,7 +59,7 @@ def _renewal(reason: Due, plan: Plan) -> str:
     renewal = reason.renewal
     term, renew_at = renewal.term, write_share_or_duration(plan.asset.refresh.renew_at)
     what = "its lease's" if term.kind is Kind.LEASE else "its"
-    whole = f"{what} lifetime of {duration(round(term.lifetime.total_seconds()))} since {moment(term.starts_at)}"
+    whole = f"{what} lifetime of {duration(term.lifetime)} since {moment(term.starts_at)}"
     if reason.at != renewal.at:
         return f"due since {moment(renewal.at)} and tried: again when half of what was left has gone by"
     if _is_floor(renewal):

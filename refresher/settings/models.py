@@ -24,13 +24,12 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from refresher.address import TCP_PATTERN, Address, Tcp, Unix, parse_address
-from refresher.model import Limits, OnReject, Publish, Refresh
+from refresher.model import ASSET_NAME, Limits, OnReject, Publish, Refresh
 from refresher.options import Duration, ReadBy, Secret, Size
 from refresher.plugins import Kind
 from refresher.settings.problems import REFUSED
 from refresher.traffic import CONNECTIONS
 
-ASSET_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 DEFAULT_VOLUME = Path("/shared")
 SLOWEST = 64 * 1024
 """Bytes a second. Below, 1 MiB rests for more than 16 s, and servers close connections that rest for long."""

@@ -4,9 +4,9 @@ from contextlib import ExitStack
 import pytest
 
 from refresher.control.metrics import Metrics
-from refresher.control.server import ControlServer
 from tests.control.client import Client
-from tests.fakes.sidecar import NOW, FakeSidecar, state
+from tests.control.serving import served
+from tests.fakes.sidecar import FakeSidecar, state
 
 
 @pytest.fixture
@@ -25,11 +25,7 @@ def serve(sidecar: FakeSidecar, metrics: Metrics) -> Iterator[Callable[..., Clie
     with ExitStack() as servers:
 
         def start(**options: object) -> Client:
-            options = {"listen": "127.0.0.1:0", "clock": lambda: NOW} | options
-            server = ControlServer(sidecar, metrics, **options)  # type: ignore[arg-type]
-            server.start()
-            servers.callback(server.stop)
-            return Client(server.addresses)
+            return Client(servers.enter_context(served(sidecar, metrics, **options)).addresses)
 
         yield start
 

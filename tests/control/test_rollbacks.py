@@ -8,13 +8,12 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from refresher.control.metrics import Metrics
 from refresher.control.rollbacks import Rollbacks
-from refresher.control.server import ControlServer
 from refresher.errors import PermanentError, TransientError
 from refresher.options import Secret
 from tests.control.client import Client
-from tests.fakes.sidecar import NOW, FakeSidecar, state
+from tests.control.serving import served
+from tests.fakes.sidecar import FakeSidecar, state
 from tests.waiting import until
 
 TOKEN = {"Authorization": "Bearer opensesame"}
@@ -93,12 +92,8 @@ def test_a_wish_that_takes_too_long_is_504_and_goes_on() -> None:
 
 def test_a_wish_outlives_the_server_that_it_came_through(tmp_path: Path) -> None:
     sidecar = SlowSidecar()
-    metrics = Metrics(sidecar, notifiers={})
-    server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen=f"unix:{tmp_path}/control.sock")
-    server.start()
-    client = Client(server.addresses)
-    with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(client.post, "/unpin/web-tls")
+    with served(sidecar, listen=f"unix:{tmp_path}/control.sock") as server, ThreadPoolExecutor() as pool:
+        waiting = pool.submit(Client(server.addresses).post, "/unpin/web-tls")
         until(lambda: sidecar.by_hand)
         server.stop()
         assert isinstance(waiting.exception(timeout=10), ConnectionError)
@@ -107,15 +102,8 @@ def test_a_wish_outlives_the_server_that_it_came_through(tmp_path: Path) -> None
 
 def test_a_wish_is_answered_once_it_is_done(tmp_path: Path) -> None:
     sidecar = SlowSidecar()
-    server = ControlServer(
-        sidecar, Metrics(sidecar, notifiers={}), clock=lambda: NOW, listen=f"unix:{tmp_path}/control.sock"
-    )
-    server.start()
-    try:
-        with ThreadPoolExecutor() as pool:
-            waiting = pool.submit(Client(server.addresses).post, "/unpin/web-tls")
-            until(lambda: sidecar.by_hand)
-            sidecar.wish.set_exception(TransientError("another refresher is writing"))
-            assert waiting.result(timeout=10).problem()["detail"] == "another refresher is writing"
-    finally:
-        server.stop()
+    with served(sidecar, listen=f"unix:{tmp_path}/control.sock") as server, ThreadPoolExecutor() as pool:
+        waiting = pool.submit(Client(server.addresses).post, "/unpin/web-tls")
+        until(lambda: sidecar.by_hand)
+        sidecar.wish.set_exception(TransientError("another refresher is writing"))
+        assert waiting.result(timeout=10).problem()["detail"] == "another refresher is writing"

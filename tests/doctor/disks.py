@@ -4,18 +4,14 @@ import sys
 from pathlib import Path
 
 from refresher import cycle
-from refresher.abilities import Observation, Verdict
+from refresher.abilities import Verdict
 from refresher.doctor.volume import volume
 from refresher.model import LayoutName, Publish, Wish
 from tests.crash.disks import fill, mount, tmpfs
+from tests.diagnoses import failure
 from tests.fakes.source import Source, Time, asset
 
 LARGE = {"app.conf": bytes(200_000)}
-
-
-def failure(observations: list[Observation]) -> Observation:
-    (failed,) = [each for each in observations if each.verdict is Verdict.FAIL]
-    return failed
 
 
 def full(path: Path) -> None:
@@ -23,7 +19,7 @@ def full(path: Path) -> None:
     web = asset(path, Source(files=LARGE))
     cycle.refresh(web, wish=Wish.RENEW, clock=Time())
     fill(path, but=100_000)
-    failed = failure(list(volume(web)))
+    failed = failure(volume(web))
     assert failed.of == "room", failed
     assert "not even one fits" in failed.seen, failed
 
@@ -43,7 +39,7 @@ def without_inodes(path: Path) -> None:
     cycle.refresh(web, wish=Wish.RENEW, clock=Time())
     for number in range(8):
         (path / f"filler-{number}").touch()
-    assert failure(list(volume(web))).of == "inodes"
+    assert failure(volume(web)).of == "inodes"
 
 
 def read_only(path: Path) -> None:
@@ -51,7 +47,7 @@ def read_only(path: Path) -> None:
     web = asset(path, Source())
     cycle.refresh(web, wish=Wish.RENEW, clock=Time())
     mount(path, "-o", "remount,ro")
-    failed = failure(list(volume(web)))
+    failed = failure(volume(web))
     assert (failed.of, failed.advice) == ("rights", "Mount the volume writable."), failed
 
 
@@ -59,7 +55,7 @@ def on_two_mounts(path: Path) -> None:
     path.mkdir()
     tmpfs(path / "web", "size=1m")
     web = asset(path, Source(), publish=Publish(layout=LayoutName.FILE))
-    failed = failure(list(volume(web)))
+    failed = failure(volume(web))
     assert failed.of == "one mount", failed
 
 
@@ -68,7 +64,7 @@ def on_one_file_system_mounted_twice(path: Path) -> None:
     (path / "web").mkdir()
     mount(path / "web", "--bind", str(path / "web"))
     web = asset(path, Source(), publish=Publish(layout=LayoutName.FILE))
-    assert failure(list(volume(web))).of == "one mount"
+    assert failure(volume(web)).of == "one mount"
 
 
 CASES = {

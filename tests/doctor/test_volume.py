@@ -44,12 +44,16 @@ def test_a_volume_that_is_not_mounted_is_named(tmp_path: Path) -> None:
     assert (only.verdict, only.of) == (Verdict.FAIL, "volume")
 
 
-def test_what_stands_where_files_must_go_fails(tmp_path: Path) -> None:
-    (tmp_path / "web").write_text("a file")
-    section = Section("web", "volume", partial(volume, asset(tmp_path, Source())))
+def test_what_stands_where_files_must_go_fails_with_what_to_do(tmp_path: Path) -> None:
+    shared = tmp_path / "shared: by two"
+    shared.mkdir()
+    (shared / "web").write_text("a file")
+    section = Section("web", "volume", partial(volume, asset(shared, Source())))
     section.examine()
     failed = [finding.observation for finding in section.findings if finding.observation.verdict is Verdict.FAIL]
-    assert any("is not a directory" in each.seen for each in failed)
+    (found,) = [each for each in failed if "is not a directory" in each.seen]
+    assert f"{shared}/web is not a directory" in found.seen
+    assert found.advice == "Remove it."
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -5,7 +5,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from refresher.model import AssetState, Outcome, Result
+from refresher.model import Outcome, Result
+from refresher.state import AssetState
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 

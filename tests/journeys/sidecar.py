@@ -13,6 +13,7 @@ from typing import Any
 import urllib3
 import yaml
 
+from refresher.demo.pod import FOREIGN
 from refresher.demo.process import end, free_port
 from tests.waiting import until
 
@@ -113,11 +114,7 @@ class Sidecar:
 
     def environment_of_process(self) -> dict[str, str]:
         """What the process gets to see, without what this machine happens to say about the servers."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("VAULT_", "BAO_", "AWS_", "REFRESHER_"))
-        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         return {**kept, **self.environment}
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from refresher.demo.openbao import OpenBao
+from tests.diagnoses import black_hole
 from tests.fakes.app import App
 from tests.journeys.pki import Pki
 from tests.journeys.sidecar import Sidecar, running
-from tests.providers.diagnoses import black_hole
 from tests.traces import traces
 from tests.waiting import until
 

@@ -16,9 +16,9 @@ from refresher.notifiers.http import HttpNotifier, HttpOptions
 from refresher.notifiers.marker import MarkerNotifier, MarkerOptions
 from refresher.notifiers.signal import SignalNotifier, SignalOptions
 from tests.certificates import Authority, Issued
+from tests.diagnoses import black_hole
 from tests.fakes.app import App
 from tests.fakes.changes import change
-from tests.providers.diagnoses import black_hole
 from tests.traces import traces
 from tests.waiting import until
 
@@ -81,6 +81,21 @@ def test_what_an_app_runs_is_asked_for_only_if_something_is_published() -> None:
         notifier = http(app.url, confirm={"http": {"url": f"{app.url}/status", "contains": "x"}})
         _, confirmed = notifier.diagnose(None)
     assert confirmed.verdict is Verdict.SKIPPED
+
+
+def test_what_an_app_runs_is_looked_at_however_it_is_told(tmp_path: Path) -> None:
+    with App().running() as app:
+        app.answering(200, b"generation 7")
+        confirm = {"http": {"url": app.url, "contains": "generation {{generation}}"}}
+        for notifier in (
+            SignalNotifier(SignalOptions.model_validate({"process": "nobody-is-called-so", "confirm": confirm})),
+            CommandNotifier(CommandOptions.model_validate({"argv": ["true"], "confirm": confirm})),
+            MarkerNotifier(MarkerOptions.model_validate({"path": tmp_path / "marker.json", "confirm": confirm})),
+        ):
+            *_, running = notifier.diagnose(change(generation=7))
+            *_, lagging = notifier.diagnose(change(generation=8))
+            assert [each.of for each in (running, lagging)] == ["confirm", "confirm"]
+            assert [each.verdict for each in (running, lagging)] == [Verdict.OK, Verdict.WARN]
 
 
 def test_a_process_that_fits_is_found_and_sent_nothing() -> None:

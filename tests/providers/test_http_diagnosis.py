@@ -11,8 +11,8 @@ from providers.http import HttpOptions, HttpProvider
 from refresher.abilities import Verdict
 from refresher.demo.caddy import Caddy
 from tests.certificates import Authority
+from tests.diagnoses import black_hole, diagnosed, failure, verdicts
 from tests.fakes.app import App
-from tests.providers.diagnoses import black_hole, diagnosed, failure, verdicts
 
 
 def provider(url: str, **options: object) -> HttpProvider:

@@ -6,8 +6,8 @@ import pytest
 
 from refresher.abilities import Verdict
 from refresher.demo.process import free_port
+from tests.diagnoses import black_hole, diagnosed, failure, verdicts
 from tests.providers.buckets import Store
-from tests.providers.diagnoses import black_hole, diagnosed, failure, verdicts
 
 
 def test_an_object_that_may_be_had_is_seen_step_by_step(store: Store) -> None:

@@ -9,7 +9,7 @@ from refresher.abilities import Verdict
 from refresher.demo.openbao import OpenBao
 from refresher.demo.process import free_port
 from tests.certificates import Authority
-from tests.providers.diagnoses import black_hole, diagnosed, failure, verdicts
+from tests.diagnoses import black_hole, diagnosed, failure, verdicts
 from tests.providers.vault_logins import METHODS, Logins
 from tests.providers.vault_sources import Source, Sources, unique
 from tests.waiting import until

@@ -17,6 +17,7 @@ from tests.journeys.sidecar import Sidecar, running
 from tests.soak.lab import Issued, Line, authority, conclude, issued, now
 from tests.soak.load import Answers, poured
 from tests.soak.rotations import LATEST, moments
+from tests.soak.vitals import sample
 from tests.waiting import until
 
 CALLS = (*["GET /assets", "GET /readyz"] * 9, "GET /metrics", "POST /refresh/asked?wait=false")
@@ -36,9 +37,7 @@ GROWTH = 8.0
 def memory(sidecar: Sidecar) -> float:
     """MiB of the process that are in memory."""
     assert sidecar.process is not None
-    status = Path(f"/proc/{sidecar.process.pid}/status").read_text()
-    (kibibytes,) = re.findall(r"^VmRSS:\s+(\d+) kB", status, flags=re.M)
-    return int(kibibytes) / 1024
+    return sample(sidecar.process.pid).memory
 
 
 def renewals(sidecar: Sidecar, since: int) -> list[float]:

@@ -11,7 +11,6 @@ from threading import Event, Thread
 
 EVERY = 1.0
 """Seconds between two samples."""
-MiB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +39,12 @@ class Vitals:
     """Samples of one process, oldest first."""
 
     def __init__(self, pid: int) -> None:
-        self._process = Path(f"/proc/{pid}")
+        self._pid = pid
         self.samples: list[Sample] = []
 
     def take(self) -> None:
         """One more sample. FileNotFoundError if the process has ended."""
-        status = dict(line.split(":", 1) for line in (self._process / "status").read_text().splitlines())
-        memory = int(status["VmRSS"].split()[0]) * 1024 / MiB
-        descriptors = sum(1 for _ in (self._process / "fd").iterdir())
-        self.samples.append(Sample(time.monotonic(), memory, descriptors, int(status["Threads"])))
+        self.samples.append(sample(self._pid))
 
     def by_fifths(self, figure: str) -> str:
         """The median of each fifth of the time."""
@@ -62,6 +58,15 @@ class Vitals:
         return course([one.at for one in kept], [getattr(one, figure) for one in kept])
 
 
+def sample(pid: int) -> Sample:
+    """The process at this moment. FileNotFoundError if it has ended."""
+    process = Path(f"/proc/{pid}")
+    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    memory = int(status["VmRSS"].split()[0]) / 1024  # written in kibibytes
+    descriptors = sum(1 for _ in (process / "fd").iterdir())
+    return Sample(time.monotonic(), memory, descriptors, int(status["Threads"]))
+
+
 def course(moments: Sequence[float], values: Sequence[float]) -> Course:
     """A straight line by least squares."""
     slope = statistics.linear_regression(moments, values).slope
@@ -73,11 +78,11 @@ def watched(pid: int) -> Iterator[Vitals]:
     """Sample the process until the context ends."""
     vitals, ended = Vitals(pid), Event()
 
-    def sample() -> None:
+    def keep_watching() -> None:
         while not ended.wait(EVERY):
             vitals.take()
 
-    thread = Thread(target=sample)
+    thread = Thread(target=keep_watching)
     thread.start()
     try:
         yield vitals

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,15 +11,9 @@ import urllib3
 import yaml
 
 from refresher.demo.process import free_port, running
+from tests.system.programs import debian
 
 http = urllib3.PoolManager(retries=False, timeout=30)
-
-
-def debian(program: str) -> str:
-    """The path of a program of Debian's. Fails the test if it isn't installed."""
-    path = shutil.which(program)
-    assert path is not None, f"{program} is missing: tests/system/install.sh"
-    return path
 
 
 def promtool(*words: str, given: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -4,12 +4,13 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.waiting import until
 
 OVER = "the-command-is-over"
 PATIENCE = 30.0
@@ -130,8 +131,7 @@ def ended(leader: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
 
 def awaited(true: Callable[[], bool], otherwise: str) -> None:
     """Wait for what has to come true; Failed with these words if it doesn't."""
-    end = time.monotonic() + PATIENCE
-    while not true():
-        if time.monotonic() > end:
-            raise Failed(otherwise)
-        time.sleep(0.2)
+    try:
+        until(true, within=PATIENCE, every=0.2)
+    except AssertionError:
+        raise Failed(otherwise) from None

@@ -5,9 +5,22 @@ from datetime import datetime
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from refresher.control.documents import moment
 from refresher.control.page.markup import Child, element
 from refresher.control.page.timeline import timeline
-from refresher.words import Level, Remark, State, ended, next_refresh, remarks, span, summary, worst_first
+from refresher.words import (
+    Level,
+    Remark,
+    State,
+    counted,
+    ended,
+    expiry,
+    next_refresh,
+    remarks,
+    span,
+    summary,
+    worst_first,
+)
 
 Fact = tuple[Child, ...]
 """What a fact is called, and what is said of it."""
@@ -31,11 +44,11 @@ def articles(states: Sequence[State], *, opened: Container[str] | None, now: dat
         yield _article(state, now, _details(state, now) if opened is None or state["asset"] in opened else ())
 
 
-def clock_time(moment: datetime | str) -> Element:
+def clock_time(at: datetime | str) -> Element:
     """A moment of the clock: in UTC, which the script writes in the reader's zone, and leaves where one hovers."""
-    utc = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    utc = datetime.fromisoformat(at) if isinstance(at, str) else at
     written = utc.strftime("%Y-%m-%d %H:%M:%S UTC")
-    return element("time", written, datetime=utc.strftime("%Y-%m-%dT%H:%M:%SZ"), title=written)
+    return element("time", written, datetime=moment(utc), title=written)
 
 
 def _article(state: State, now: datetime, details: Sequence[Element]) -> Element:
@@ -102,11 +115,9 @@ def _ends(state: State, now: datetime) -> Element | None:
     """The two ends of the line, in words."""
     if state["published_at"] is None:
         return None
-    expires = span(state["expires_at"], now=now)
-    verb = "expired" if expires.endswith(("ago", "now")) else "expires"
-    end = element("span", f"{verb} {expires} ", clock_time(state["expires_at"])) if state["expires_at"] else None
-    begin = element("span", f"published {span(state['published_at'], now=now)} ", clock_time(state["published_at"]))
-    return element("p", begin, end or element("span", "does not expire"), class_="ends")
+    begin = _with_clock(f"published {span(state['published_at'], now=now)}", state["published_at"])
+    end = _with_clock(expiry(state, now=now), state["expires_at"])
+    return element("p", element("span", *begin), element("span", *end), class_="ends")
 
 
 def _facts(*facts: Fact | None) -> Element:
@@ -123,15 +134,15 @@ def _since(state: State, now: datetime) -> Fact | None:
     failures = state["consecutive_failures"]
     if not failures:
         return None
-    return *_last_look(state, now), f" and {failures} failed attempt{'' if failures == 1 else 's'} since"
+    return *_last_look(state, now), f" and {counted(failures, 'failed attempt')} since"
 
 
 def _last_look(state: State, now: datetime) -> Fact:
     return "Last good look", *_with_clock(span(state["last_success_at"], now=now), state["last_success_at"])
 
 
-def _with_clock(words: str, moment: str | None) -> Sequence[Child]:
-    return [words, " ", clock_time(moment)] if moment else [words]
+def _with_clock(words: str, at: str | None) -> Sequence[Child]:
+    return [words, " ", clock_time(at)] if at else [words]
 
 
 def _glance(state: State) -> Element:
@@ -151,6 +162,6 @@ def _details(state: State, now: datetime) -> Sequence[Element]:
 
 
 def _outcome(outcome: Mapping[str, Any], now: datetime) -> Element:
-    when = element("span", f"{span(outcome['finished_at'], now=now)} ", clock_time(outcome["finished_at"]))
+    when = element("span", *_with_clock(span(outcome["finished_at"], now=now), outcome["finished_at"]))
     error = element("bdi", outcome["error"], class_="error") if outcome["error"] else None
     return element("li", element("b", ended(outcome), class_=outcome["result"]), when, error)

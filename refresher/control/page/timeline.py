@@ -4,7 +4,7 @@ from datetime import datetime
 from xml.etree.ElementTree import Element
 
 from refresher.control.page.markup import element
-from refresher.words import State, next_refresh, span
+from refresher.words import State, expiry, next_refresh, span
 
 NEAR = 15.0
 """Percent from an end at which a label begins or ends there, or it would be cut off on a phone."""
@@ -47,6 +47,5 @@ def _mark(kind: str, label: str, at: float, *, label_y: int) -> tuple[Element, E
 
 
 def _in_words(state: State, now: datetime) -> str:
-    published, expires = span(state["published_at"], now=now), span(state["expires_at"], now=now)
-    ends = "expired" if expires.endswith(("ago", "now")) else "expires"
-    return f"Published {published}, {ends} {expires}; next refresh {next_refresh(state, now=now)}."
+    published = span(state["published_at"], now=now)
+    return f"Published {published}, {expiry(state, now=now)}; next refresh {next_refresh(state, now=now)}."

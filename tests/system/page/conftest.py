@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Request
 
-from tests.fakes.sidecar import FakeSidecar
-from tests.system.page.browser import NOW, chromium, opened, served, url
+from tests.control.serving import served
+from tests.fakes.sidecar import NOW, FakeSidecar
+from tests.system.page.browser import chromium, opened, url
 from tests.system.page.scenes import sidecar
 
 

@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from refresher.model import AssetState, Outcome, Result
+from refresher.model import Outcome, Result
+from refresher.state import AssetState
 from refresher.traffic import Transfer
 from tests.fakes.sidecar import FakeSidecar, outcome, state
 

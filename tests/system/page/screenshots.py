@@ -4,7 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-from tests.system.page.browser import LAPTOP, NOW, PHONE, chromium, opened, served, url
+from tests.control.serving import served
+from tests.fakes.sidecar import NOW
+from tests.system.page.browser import LAPTOP, PHONE, chromium, opened, url
 from tests.system.page.scenes import sidecar
 
 PICTURES = {

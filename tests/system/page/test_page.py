@@ -9,9 +9,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from refresher.model import Result
 from refresher.options import Secret
-from tests.fakes.sidecar import outcome
+from tests.control.serving import served
+from tests.fakes.sidecar import NOW, outcome
 from tests.journeys.sidecar import running
-from tests.system.page.browser import LAPTOP, NOW, PHONE, opened, served, url
+from tests.system.page.browser import LAPTOP, PHONE, opened, url
 from tests.system.page.conftest import Visit
 from tests.system.page.scenes import HOSTILE, REFUSED, SCENES, certificate, failing, polled, sidecar
 

@@ -16,7 +16,7 @@ $(VENV)/.ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("refresher needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --require-hashes -r requirements-dev.lock
-	$(INSTALL) --no-deps --no-build-isolation --editable .
+	PYTHONWARNINGS=ignore $(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: venv            ## rotating certificates, end to end, on real servers
@@ -83,8 +83,8 @@ IMAGE    ?= refresher:$(VERSION)
 REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null)
 CREATED  ?= $(shell git log -1 --format=%cI 2>/dev/null)
 LABEL     = $(if $(2),--label org.opencontainers.image.$(1)=$(2))
-image:            ## the container image; ENGINE=podman, SOURCE=https://…
-	$(ENGINE) build $(call LABEL,revision,$(REVISION)) $(call LABEL,created,$(CREATED)) $(call LABEL,source,$(SOURCE)) -t $(IMAGE) .
+image:            ## the container image; ENGINE=podman, SOURCE=https://…, BUILD_ARGS="--build-arg …"
+	$(ENGINE) build $(BUILD_ARGS) $(call LABEL,revision,$(REVISION)) $(call LABEL,created,$(CREATED)) $(call LABEL,source,$(SOURCE)) -t $(IMAGE) .
 
 SBOM     ?= refresher.cdx.json
 sbom: $(VENV)/.system            ## what is in the image, as CycloneDX, from the lock file

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import ZipFile
 
 import kubernetes_validate
 import pytest
@@ -94,6 +95,7 @@ def test_every_block_says_what_it_is() -> None:
         ("caddyfile", "app"),
         ("console", ""),
         ("console", "try"),
+        ("dockerfile", ""),
         ("haproxy", "app"),
         ("hcl", ""),
         ("ini", "app"),
@@ -441,6 +443,21 @@ def test_what_the_documented_openssl_commands_sign_is_accepted(tmp_path: Path, k
     signed = FakeCandidate({name: (tmp_path / name).read_bytes() for name in ("SHA256SUMS", "SHA256SUMS.sig")})
     options = {"file": "SHA256SUMS", "signature": "SHA256SUMS.sig", "public_key": {"file": str(tmp_path / "model.pub")}}
     SignatureVerifier(SignatureOptions.model_validate(options)).verify(signed)
+
+
+def test_the_documented_package_of_a_plugin_brings_it(tmp_path: Path) -> None:
+    (package,), (provider,) = blocks("toml"), blocks("python", role="provider")
+    (tmp_path / "pyproject.toml").write_text(package.text)
+    (tmp_path / "my_sqlite.py").write_text(provider.text)
+    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*argv, "--wheel-dir", tmp_path, tmp_path], check=True, capture_output=True, timeout=120)
+    (wheel,) = tmp_path.glob("*.whl")
+    files = ZipFile(wheel)
+    assert "my_sqlite.py" in files.namelist()
+    (entry_points,) = (name for name in files.namelist() if name.endswith("entry_points.txt"))
+    assert files.read(entry_points).decode().split() == [
+        "[refresher.providers]", "sqlite", "=", "my_sqlite:SqliteProvider"
+    ]  # fmt: skip
 
 
 def test_the_documented_plugin_configuration_fits_the_documented_options(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def settings_of(
     from refresher.settings import load, short_form
 
     if source is None and directory is None and not notify:
+        if config is None and not DEFAULT_CONFIG.exists():
+            raise ConfigError(f"{DEFAULT_CONFIG}: is not in this directory; -c or REFRESHER_CONFIG names another file")
         return load(path_of(config), os.environ)
     if source is None or directory is None:
         raise ConfigError("--source and --directory go together, and --notify with them")

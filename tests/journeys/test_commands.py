@@ -71,6 +71,13 @@ def test_a_missing_configuration_is_exit_code_2_for_every_command(tmp_path: Path
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "once", "check", "plan", "doctor"])
+def test_where_no_configuration_is_the_ways_to_name_one_are_told(tmp_path: Path, command: str) -> None:
+    ended = run(command, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr == "refresher.yaml: is not in this directory; -c or REFRESHER_CONFIG names another file\n"
+
+
 @pytest.mark.parametrize("command", ["status", "refresh"])
 def test_no_sidecar_to_ask_is_exit_code_3(tmp_path: Path, caddy: Caddy, source: Path, command: str) -> None:
     ended = configured(tmp_path, caddy, source).command(command)

@@ -193,7 +193,7 @@ def test_without_its_servers_the_demo_says_what_to_install(home: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") <= 2
-    assert "pip install 'refresher[demo]'" in done.stderr
+    assert "pip install '.[demo]' in a checkout" in done.stderr
     assert list((home / "tmp").iterdir()) == []
 
 

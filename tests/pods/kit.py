@@ -46,9 +46,9 @@ def prepare() -> None:
     subprocess.run([_part("setup-podman.sh")], check=True)
 
 
-def build(tag: str) -> None:
-    """An image of this project, from its Dockerfile."""
-    subprocess.run([_part("build.sh"), tag, ROOT], check=True, stdout=subprocess.DEVNULL)
+def build(tag: str, context: Path = ROOT) -> None:
+    """An image, of this project unless somebody says otherwise, from the Dockerfile there."""
+    subprocess.run([_part("build.sh"), tag, context], check=True, stdout=subprocess.DEVNULL)
 
 
 def podman(*arguments: str) -> str:

@@ -3,14 +3,17 @@
 import contextlib
 import json
 import re
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from refresher.demo.seaweed import SeaweedFS
+from tests.pods import kit
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +112,32 @@ def test_each_service_that_a_login_for_s3_may_need_is_described(image: str) -> N
         f"import boto3; print(*(boto3.client(s, 'eu-west-1').meta.service_model.service_name for s in {services}))"
     )
     assert in_image(image, program).split() == list(services)
+
+
+def documented(kind: str) -> str:
+    """The one block of that kind on the page about providers."""
+    page = (ROOT / "docs/writing-a-provider.md").read_text()
+    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", page, flags=re.M | re.S)
+    return str(found)
+
+
+def test_a_plugin_is_added_as_it_is_documented(image: str, tmp_path: Path, volume: Path) -> None:
+    package, tag = tmp_path / "package", f"localhost/plugin:test-{uuid4().hex[:8]}"
+    package.mkdir()
+    (package / "my_sqlite.py").write_text(documented("python provider"))
+    (package / "pyproject.toml").write_text(documented("toml"))
+    here = documented("dockerfile").replace("refresher:0.1.0", image).replace("python:3.12-slim", kit.SHELL)
+    (package / "Dockerfile").write_text(here)
+    arguments = mounted(tmp_path, volume, {"source": {"sqlite": {"database": "/etc/refresher/db", "name": "greeting"}}})
+    with closing(sqlite3.connect(tmp_path / "config/db")) as database, database:
+        database.execute("create table settings (name text, version integer, value text)")
+        database.execute("insert into settings values ('greeting', 1, 'hello')")
+    kit.build(tag, package)
+    try:
+        podman("run", "--rm", ALONE, *CONFINED, *arguments, tag, "once")
+    finally:
+        podman("rmi", tag)
+    assert (volume / "settings/greeting").read_text() == "hello"
 
 
 LEAVING_ONE = """

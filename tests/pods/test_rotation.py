@@ -37,8 +37,8 @@ def test_no_handshake_fails_while_nginx_is_given_one_certificate_after_the_other
         until(lambda: clients.everybody_sees(serials[-1]), within=60)
         began, before = time.monotonic(), clients.handshakes
         for rotation in range(1, ROTATIONS + 1):
-            status, outcome = ask(pod, "POST", "/refresh/web-tls")
-            assert status == 200
+            status, outcome = ask(pod, "POST", "/refresh/web-tls?until=told")
+            assert status == 200, "nginx was seen serving the new certificate"
             serials.append(outcome["revision"])
             until(lambda: clients.everybody_sees(serials[-1]), within=60)
             until(lambda: clients.handshakes >= before + rotation * HANDSHAKES, within=60)  # noqa: B023

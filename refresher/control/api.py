@@ -35,7 +35,7 @@ from refresher.options import parse_duration, write_duration
 
 T = TypeVar("T")
 
-TIMEOUT_PATTERN = r"^(0|([0-9]{1,6}(\.[0-9]+)?(ms|s|m)|[0-9]{1,4}(\.[0-9]+)?(h|d)){1,3})$"
+TIMEOUT_PATTERN = r"^(0|([0-9]{1,10}(\.[0-9]+)?ms|[0-9]{1,6}(\.[0-9]+)?(s|m)|[0-9]{1,4}(\.[0-9]+)?(h|d)){1,3})$"
 """A duration that is below the longest one that there is."""
 WISH = (
     Parameter(

@@ -3,10 +3,8 @@
 import re
 import subprocess
 import sys
-import threading
 from base64 import b64encode
 from collections.abc import Callable
-from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -14,14 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from refresher.control.metrics import Metrics
 from refresher.control.page.index import prefers_json
-from refresher.control.server import ControlServer
 from refresher.model import Result
 from refresher.options import Secret
-from tests.control.client import Client, everything_until_closed
-from tests.fakes.sidecar import NOW, FakeSidecar, outcome, state
-from tests.waiting import until
+from tests.control.client import Client
+from tests.fakes.sidecar import FakeSidecar, outcome, state
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 HOSTILE = "</title></bdi><script>alert(1)</script><img src=x onerror=alert(1)> &lt;b&gt; $title \x1b[2J"
@@ -122,39 +117,6 @@ def test_moments_of_long_ago_do_not_take_it_down_either(client: Client, sidecar:
     sidecar.states["model"] = state("model", expires_at=datetime(1, 1, 1, tzinfo=UTC))
     assert client.get("/assets/model").json["expires_at"] == "0001-01-01T00:00:00Z"
     assert "expired" in client.get("/").body.decode()
-
-
-class Slow(FakeSidecar):
-    """One that is asked, once for each page, whether it is alive, and takes its time."""
-
-    def __init__(self) -> None:
-        super().__init__(state("web-tls"), state("model"))
-        self.pages, self.over = 0, threading.Event()
-
-    def alive(self) -> bool:
-        self.pages += 1
-        return self.over.wait(30)
-
-
-def test_a_crowd_that_wants_the_page_gets_one_and_who_has_left_gets_none() -> None:
-    slow, ask = Slow(), b"GET /%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    server = ControlServer(slow, Metrics(slow, notifiers={}), clock=lambda: NOW, listen="127.0.0.1:0")
-    server.start()
-    client = Client(server.addresses)
-    with closing(client.socket()) as first, ExitStack() as crowd:
-        first.sendall(ask % b"")
-        until(lambda: slow.pages == 1)
-        for _ in range(30):
-            with client.socket() as leaving:
-                leaving.sendall(ask % b"?open=model")
-        waiting = [crowd.enter_context(client.socket()) for _ in range(30)]
-        for connection in waiting:
-            connection.sendall(ask % b"")
-        assert client.get("/assets").status == 200
-        slow.over.set()
-        assert all(everything_until_closed(each).startswith(b"HTTP/1.1 200 ") for each in (first, *waiting))
-    server.stop()
-    assert slow.pages < 10
 
 
 def test_details_are_sent_of_those_assets_only_that_are_open(client: Client) -> None:

@@ -1,33 +1,19 @@
 """`GET /`: the page for people, and for machines that ask for JSON the list of calls."""
 
-import asyncio
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from refresher.control.documents import details_document
 from refresher.control.sidecar import Sidecar
+from refresher.control.together import Together
 from refresher.model import Clock
 
 if TYPE_CHECKING:  # a sidecar whose page nobody opens has no use for it
     from refresher.control.page.shell import Shell
-
-Opened = frozenset[str] | None
-"""The assets whose details a page has; None: all."""
-
-
-class Drawn(NamedTuple):
-    """A page: which one it was, and whose details it has."""
-
-    number: int
-    opened: Opened
-    page: bytes
-
-
-NONE = Drawn(0, None, b"")
 
 
 class Index:
@@ -38,9 +24,7 @@ class Index:
 
     def __init__(self, sidecar: Sidecar, calls: Mapping[str, str], *, clock: Clock, token: bool) -> None:
         self._sidecar, self._calls, self._clock, self._token = sidecar, calls, clock, token
-        self._drawing = asyncio.Lock()
-        self._begun = self._waiting = 0
-        self._last = NONE
+        self._pages = Together[bytes]()
 
     async def answer(self, request: Request) -> Response:
         """Answer what the client prefers."""
@@ -48,32 +32,10 @@ class Index:
             return JSONResponse({"calls": self._calls}, headers={"vary": "Accept"})
         names = frozenset(self._sidecar.names())
         opened = names & {*request.query_params.getlist("open")} if "open" in request.query_params else None
-        page = await self._shared(request, opened)
+        page = await self._pages.made(request, lambda: self._page(opened), kind=opened)
         return Response() if page is None else HTMLResponse(page, headers=self._shell.headers | {"vary": "Accept"})
 
-    async def _shared(self, request: Request, opened: Opened) -> bytes | None:
-        """The page, the same for all who asked for it before it was begun; None if the client has left meanwhile.
-
-        In a thread, because 500 assets take 0.4 s to draw, and kubelet is answered in this event loop, too. One page at
-        a time, or a crowd of threads that draw would keep kubelet waiting for their interpreter.
-        """
-        first = self._begun + 1  # that shows what happened before it was asked for
-        self._waiting += 1
-        try:
-            async with self._drawing:
-                if not (self._last.number >= first and self._last.opened == opened):
-                    if await request.is_disconnected():
-                        return None
-                    self._begun += 1
-                    page = await asyncio.to_thread(self._page, opened)
-                    self._last = Drawn(self._begun, opened, page)
-                return self._last.page
-        finally:
-            self._waiting -= 1
-            if not self._waiting:
-                self._last = NONE  # 500 assets are megabytes
-
-    def _page(self, opened: Opened) -> bytes:
+    def _page(self, opened: frozenset[str] | None) -> bytes:
         states = [details_document(self._sidecar.state(name)) for name in self._sidecar.names()]
         return self._shell.page(states, opened=opened, now=self._clock(), alive=self._sidecar.alive())
 

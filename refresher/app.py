@@ -2,13 +2,11 @@
 
 import gc
 import logging
-import signal
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from refresher import __version__
@@ -17,7 +15,7 @@ from refresher.clockwork import Clockwork
 from refresher.control.metrics import Metrics
 from refresher.drift import LOOK_EVERY
 from refresher.due import Due
-from refresher.host import begin, now, reap_orphans, seed
+from refresher.host import End, begin, now, reap_orphans, seed
 from refresher.keeper import Keeper, Request
 from refresher.model import Asset, Outcome
 from refresher.notify import Telling
@@ -175,9 +173,7 @@ def run(settings: Settings) -> None:
     """Run the sidecar until SIGTERM or SIGINT."""
     begin()
     reap_orphans()
-    ended = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    end = End()
     sidecar = Sidecar(settings)
     sidecar.start()
     # What the start made stays, so that the collector need not look through it again and again.
@@ -185,7 +181,7 @@ def run(settings: Settings) -> None:
     gc.freeze()
     log.info("refresher %s keeps fresh in %s: %s", __version__, settings.volume, ", ".join(sidecar.names()))
     try:
-        ended.wait()
+        end.wait()
     finally:
         sidecar.stop()
     log.info("stopped")

@@ -4,9 +4,10 @@ import http.client
 import ipaddress
 import json
 import socket
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Timer
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +18,11 @@ from refresher.traffic import Transfer
 
 ANSWER_LIMIT = 64 * 1024 * 1024
 """Bytes: 500 assets of 10,000 files each are shown in less."""
+
+MEMBERS = frozenset({"asset", "result", "generation", "expires_at", "next_refresh_at", "why_next"}) | frozenset(
+    {"notified_generation", "refused", "pinned", "error"}
+)
+"""Of an asset's document, that people are shown; what lacks one comes from somebody else who listens there."""
 
 
 class UnreachableError(RefresherError):
@@ -52,10 +58,12 @@ class Client:
         headers = {"Authorization": f"Bearer {_fit_for_header(self._token)}"} if self._token else {}
         connection = self._connection(timeout)
         try:
-            connection.request(method, path, headers=headers)
-            response = connection.getresponse()
-            return response.status, json.loads(response.read(ANSWER_LIMIT))
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            connection.connect()
+            with _cut_off(connection.sock, after=timeout):
+                connection.request(method, path, headers=headers)
+                response = connection.getresponse()
+                return response.status, json.loads(response.read(ANSWER_LIMIT))
+        except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
             raise UnreachableError(f"no sidecar answers at {self._listen}: {error}") from error
         finally:
             connection.close()
@@ -67,13 +75,34 @@ class Client:
         return http.client.HTTPConnection(_host_to_reach(where), where.port, timeout=timeout)
 
 
+@contextmanager
+def _cut_off(connection: socket.socket, *, after: float) -> Iterator[None]:
+    """Raise TimeoutError `after` so many seconds: a socket's own timeout starts anew with each byte."""
+    over = Event()
+
+    def shut() -> None:
+        over.set()
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = Timer(after, shut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        if over.is_set():
+            raise TimeoutError(f"no whole answer within {after:g} s") from error
+        raise
+    finally:
+        timer.cancel()
+
+
 def documents(answer: Any) -> list[dict[str, Any]] | None:
     """The assets' documents in an answer; None in a problem, unless it is how a refresh ended."""
-    if isinstance(answer, dict) and "assets" in answer:
-        return list(answer["assets"])
-    if isinstance(answer, dict) and "asset" in answer:
-        return [answer]
-    return None
+    found = answer.get("assets", [answer]) if isinstance(answer, dict) else None
+    sensible = isinstance(found, list) and all(isinstance(each, dict) and each.keys() >= MEMBERS for each in found)
+    return found if sensible else None
 
 
 def reason(problem: Any) -> str:

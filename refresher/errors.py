@@ -17,6 +17,10 @@ from datetime import timedelta
 class RefresherError(Exception):
     """The root: everything that refresher raises on purpose."""
 
+    def __str__(self) -> str:
+        """The message, as it can be written anywhere: what a source or an app said in it needn't be Unicode."""
+        return super().__str__().encode("utf-8", "replace").decode()
+
 
 class ConfigError(RefresherError):
     """The configuration can't work; each problem names the key's full path, what was found and what is allowed."""

@@ -41,6 +41,22 @@ def end_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(BY_SIGTERM))
 
 
+class End:
+    """SIGTERM or SIGINT, from now on answered by nothing but the end of `wait`. To be made in the main thread.
+
+    Not a `threading.Event`: a signal that comes while another one's handler sets it would wait for its lock for ever.
+    """
+
+    def __init__(self) -> None:
+        self._asked_for = os.eventfd(0)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: os.eventfd_write(self._asked_for, 1))
+
+    def wait(self) -> None:
+        """Return when one of them has come."""
+        os.read(self._asked_for, 8)  # unlike os.eventfd_read, it goes on after any other signal
+
+
 def reap_orphans() -> None:
     """As the first process, wait for whom a command left in the background, or each stays a zombie when it has ended.
 

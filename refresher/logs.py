@@ -37,8 +37,10 @@ FIELDS = (
 THIRD_PARTY = ("apscheduler", "asyncio", "boto3", "botocore", "hvac", "s3transfer", "urllib3", "uvicorn", "watchdog")
 """Libraries that log each of their steps, requests' paths included; only what they warn about is passed on."""
 
-BOTOCORES_LOGINS = "botocore.credentials"
-"""Logs a traceback whenever a login fails, though it raises the error, too, and that is reported."""
+UNHEARD = ("urllib3.connection", "botocore.credentials")
+"""Libraries' warnings that are left out. The first quotes the URL of an answer with a header that isn't one, and its
+query may hold a signature; the second has a traceback for each failed login, which is raised, too, and reported.
+"""
 
 
 def configure(stream: TextIO, json: bool | None = None, *, level: int = logging.INFO) -> None:  # noqa: FBT001
@@ -50,12 +52,14 @@ def configure(stream: TextIO, json: bool | None = None, *, level: int = logging.
     logging.basicConfig(level=level, handlers=[target], force=True)
     for name in THIRD_PARTY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger(BOTOCORES_LOGINS).setLevel(logging.CRITICAL)
+    for name in UNHEARD:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.captureWarnings(capture=True)
 
 
 def catch_all() -> None:
     """Log what Python itself would print of an error that nobody caught: a traceback, with whatever it quotes."""
+    sys.excepthook = lambda kind, error, trace: _uncaught(error)
     threading.excepthook = lambda caught: _uncaught(caught.exc_value)
     sys.unraisablehook = lambda caught: _uncaught(caught.exc_value)
 

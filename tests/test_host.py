@@ -1,7 +1,9 @@
 """What refresher sets for itself on the machine that it runs on."""
 
+import signal
 import subprocess
 import sys
+from typing import IO, cast
 
 PROGRAM = """
 import resource
@@ -17,3 +19,48 @@ def test_all_descriptors_that_there_may_be_are_used() -> None:
     # In a process of its own: the limit is for the whole process.
     ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert ran.stdout == "True\n"
+
+
+INTERRUPTED = """
+import signal, sys
+from refresher.host import End
+end, left = End(), 50
+
+def once_more(*_):
+    global left
+    if left:
+        left -= 1
+        signal.raise_signal(signal.SIGTERM)
+
+sys.setprofile(once_more)
+signal.raise_signal(signal.SIGTERM)
+sys.setprofile(None)
+end.wait()
+print(left)
+"""
+
+
+def test_a_signal_that_interrupts_the_answer_to_another_one_ends_it_all_the_same() -> None:
+    ran = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=True, timeout=30)
+    assert int(ran.stdout) < 50, "none came in between"
+
+
+WAITING = """
+import os, signal
+from refresher.host import End
+end = End()
+signal.signal(signal.SIGCHLD, lambda *_: os.write(1, b"other "))
+print("ready", flush=True)
+end.wait()
+print("ended")
+"""
+
+
+def test_other_signals_do_not_end_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", WAITING], stdout=subprocess.PIPE) as process:
+        output = cast("IO[bytes]", process.stdout)
+        assert output.readline() == b"ready\n"
+        process.send_signal(signal.SIGCHLD)
+        assert output.read(6) == b"other "
+        process.send_signal(signal.SIGINT)
+        assert output.read() == b"ended\n"

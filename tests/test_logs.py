@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from refresher.logs import FIELDS, THIRD_PARTY, configure
+from refresher.logs import FIELDS, THIRD_PARTY, UNHEARD, configure
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def _root_logger_as_it_was() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.captureWarnings(capture=False)
-    for name in THIRD_PARTY:
+    for name in (*THIRD_PARTY, *UNHEARD):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
@@ -165,6 +165,14 @@ def test_what_nobody_caught_becomes_a_line_without_its_text() -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
     assert [line["exception"].split(" at ")[0] for line in lines] == ["ValueError", "ValueError"]
+    assert "hunter2" not in ended.stderr
+
+
+def test_what_ends_the_program_becomes_a_line_without_its_text() -> None:
+    code = "import sys; from refresher.logs import *; configure(sys.stderr); catch_all(); int('hunter2')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert json.loads(ended.stderr)["exception"].startswith("ValueError at ")
     assert "hunter2" not in ended.stderr
 
 

@@ -146,6 +146,12 @@ def test_of_a_url_only_the_kind_is_shown() -> None:
     assert problem.endswith("found a URL, https://…")
 
 
+@pytest.mark.parametrize("written", ["https:/me:hunter2@host/x", "me:hunter2@host", "http//host/x?key=hunter2"])
+def test_what_may_be_a_url_with_a_mistake_in_it_is_not_shown(written: str) -> None:
+    (problem,) = problems(asset(refresh={"every": written}))
+    assert problem.endswith("found text")
+
+
 def test_a_long_value_is_shown_only_in_part() -> None:
     (problem,) = problems(asset(refresh={"every": "x" * 100_000}))
     assert len(problem) < 250

@@ -198,6 +198,8 @@ def _answer(request: str, response: urllib3.BaseHTTPResponse, content: bytes, re
     body = {} if response.status == 204 else _object(content)
     if body is None and response.status < 300:
         raise TransientError(f"{request} was answered {response.status} with something that is not a JSON object")
+    if response.status < 300 and not _is_text(content, body):
+        raise PermanentError(f"{request} was answered {response.status} with text that is not valid Unicode")
     retry_after = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
     date = server_time(response.headers.get("Date"))
     return Answer(request, response.status, body or {}, retry_after, _complaint(body or {}, redact), date)
@@ -216,6 +218,17 @@ def _object(content: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
+
+
+def _is_text(content: bytes, body: Any) -> bool:
+    """Whether the strings in an answer can be written anywhere: JSON's escapes can name halves of characters."""
+    if b"\\u" not in content:
+        return True
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _complaint(body: Mapping[str, Any], redact: Collection[str]) -> str:

@@ -13,9 +13,16 @@ from refresher.errors import ConfigError, PermanentError
 DONE, NOT_UP_TO_DATE, BAD_CONFIGURATION, UNREACHABLE = 0, 1, 2, 3
 
 
+def complain(message: str) -> None:
+    """Say what is wrong, in which others' words may be: they must not steer the terminal."""
+    from refresher.words import printable
+
+    print("\n".join(map(printable, message.split("\n"))), file=sys.stderr)
+
+
 def fail(code: int, message: str) -> NoReturn:
     """Say what is wrong, and exit."""
-    print(message, file=sys.stderr)
+    complain(message)
     raise typer.Exit(code)
 
 

@@ -41,11 +41,12 @@ def once(
 ) -> None:
     """Ask every source once, publish what changed, and exit: for init containers and cron."""
     from refresher.bars import bars
-    from refresher.logs import configure
+    from refresher.logs import catch_all, configure
     from refresher.once import once as ask_all_once
 
     with reporting_bad_configuration():
         configure(sys.stderr)
+        catch_all()
         settings = settings_of(config, source, directory, None)
         done = ask_all_once(settings, timeout=timeout, strict=strict, notify=notify, shown=bars)
     end(DONE if done else NOT_UP_TO_DATE)

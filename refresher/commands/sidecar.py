@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
@@ -16,12 +15,14 @@ from refresher.commands.endings import (
     BAD_CONFIGURATION,
     DONE,
     NOT_UP_TO_DATE,
+    complain,
     fail,
     reporting_bad_configuration,
     reporting_failed_call,
 )
 from refresher.commands.options import DEFAULT_CONFIG, Asset, Assets, Config, Json, chosen, duration, settings_of
 from refresher.errors import ConfigError
+from refresher.options import write_duration
 
 if TYPE_CHECKING:  # each command loads only what it needs
     from refresher.client import Client
@@ -44,7 +45,7 @@ def refresh(
     from refresher.client import documents
     from refresher.tables import outcome_table
 
-    query = urlencode({"wait": "false"} if no_wait else {"timeout": f"{timeout.total_seconds():g}s"})
+    query = urlencode({"wait": "false"} if no_wait else {"timeout": write_duration(timeout)})
     paths = {asset: f"/refresh/{quote(asset, safe='')}" for asset in assets or []} or {"": "/refresh"}
     with reporting_bad_configuration(), reporting_failed_call():
         client, limit = _client(config), timeout.total_seconds() + 5
@@ -55,7 +56,7 @@ def refresh(
     if outcomes or not problems:
         _print(outcomes, as_json=as_json, table=outcome_table)
     if problems:
-        print("\n".join(problems), file=sys.stderr)
+        complain("\n".join(problems))
     raise typer.Exit(max(NOT_UP_TO_DATE if problems else DONE, *(_code(status) for status, _ in answers.values())))
 
 

@@ -30,12 +30,13 @@ from refresher.control.shapes import (
     RefreshProblems,
 )
 from refresher.control.sidecar import Sidecar
+from refresher.control.together import Together
 from refresher.model import Clock
 from refresher.options import parse_duration, write_duration
 
 T = TypeVar("T")
 
-TIMEOUT_PATTERN = r"^(0|([0-9]{1,6}(\.[0-9]+)?(ms|s|m)|[0-9]{1,4}(\.[0-9]+)?(h|d)){1,3})$"
+TIMEOUT_PATTERN = r"^(0|([0-9]{1,10}(\.[0-9]+)?ms|[0-9]{1,6}(\.[0-9]+)?(s|m)|[0-9]{1,4}(\.[0-9]+)?(h|d)){1,3})$"
 """A duration that is below the longest one that there is."""
 WISH = (
     Parameter(
@@ -67,7 +68,7 @@ class Api:
     def __init__(self, sidecar: Sidecar, refreshes: Refreshes, health: Health, *, clock: Clock, token: bool) -> None:
         self._sidecar, self._refreshes, self._health = sidecar, refreshes, health
         self._clock, self._token = clock, token
-        self._rollbacks = Rollbacks(sidecar)
+        self._rollbacks, self._lists = Rollbacks(sidecar), Together[Response]()
 
     def calls(self, token_needed: TokenNeeded) -> list[Call]:
         """Every call, the probes' and the lists of them included."""
@@ -111,6 +112,10 @@ class Api:
 
     async def assets(self, request: Request) -> Response:
         """How every asset stands."""
+        listed = await self._lists.made(request, self._listed)
+        return Response() if listed is None else listed
+
+    def _listed(self) -> Response:
         return JSONResponse({"assets": [asset_document(self._sidecar.state(name)) for name in self._sidecar.names()]})
 
     async def asset(self, request: Request) -> Response:

@@ -46,6 +46,12 @@ class Connection(H11Protocol):
         else:
             self._expect()
 
+    def on_response_complete(self) -> None:
+        """Go on with what came together with the request just answered: of that, too, the rest has to arrive."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+            self._expect()
+
     def pause_writing(self) -> None:
         """Give the client time to take in what is there; the transport calls this when something had to wait."""
         super().pause_writing()

@@ -21,7 +21,7 @@ def moment(at: datetime) -> str: ...
 def moment(at: datetime | None) -> str | None: ...
 def moment(at: datetime | None) -> str | None:
     """`2026-11-22T09:00:00Z`."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if at else None
 
 
 def asset_document(state: AssetState) -> AssetDocument:

@@ -13,6 +13,7 @@ from refresher.control.metrics import Metrics
 from refresher.control.problems import ProblemResponse
 from refresher.control.shapes import Alive, Problem, Ready, UnreadyProblem
 from refresher.control.sidecar import Sidecar
+from refresher.control.together import Together
 from refresher.model import Clock
 from refresher.state import AssetState
 
@@ -22,6 +23,7 @@ class Health:
 
     def __init__(self, sidecar: Sidecar, metrics: Metrics, *, clock: Clock) -> None:
         self._sidecar, self._metrics, self._clock = sidecar, metrics, clock
+        self._texts, self._looks = Together[bytes](), Together[list[AssetState]]()
 
     def calls(self) -> list[Call]:
         """The three calls."""
@@ -48,8 +50,7 @@ class Health:
 
     async def readyz(self, request: Request) -> Response:
         """Whether every required asset has a generation that is neither expired nor stale."""
-        states = [self._sidecar.state(name) for name in self._sidecar.names()]
-        unready = [state for state in states if state.required and not state.ready]
+        unready = await self._looks.made(request, self._unready)  # None: whatever follows, nobody reads it
         if not unready:
             return JSONResponse({"ready": True})
         now = self._clock()
@@ -57,9 +58,14 @@ class Health:
         detail = "; ".join(f"{reason['asset']}: {reason['reason']}" for reason in reasons)
         return ProblemResponse(503, detail, members={"assets": reasons})
 
+    def _unready(self) -> list[AssetState]:
+        states = (self._sidecar.state(name) for name in self._sidecar.names())
+        return [state for state in states if state.required and not state.ready]
+
     async def metrics(self, request: Request) -> Response:
         """The Prometheus text format."""
-        return Response(self._metrics.text(), media_type=None, headers={"content-type": CONTENT_TYPE_LATEST})
+        text = await self._texts.made(request, self._metrics.text)
+        return Response(text, media_type=None, headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 def _probe(path: str, endpoint: Endpoint, does: str, answers: Mapping[int, Reply]) -> Call:

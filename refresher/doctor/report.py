@@ -5,6 +5,7 @@ from typing import Any
 
 from refresher.abilities import Verdict
 from refresher.doctor.examination import Examination, Finding
+from refresher.words import printable
 
 MARKS = {"ok": "✓", "warn": "!", "fail": "✗", "skipped": "-"}
 
@@ -40,7 +41,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 def examination_text(document: Mapping[str, Any]) -> str:
     """A paragraph a section, a line a finding, what to do below it, and how many of each there are."""
-    sections = ["\n".join(_section(section)) for section in document["sections"]]
+    sections = ["\n".join(map(printable, _section(section))) for section in document["sections"]]
     counts = document["counts"]
     total = f"{counts['ok']} ok, {counts['warn']} to look at, {counts['fail']} failed, {counts['skipped']} skipped"
     return "\n\n".join([*sections, total])

@@ -17,7 +17,7 @@ from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import RejectedError, TransientError
 from refresher.notifiers.confirm import ConfirmOptions, confirm, observed
-from refresher.notifiers.excerpt import EXCERPT_LIMIT, excerpt
+from refresher.notifiers.excerpt import READ_LIMIT, SHORTEST_SECRET, excerpt
 from refresher.options import Duration
 
 DATA_ERROR = 65
@@ -32,7 +32,7 @@ class CommandOptions(BaseModel):
 
     It gets the change as REFRESHER_ASSET, _GENERATION, _CAUSE, _REVISION, _DIGEST and _PATH. After `timeout` it is
     killed, and its process group with it; what it leaves in the background when it ends by itself goes on. `confirm`
-    looks afterwards at what the app runs.
+    looks afterwards at what the app runs. What it writes is shown if it fails, without the values of `env`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,7 +57,8 @@ class CommandNotifier:
         if code == 0:
             confirm(self._options.confirm, change)
             return
-        said = f"{self._options.argv[0]} {_ended(code, self._options.timeout)}: {excerpt(output)}".removesuffix(": ")
+        shown = excerpt(output, secrets=self._secrets())
+        said = f"{self._options.argv[0]} {_ended(code, self._options.timeout)}: {shown}".removesuffix(": ")
         raise RejectedError(said) if code == DATA_ERROR else TransientError(said)
 
     def diagnose(self, change: Change | None) -> Iterator[Observation]:
@@ -96,11 +97,17 @@ class CommandNotifier:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise TransientError(f"{self._options.argv[0]} can't be started: {reason}") from error
 
+    def _named(self) -> dict[str, str]:
+        return {name: os.environ[name] for name in self._options.env if name in os.environ}
+
+    def _secrets(self) -> list[str]:
+        """A password comes this way, and a script with `set -x` writes it out."""
+        return [value for value in self._named().values() if len(value) >= SHORTEST_SECRET]
+
     def _environment(self, change: Change) -> dict[str, str]:
-        named = {name: os.environ[name] for name in self._options.env if name in os.environ}
         return {
             "PATH": os.environ.get("PATH", DEFAULT_PATH),
-            **named,
+            **self._named(),
             "REFRESHER_ASSET": change.asset,
             "REFRESHER_GENERATION": str(change.generation),
             "REFRESHER_CAUSE": change.cause,
@@ -147,7 +154,7 @@ class _Output:
             read = os.read(self._pipe.fileno(), _CHUNK)
         except BlockingIOError:
             return True
-        self.start += read[: EXCERPT_LIMIT - len(self.start)]
+        self.start += read[: READ_LIMIT - len(self.start)]
         return bool(read)
 
 

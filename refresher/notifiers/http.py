@@ -13,12 +13,9 @@ from refresher.abilities import Observation
 from refresher.contract import Change
 from refresher.errors import RejectedError, TransientError
 from refresher.notifiers.confirm import PATIENCE, ConfirmOptions, confirm, observed
-from refresher.notifiers.excerpt import EXCERPT_LIMIT, excerpt
+from refresher.notifiers.excerpt import READ_LIMIT, SHORTEST_SECRET, excerpt
 from refresher.notifiers.exchange import Answer, Headers, HttpUrl, Request, exchange, reach, read_headers
 from refresher.options import Duration, Secret
-
-SHORTEST_SECRET = 6
-"""Characters: a shorter value in a URL's query keeps nobody out, and taking it out would leave no sentence to read."""
 
 _STATUS = r"^[1-5](\d\d|xx)$"
 
@@ -92,7 +89,7 @@ class HttpNotifier:
             headers=headers,
             body=body,
             ca_file=self._options.ca_file,
-            limit=EXCERPT_LIMIT,
+            limit=READ_LIMIT,
         )
 
     def _judge(self, request: Request, answer: Answer) -> None:
@@ -115,8 +112,7 @@ def _any_fits(patterns: tuple[str, ...], status: int) -> bool:
 
 
 def _query_values(url: str) -> list[str]:
-    """The values in a URL's query, which may be a signature or a key, as written and as meant; long ones first."""
+    """The values in a URL's query, which may be a signature or a key, as written and as meant."""
     query = urlsplit(url).query
     written = [pair.partition("=")[2] for pair in query.split("&")]
-    values = {value for value in (*written, *map(unquote_plus, written)) if len(value) >= SHORTEST_SECRET}
-    return sorted(values, key=len, reverse=True)
+    return [value for value in (*written, *map(unquote_plus, written)) if len(value) >= SHORTEST_SECRET]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from refresher.words import counted, span
+from refresher.words import counted, printable, span
 
 SHORT = 16
 """Characters of a revision that are shown of a long one."""
@@ -12,7 +12,7 @@ SHORT = 16
 
 def plan_text(plans: Sequence[Mapping[str, Any]], *, now: datetime) -> str:
     """What is held, whom it was told, what is next and why, and what lost."""
-    return "\n\n".join("\n".join([plan["asset"], *_lines(plan, now)]) for plan in plans)
+    return "\n\n".join("\n".join([plan["asset"], *map(printable, _lines(plan, now))]) for plan in plans)
 
 
 def _lines(plan: Mapping[str, Any], now: datetime) -> Iterator[str]:

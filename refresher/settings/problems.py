@@ -61,6 +61,8 @@ def found(value: object, place: Place, content: object) -> str:
         return {str: "text", bool: "true or false"}.get(type(value), "a number")
     if isinstance(value, str) and "://" in value:
         return f"a URL, {value.partition('://')[0][:_SHOWN]}://…"  # whose user part or parameters may be secret
+    if isinstance(value, str) and re.search("[@?]", value):
+        return "text"  # a URL with a mistake in it, say, and a password or a signature
     shown = str(value).lower() if isinstance(value, bool) else repr(value)
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 

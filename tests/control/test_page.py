@@ -5,6 +5,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Callable
+from datetime import UTC, datetime
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -103,6 +104,19 @@ def test_what_a_source_or_an_app_wrote_never_becomes_a_tag(client: Client, sidec
 def test_text_that_is_no_unicode_does_not_take_the_page_down(client: Client, sidecar: FakeSidecar) -> None:
     sidecar.states["model"] = state("model", result=Result.FAILED, error="\udcff")
     assert client.get("/").status == 200
+
+
+def test_no_names_of_assets_give_two_parts_of_it_one_id(serve: Callable[..., Client], sidecar: FakeSidecar) -> None:
+    sidecar.states = {name: state(name) for name in ("web", "web-name", "web-details", "name-of-web", "assets", "s")}
+    ids = re.findall(r' id="([^"]*)"', serve().get("/").body.decode())
+    assert len(ids) > 3 * len(sidecar.states)
+    assert len(set(ids)) == len(ids)
+
+
+def test_moments_of_long_ago_do_not_take_it_down_either(client: Client, sidecar: FakeSidecar) -> None:
+    sidecar.states["model"] = state("model", expires_at=datetime(1, 1, 1, tzinfo=UTC))
+    assert client.get("/assets/model").json["expires_at"] == "0001-01-01T00:00:00Z"
+    assert "expired" in client.get("/").body.decode()
 
 
 def test_details_are_sent_of_those_assets_only_that_are_open(client: Client) -> None:

@@ -22,6 +22,7 @@ from tests.fakes.sidecar import NOW, FakeSidecar, outcome
 from tests.waiting import until
 
 REQUEST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+UNFINISHED = b"POST /refresh HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf"
 
 
 @pytest.mark.parametrize(
@@ -166,6 +167,16 @@ def test_the_second_request_of_a_connection_is_cut_off_too(serve: Callable[..., 
         assert everything_until_closed(connection).startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_request_that_came_with_another_is_cut_off_too(serve: Callable[..., Client], sidecar: FakeSidecar) -> None:
+    client = serve(patience=timedelta(seconds=0.2))
+    with client.socket() as connection:
+        connection.sendall(REQUEST + UNFINISHED)
+        received = everything_until_closed(connection)
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 408 " in received
+    assert sidecar.asked == 0
+
+
 def test_a_byte_now_and_then_does_not_keep_a_connection(serve: Callable[..., Client]) -> None:
     client = serve(patience=timedelta(seconds=0.2))
     begin = time.monotonic()
@@ -248,6 +259,22 @@ def test_whoever_holds_all_connections_keeps_nobody_out(serve: Callable[..., Cli
         assert held[0].recv(1) == b""
         held[-1].sendall(REQUEST[20:])
         assert held[-1].recv(65536).startswith(b"HTTP/1.1 200 "), "only the oldest had to go"
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_whoever_holds_all_connections_with_requests_that_came_together_keeps_nobody_out(
+    serve: Callable[..., Client],
+) -> None:
+    client = serve(patience=timedelta(seconds=60))
+    held = [client.socket() for _ in range(CONNECTIONS)]
+    try:
+        for connection in held:
+            connection.sendall(REQUEST + UNFINISHED)
+        for connection in held:
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert client.get("/livez").status == 200
     finally:
         for connection in held:
             connection.close()

@@ -36,6 +36,13 @@ def test_a_failure_fails_and_a_warning_only_if_it_is_strict(
     assert (examination.passes(strict=False), examination.passes(strict=True)) == (passes, strictly)
 
 
+def test_what_a_server_said_neither_steers_the_terminal_nor_passes_for_a_line() -> None:
+    said = Observation.warn("answer", "revision \x1b[2Jx\n  ✓ all is well\u202e", "Have it \x07repaired.")
+    text = examination_text(examination_document(found(one(said))))
+    assert not {"\x1b", "\x07", "\u202e"} & set(text)
+    assert "\n  ✓" not in text
+
+
 def test_all_are_looked_at_side_by_side() -> None:
     together = Barrier(3, timeout=10)
 

@@ -229,6 +229,14 @@ def test_the_sidecar_ends_soon_after_sigterm_although_a_source_never_answers(tmp
         assert time.monotonic() - began < 2
 
 
+def test_a_refresh_may_be_waited_for_as_long_as_one_likes(tmp_path: Path) -> None:
+    source = tmp_path / "app.conf"
+    source.write_text("one")
+    with running(tmp_path, {"assets": {"conf": {"source": f"file://{source}"}}}) as sidecar:
+        for timeout in ("12d", "1h30m", "1234567ms"):
+            assert sidecar.command("refresh", "--timeout", timeout).returncode == 0
+
+
 def test_an_address_that_is_taken_is_named_and_exit_code_2(tmp_path: Path, caddy: Caddy, source: Path) -> None:
     with App().running() as other:
         configuration = {

@@ -70,6 +70,10 @@ def troubled_assets(bao: OpenBao, seaweed: SeaweedFS, app: App, mount: str) -> d
 def everything_that_came_out(sidecar: Sidecar, assets: dict[str, Any]) -> str:
     out = [sidecar.metrics(), sidecar.command("status").stdout, sidecar.command("refresh").stdout]
     out.append(sidecar.ask("GET", "/").data.decode())
+    out += [answer.data.decode() for answer in (sidecar.ask("GET", "/openapi.json"), sidecar.ask("GET", "/assets"))]
+    for words in (["plan"], ["plan", "--json"], ["doctor"], ["doctor", "--json"], ["check"], ["once", "--notify"]):
+        ended = sidecar.command(*words)
+        out += [ended.stdout, ended.stderr]
     for asset in assets:
         for method, path in (("GET", "/assets/"), ("POST", "/refresh/")):
             answer = sidecar.ask(method, path + asset)

@@ -73,6 +73,13 @@ def test_the_environment_is_the_change_and_what_is_named(tmp_path: Path, monkeyp
     }
 
 
+def test_what_a_command_writes_is_shown_without_the_values_that_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "s3cret-word")
+    with pytest.raises(TransientError) as failed:
+        shell('echo "psql: no such user, $PGPASSWORD"; exit 1', env=["PGPASSWORD"]).notify(change())
+    assert str(failed.value) == "/bin/sh exited with 1: psql: no such user, ***"
+
+
 def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
     script = f"sleep 60 & echo $! > {tmp_path}/child; echo waiting; wait"
     with pytest.raises(TransientError, match=r"/bin/sh was killed, not done within 0\.3 s: waiting"):

@@ -5,6 +5,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -20,6 +21,7 @@ from refresher.notifiers.marker import MarkerNotifier, MarkerOptions
 from refresher.notifiers.signal import SignalNotifier, SignalOptions
 from tests.fakes.app import App
 from tests.fakes.changes import change
+from tests.fakes.raw_server import raw_server
 from tests.notifiers.test_http import authority, leaf, published, server_context
 
 
@@ -113,6 +115,25 @@ def test_a_server_that_has_no_tls_is_unconfirmed(tmp_path: Path) -> None:
         pytest.raises(TransientError, match="does not show a certificate: Protocol not supported"),
     ):
         confirm(confirming(port, timeout="50ms"), change(published(tmp_path, new)))
+
+
+@pytest.mark.parametrize("drips", [b"", b"S", b"SS", b"S\x16\x03\x03\x3f\xff"])
+def test_a_server_that_drips_is_left_in_time(tmp_path: Path, drips: bytes) -> None:
+    new, over = leaf(authority(), "db.example.com"), threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(drips)
+        while not over.wait(0.02):
+            if drips[1:]:
+                connection.sendall(b"\0")
+
+    began = time.monotonic()
+    with raw_server(drip) as address:
+        options = confirming(int(address.rpartition(":")[2]), timeout="300ms")
+        with pytest.raises(TransientError, match=r"not confirmed within 0\.3 s"):
+            confirm(options, change(published(tmp_path, new)))
+    over.set()
+    assert time.monotonic() - began < 5
 
 
 def test_asking_for_tls_needs_an_address_to_ask(app: App) -> None:

@@ -2,6 +2,8 @@ import json
 import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -16,6 +18,7 @@ from refresher.notifiers.http import HttpNotifier, HttpOptions
 from tests.certificates import Authority, Issued
 from tests.fakes.app import App
 from tests.fakes.changes import change
+from tests.fakes.raw_server import raw_server
 
 NOW = datetime.now(UTC)
 DOCUMENT = {
@@ -159,11 +162,34 @@ def test_a_secret_that_the_app_sends_back_is_not_shown(app: App, tmp_path: Path)
     assert "s3cret" not in str(failed.value)
 
 
+@pytest.mark.parametrize("before", range(4080, 4097, 4))
+def test_a_secret_at_the_end_of_what_is_shown_is_not_shown_in_part(app: App, tmp_path: Path, before: int) -> None:
+    (tmp_path / "token").write_text("s3cret-and-long")
+    app.answers = lambda heard: (401, {}, b"x" * before + heard.headers["X-Key"].encode() + b"x" * 100)
+    with pytest.raises(TransientError) as failed:
+        notifier(app.url, headers={"X-Key": {"file": str(tmp_path / "token")}}).notify(change())
+    assert "s3" not in str(failed.value)
+
+
 def test_the_query_of_the_url_is_not_shown_when_the_app_sends_it_back(app: App) -> None:
     app.answering(500, b"no such page: /reload?signature=open%20sesame&n=1, that is open sesame")
     with pytest.raises(TransientError, match=r"no such page") as caught:
         notifier(f"{app.url}/reload?signature=open%20sesame&n=1").notify(change())
     assert "sesame" not in str(caught.value)
+
+
+def test_an_answer_with_a_header_that_is_none_does_not_bring_the_query_into_the_log() -> None:
+    program = (
+        "import sys; from refresher.logs import configure; configure(sys.stderr)\n"
+        "from tests.fakes.changes import change; from tests.notifiers.test_http import notifier\n"
+        "notifier(sys.argv[1]).notify(change())"
+    )
+    answer = b"HTTP/1.1 500 No\r\nno header\r\nContent-Length: 0\r\n\r\n"
+    with raw_server(lambda connection: connection.sendall(answer)) as address:
+        argv = [sys.executable, "-c", program, f"{address}/reload?signature=s3cret"]
+        ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert "answers 500" in ended.stderr
+    assert "s3cret" not in ended.stderr
 
 
 @pytest.mark.parametrize("content", ["s3cret\r\nX-Evil: 1", "s3crét"])

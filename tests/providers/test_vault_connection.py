@@ -129,6 +129,28 @@ def test_text_that_is_no_unicode_is_permanent(source: Sources) -> None:
     assert "geheim" not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data": {"\\ud800": "x"}}',
+        b'{"data": {"user": "x"}, "lease_id": "a/b/\\ud800", "lease_duration": 60, "renewable": true}',
+        b'{"data": {"data": {"user": "x"}, "metadata": {"version": "\\ud800", "created_time": "now"}}}',
+    ],
+)
+def test_no_half_of_a_character_gets_in_wherever_it_stands(source: Sources, body: bytes) -> None:
+    with serving(answering(Reply(200, body))) as address, pytest.raises(PermanentError, match="not valid Unicode"):
+        source(address=address, path="a/b").look()
+
+
+def test_what_a_server_complains_of_can_be_written_anywhere(source: Sources) -> None:
+    with (
+        serving(answering(Reply(400, b'{"errors": ["no \\ud800"]}'))) as address,
+        pytest.raises(PermanentError) as said,
+    ):
+        source(address=address).look()
+    assert str(said.value).encode().endswith(b": no ?")
+
+
 def test_errors_are_short_and_repeat_no_token(source: Sources) -> None:
     errors = json.dumps({"errors": ["the token geheim-genug is bad " + "x" * 1000, {"nested": "geheim-genug"}]})
     with serving(answering(Reply(400, errors.encode()))) as address, pytest.raises(PermanentError) as caught:

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from refresher.control.documents import moment
 from refresher.control.page.markup import Child, element
 from refresher.control.page.timeline import timeline
 from refresher.words import (
@@ -47,18 +46,20 @@ def articles(states: Sequence[State], *, opened: Container[str] | None, now: dat
 def clock_time(at: datetime | str) -> Element:
     """A moment of the clock: in UTC, which the script writes in the reader's zone, and leaves where one hovers."""
     utc = datetime.fromisoformat(at) if isinstance(at, str) else at
-    written = utc.strftime("%Y-%m-%d %H:%M:%S UTC")
-    return element("time", written, datetime=moment(utc), title=written)
+    day, hour = utc.date().isoformat(), utc.strftime("%H:%M:%S")
+    written = f"{day} {hour} UTC"
+    return element("time", written, datetime=f"{day}T{hour}Z", title=written)
 
 
 def _article(state: State, now: datetime, details: Sequence[Element]) -> Element:
     said = remarks(state, now=now)
-    name = f"asset-{state['asset']}"
+    # An asset may be called web, and another one web-name: what tells the ids apart stands before the name.
+    name = f"name-of-{state['asset']}"
     return element(
         "article",
         element(
             "header",
-            element("h2", state["asset"], id=f"{name}-name"),
+            element("h2", state["asset"], id=name),
             element("p", *_state(said)),
             _button(state["asset"]),
         ),
@@ -68,10 +69,10 @@ def _article(state: State, now: datetime, details: Sequence[Element]) -> Element
         timeline(state, now=now),
         _ends(state, now),
         _facts(_next(state, now), _since(state, now)),
-        element("details", _glance(state), *details, id=f"{name}-details", data_asset=state["asset"]),
-        id=name,
+        element("details", _glance(state), *details, id=f"details-of-{state['asset']}", data_asset=state["asset"]),
+        id=f"asset-{state['asset']}",
         class_=said[0].level.name.lower(),
-        aria_labelledby=f"{name}-name",
+        aria_labelledby=name,
     )
 
 

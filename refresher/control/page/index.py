@@ -1,6 +1,5 @@
 """`GET /`: the page for people, and for machines that ask for JSON the list of calls."""
 
-import asyncio
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from refresher.control.documents import details_document
 from refresher.control.sidecar import Sidecar
+from refresher.control.together import Together
 from refresher.model import Clock
 
 if TYPE_CHECKING:  # a sidecar whose page nobody opens has no use for it
@@ -24,17 +24,18 @@ class Index:
 
     def __init__(self, sidecar: Sidecar, calls: Mapping[str, str], *, clock: Clock, token: bool) -> None:
         self._sidecar, self._calls, self._clock, self._token = sidecar, calls, clock, token
+        self._pages = Together[bytes]()
 
     async def answer(self, request: Request) -> Response:
         """Answer what the client prefers."""
         if prefers_json(request.headers.get("accept", "")):
             return JSONResponse({"calls": self._calls}, headers={"vary": "Accept"})
-        opened = request.query_params.getlist("open") if "open" in request.query_params else None
-        # In a thread, because 500 assets take 0.4 s to draw, and kubelet is answered in this event loop, too.
-        page = await asyncio.to_thread(self._page, opened)
-        return HTMLResponse(page, headers=self._shell.headers | {"vary": "Accept"})
+        names = frozenset(self._sidecar.names())
+        opened = names & {*request.query_params.getlist("open")} if "open" in request.query_params else None
+        page = await self._pages.made(request, lambda: self._page(opened), kind=opened)
+        return Response() if page is None else HTMLResponse(page, headers=self._shell.headers | {"vary": "Accept"})
 
-    def _page(self, opened: list[str] | None) -> bytes:
+    def _page(self, opened: frozenset[str] | None) -> bytes:
         states = [details_document(self._sidecar.state(name)) for name in self._sidecar.names()]
         return self._shell.page(states, opened=opened, now=self._clock(), alive=self._sidecar.alive())
 

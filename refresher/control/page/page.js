@@ -119,7 +119,10 @@ async function outcome(asset) {
   try {
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
     const answer = await fetch(`/refresh/${encodeURIComponent(asset)}`, { method: "POST", headers, redirect: "error" });
-    if (answer.status === 401) token = null;
+    if (answer.status === 401) {
+      token = null;
+      document.body.dataset.token = "needed"; // a sidecar that was started anew may want what its predecessor didn't
+    }
     const { result, error, detail } = await answer.json();
     return [result ?? "Not done", error ?? detail].filter(Boolean).join(": ");
   } catch {

@@ -290,6 +290,21 @@ def test_a_sidecar_that_answers_no_more_is_said_and_so_is_its_return(browser: Br
             expect(alarm).to_be_hidden()
 
 
+def test_a_token_that_only_the_next_sidecar_wants_is_asked_for(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cr3t-token\n")
+    shown = sidecar("failing", now=NOW)
+    shown.ends["flags"] = outcome("flags", Result.UNCHANGED)
+    with served(shown) as server, opened(browser, url(server)) as page:
+        listen = server.addresses[0]
+        server.stop()
+        with served(shown, listen=listen, token=Secret(file=tmp_path / "token")):
+            page.locator("#asset-flags button").click()
+            answer = page.locator("#asset-flags").get_by_role("status")
+            expect(answer).to_contain_text("Not done: this needs")
+            give(page, "s3cr3t-token")
+            expect(answer).to_have_text("unchanged")
+
+
 def test_without_javascript_everything_can_be_read(visit: Visits) -> None:
     page = visit("expired", java_script_enabled=False, viewport=PHONE).page
     assert states(page)[0] == "web-tls: ✗ expired 2 h ago · rejected"

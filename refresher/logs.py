@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
 from refresher.bug import places_of
+from refresher.outlet import Outlet
 from refresher.thinning import Thinning, gist
 
 FIELDS = (
@@ -45,7 +46,7 @@ BOTOCORES_LOGINS = "botocore.credentials"
 def configure(stream: TextIO, json: bool | None = None, *, level: int = logging.INFO) -> None:  # noqa: FBT001
     """Send the log to `stream`; `json` None: JSON unless the stream is a terminal."""
     machine = not stream.isatty() if json is None else json
-    target = logging.StreamHandler(stream)
+    target = _way_to(stream)
     target.setFormatter(JsonFormatter() if machine else TextFormatter())
     target.addFilter(Repeated())
     logging.basicConfig(level=level, handlers=[target], force=True)
@@ -53,6 +54,13 @@ def configure(stream: TextIO, json: bool | None = None, *, level: int = logging.
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger(BOTOCORES_LOGINS).setLevel(logging.CRITICAL)
     logging.captureWarnings(capture=True)
+
+
+def _way_to(stream: TextIO) -> logging.Handler:
+    try:
+        return Outlet(stream.fileno())
+    except (OSError, ValueError):
+        return logging.StreamHandler(stream)
 
 
 def catch_all() -> None:

@@ -92,12 +92,13 @@ def doctor(
 ) -> None:
     """Examine sources, volume, apps and listeners; tell nobody, and write nothing."""
     from refresher.doctor import examination_document, examination_text, examine
-    from refresher.host import now
+    from refresher.host import now, part_on_sigterm
     from refresher.settings import SharedParts
     from refresher.settings import assets as all_assets
 
     with reporting_bad_configuration(), closing(SharedParts()) as shared:
         settings = settings_of(config)
+        part_on_sigterm()
         examination = examine(settings, chosen(all_assets(settings, shared), assets), clock=now)
     document = examination_document(examination)
     print(json.dumps(document, indent=2) if as_json else examination_text(document))

@@ -15,7 +15,8 @@ from refresher.traffic import Transfer
 
 def moment(value: datetime | None) -> str | None:
     """`2026-11-22T09:00:00Z`."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else None
+    # Not strftime, which writes the year 1 with one digit.
+    return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if value else None
 
 
 def asset_document(state: AssetState) -> AssetDocument:

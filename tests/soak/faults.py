@@ -33,9 +33,9 @@ RISES = {"memory": 6.0, "descriptors": 6.0, "threads": 6.0}
 """The most that each may rise after that, by a straight line through its samples; memory in MiB.
 
 Measured over 13 minutes: memory +2.1, descriptors -0.7, threads -1.2. What rises is what malloc keeps: it has given out
-20.4 MiB after two minutes, 20.4 after nine and 20.3 after twelve, and keeps 4.0, 4.3 and 5.5 (mallinfo2). With an arena a
-thread it has given out as much and keeps 9.2 after six minutes already; malloc_trim(3) gives most of that back. Python's
-collector knows 37,700 objects after one minute and 37,900 after five.
+20.4 MiB after two minutes, 20.4 after nine and 20.3 after twelve, and keeps 4.0, 4.3 and 5.5 (mallinfo2). With an arena
+a thread it has given out as much, and keeps 9.2 after six minutes already. Python's collector knows 37,700 objects
+after one minute and 37,900 after five.
 """
 WENT_WRONG = ("failed", "rejected")
 

@@ -1,4 +1,7 @@
-"""What can be seen on this machine, before anything is fetched, of why publishing would fail there."""
+"""What can be seen on this machine, before anything is fetched, of why publishing would fail there.
+
+Asked by `os.path`, for which what this user can't look into isn't there; a `Path` raises PermissionError for it.
+"""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -26,7 +29,7 @@ def foreseen(assets: Iterable[Asset]) -> list[str]:
 
 
 def _sentences(asset: Asset) -> Iterator[str]:
-    if asset.volume.is_dir():
+    if os.path.isdir(asset.volume):
         yield from (f"{asset.name}: {trouble}" for trouble in troubles(asset))
     else:
         yield f"{asset.volume} is not here, so nothing can be said about what is in it"
@@ -34,7 +37,7 @@ def _sentences(asset: Asset) -> Iterator[str]:
 
 def troubles(asset: Asset) -> Iterator[Trouble]:
     """Why an asset can't be published in its volume, which is here."""
-    existing = next(path for path in (asset.directory, *asset.directory.parents) if path.exists())
+    existing = next(path for path in (asset.directory, *asset.directory.parents) if os.path.exists(path))
     if not os.access(existing, os.W_OK | os.X_OK):
         yield Trouble(f"this user may not write to {existing}", "see fsGroup or the directory's owner")
     yield from _in_the_way(asset)
@@ -45,19 +48,19 @@ def troubles(asset: Asset) -> Iterator[Trouble]:
 def _in_the_way(asset: Asset) -> Iterator[Trouble]:
     directory = asset.directory
     if asset.publish.layout is LayoutName.LINK:
-        if directory.is_dir() and not directory.is_symlink():
+        if os.path.isdir(directory) and not os.path.islink(directory):
             yield Trouble(f"{directory} is a directory where the layout `link` puts a link", "remove it")
-    elif directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+    elif os.path.islink(directory) or (os.path.exists(directory) and not os.path.isdir(directory)):
         yield Trouble(f"{directory} is not a directory, and files are to be published in it", "remove it")
 
 
 def _mounted(asset: Asset) -> Iterator[Trouble]:
     directory = asset.directory
-    if asset.publish.layout is LayoutName.LINK and directory.is_mount():
+    if asset.publish.layout is LayoutName.LINK and os.path.ismount(directory):
         yield Trouble(f"{directory} is a mount point, which no link can replace", "mount the directory above it")
     if asset.publish.layout is LayoutName.FILE:
         for path in _entries(directory):
-            if path.is_mount():
+            if os.path.ismount(path):
                 yield Trouble(f"{path} is a mounted file (subPath), which can't be replaced", "mount its directory")
 
 
@@ -73,4 +76,4 @@ def _not_ours_to_give(asset: Asset) -> Iterator[Trouble]:
 
 
 def _entries(directory: Path) -> list[Path]:
-    return list(directory.iterdir()) if directory.is_dir() and os.access(directory, os.R_OK) else []
+    return list(directory.iterdir()) if os.path.isdir(directory) and os.access(directory, os.R_OK) else []

@@ -6,8 +6,9 @@ It is written only when it changed. Losing it costs a repeated telling and a rep
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Self
 
 from pydantic import TypeAdapter, ValidationError
@@ -185,10 +186,10 @@ def load_ledger(content: bytes) -> Ledger | None:
         if ledger.changes_at:
             moments.append(ledger.changes_at)
         if ledger.outcome:
-            moments += [ledger.outcome.started_at, ledger.outcome.finished_at]
+            moments += [ledger.outcome.started_at, ledger.outcome.looked_at, ledger.outcome.finished_at]
     except (ValidationError, OverflowError):
         return None
-    return ledger if _aware(moments) else None
+    return ledger if _are_moments(moments) else None
 
 
 def dump_manifest(generation: Generation) -> bytes:
@@ -205,8 +206,12 @@ def load_manifest(content: bytes) -> Generation | None:
     except (ValidationError, RejectedError):
         return None
     moments = (found.fetched_at, found.published_at, found.valid_from, found.expires_at, found.leased_until)
-    return found if names and _aware(moments) else None
+    return found if names and _are_moments(moments) else None
 
 
-def _aware(moments: Iterable[datetime | None]) -> bool:
-    return all(moment.tzinfo is not None for moment in moments if moment)
+def _are_moments(moments: Iterable[datetime | None]) -> bool:
+    """Whether each is aware, and one of UTC's: arithmetic with any other fails, at every look anew."""
+    known = [moment for moment in moments if moment]
+    with suppress(OverflowError):
+        return len([moment.astimezone(UTC) for moment in known if moment.tzinfo]) == len(known)
+    return False

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
 from refresher.bug import places_of
+from refresher.outlet import Outlet
 from refresher.thinning import Thinning, gist
 
 FIELDS = (
@@ -46,7 +47,7 @@ query may hold a signature; the second has a traceback for each failed login, wh
 def configure(stream: TextIO, json: bool | None = None, *, level: int = logging.INFO) -> None:  # noqa: FBT001
     """Send the log to `stream`; `json` None: JSON unless the stream is a terminal."""
     machine = not stream.isatty() if json is None else json
-    target = logging.StreamHandler(stream)
+    target = _way_to(stream)
     target.setFormatter(JsonFormatter() if machine else TextFormatter())
     target.addFilter(Repeated())
     logging.basicConfig(level=level, handlers=[target], force=True)
@@ -55,6 +56,13 @@ def configure(stream: TextIO, json: bool | None = None, *, level: int = logging.
     for name in UNHEARD:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.captureWarnings(capture=True)
+
+
+def _way_to(stream: TextIO) -> logging.Handler:
+    try:
+        return Outlet(stream.fileno())
+    except (OSError, ValueError):
+        return logging.StreamHandler(stream)
 
 
 def catch_all() -> None:

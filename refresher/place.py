@@ -81,8 +81,10 @@ def holding_on(asset: Asset) -> Holding:
             if place is None:
                 return Holding()
             # The ledger is its writer's alone: read by another user, the asset would look as if nothing were known.
+            # What somebody put there instead is no ledger, for the sidecar neither.
             if place.store.directory.status(LEDGER):
-                place.store.directory.open(LEDGER).close()
+                with contextlib.suppress(PermanentError):
+                    place.store.directory.open(LEDGER).close()
             return place.holding()
     except OSError as error:
         raise PermanentError(

@@ -121,7 +121,8 @@ class Teller:
 
     def remind(self) -> None:
         """Tell soon if somebody is owed and nothing is armed: what came into sight although its refresh failed, say."""
-        if self._retry_at is None and self._settled_at is None and self._owes():
+        # An attempt that is under way arms the next one itself: brought forward, it would have no pause before it.
+        if not self._telling.locked() and self._retry_at is None and self._settled_at is None and self._owes():
             self.soon()
 
     def soon(self) -> None:

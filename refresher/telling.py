@@ -15,6 +15,7 @@ from refresher.model import Asset, Clock, NamedNotifier, Outcome
 from refresher.notify import Telling
 from refresher.place import Place, opened
 from refresher.rollback import obeyed
+from refresher.volume import explained
 
 log = logging.getLogger("refresher")
 
@@ -83,7 +84,7 @@ def _told(asset: Asset, place: Place, named: NamedNotifier, telling: Telling, cl
     """Write down what was told, before anything else can happen; and obey, if it was refused."""
     if telling.told is None:
         return Told(telling, place.holding())
-    with place.store.locked():
+    with explained(asset.directory), place.store.locked():
         ledger = place.store.ledger().with_told(named.key, telling.told)
         place.store.remember(ledger, fsync=asset.publish.fsync)
         rolled_back = obeyed(asset, place, clock)

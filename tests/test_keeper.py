@@ -1,14 +1,14 @@
 """One asset kept fresh by a clockwork that the test turns."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from refresher.contract import Finding, Lease
+from refresher.contract import Change, Finding, Lease
 from refresher.cycle import refresh
 from refresher.due import Due
 from refresher.errors import TransientError
@@ -325,6 +325,27 @@ def test_a_source_that_is_polled_hammers_no_app_that_is_down(tmp_path: Path) -> 
     clockwork.turn(minutes=1)
     assert len(noted.outcomes) > 50
     assert len(noted.tellings) < 10
+
+
+@dataclass
+class Slow(App):
+    """An app that is looked at, and its asset's source with it, while it is told."""
+
+    meanwhile: Callable[[], object] = lambda: None
+
+    def notify(self, change: Change) -> None:
+        self.meanwhile()
+        super().notify(change)
+
+
+def test_a_source_that_is_polled_while_an_app_is_told_shortens_no_pause_before_it_is_told_again(tmp_path: Path) -> None:
+    clock, app = Time(), Slow(trouble=TransientError("not confirmed within 5 s"))
+    _, clockwork, noted = kept(asset(tmp_path, Source(), app=app), clock)
+    clockwork.turn(seconds=0)
+    app.meanwhile = lambda: clockwork.armed["refresh web"][1]()
+    clockwork.turn(minutes=1)
+    assert noted.outcomes[-1].result is Result.UNCHANGED
+    assert 5 < len(noted.tellings) < 10
 
 
 def test_what_an_app_has_put_back_is_no_drift_and_is_renewed_in_time(

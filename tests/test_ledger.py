@@ -60,7 +60,14 @@ def test_a_manifest_with_a_name_that_leads_outside_is_not_believed(name: str) ->
 
 @pytest.mark.parametrize(
     "planted",
-    [{"files": {}}, {"published_at": "2026-01-01T00:00:00"}, {"expires_at": "2026-01-01T00:00:00"}, {"number": "x"}],
+    [
+        {"files": {}},
+        {"published_at": "2026-01-01T00:00:00"},
+        {"expires_at": "2026-01-01T00:00:00"},
+        {"number": "x"},
+        {"expires_at": "9999-12-31T23:59:59-14:00"},
+        {"valid_from": "0001-01-01T00:00:00+14:00"},
+    ],
 )
 def test_a_manifest_that_nothing_of_ours_wrote_is_not_believed(planted: dict[str, Any]) -> None:
     written = json.loads(dump_manifest(GENERATION)) | planted
@@ -73,12 +80,18 @@ def test_nonsense_is_not_believed(content: bytes) -> None:
     assert load_manifest(content) is None
 
 
+OUTCOME = json.loads(dump_ledger(LEDGER))["outcome"]
+
+
 @pytest.mark.parametrize(
     ("key", "planted"),
     [
         ("told", {"app": {"generation": 1, "at": "2026-01-01T00:00:00", "refused": None}}),
         ("lease", {"id": "l", "granted_at": "2026-01-01T00:00:00Z", "duration": "-P999999D", "renewable": True}),
         ("lease", {"id": "l", "granted_at": "2026-01-01T00:00:00", "duration": "PT1H", "renewable": True}),
+        ("changes_at", "9999-12-31T23:59:59-14:00"),
+        ("outcome", {**OUTCOME, "as_of": "2026-01-01T00:00:00"}),
+        ("outcome", {**OUTCOME, "finished_at": "0001-01-01T00:00:00+14:00"}),
     ],
 )
 def test_a_ledger_with_impossible_times_is_not_believed(key: str, planted: Any) -> None:

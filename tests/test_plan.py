@@ -1,5 +1,7 @@
 """The plan, from what is on the volume alone."""
 
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -205,6 +207,18 @@ def test_a_volume_that_cannot_be_read_is_an_error_and_not_an_empty_one(tmp_path:
     (tmp_path / "web").write_text("a file")
     with pytest.raises(PermanentError, match="can't be read"):
         plan(asset(tmp_path, Source()), now=NOON, seed=SEED)
+
+
+@pytest.mark.parametrize("instead", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/etc/passwd")])
+def test_what_somebody_put_in_the_ledgers_place_is_none_as_for_the_sidecar(
+    tmp_path: Path, instead: Callable[[Path], object]
+) -> None:
+    web = refreshed(asset(tmp_path, Source()))
+    ledger = tmp_path / "web/..refresher/ledger.json"
+    ledger.unlink()
+    instead(ledger)
+    assert document(web)["held"]["generation"] == 1
+    assert cycle.begin(web).current is not None
 
 
 def test_people_read_what_is_held_and_why_in_a_paragraph(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import time
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -44,6 +46,18 @@ def test_a_clock_that_was_set_back_silences_nothing() -> None:
     assert thinning.left_out("same", NOW - timedelta(hours=1)) == 2
 
 
+def test_a_kind_is_remembered_without_its_text() -> None:
+    thinning = Thinning()
+    tracemalloc.start()
+    for number in range(KINDS):
+        thinning.left_out(("failed", f"{number} " + "x" * 10_000), NOW)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 500_000
+    assert thinning.left_out(("failed", "7 " + "x" * 10_000), NOW) == 0
+    assert thinning.left_out(("failed", "7 " + "x" * 10_000), NOW) is None
+
+
 def test_kinds_without_end_are_forgotten_the_oldest_first() -> None:
     thinning = Thinning()
     for kind in ("kept", "forgotten", "kept", *map(str, range(KINDS - 1))):
@@ -63,3 +77,11 @@ def test_kinds_without_end_are_forgotten_the_oldest_first() -> None:
 )
 def test_the_gist_leaves_out_what_differs_each_time(one: str, other: str, same: bool) -> None:
     assert (gist(one) == gist(other)) is same
+
+
+def test_the_gist_of_a_text_made_to_take_long_is_found_at_once() -> None:
+    hostile = "a." * 200_000
+    began = time.process_time()
+    assert gist(hostile) == hostile
+    # A pattern that looks ahead at each of its words takes an hour.
+    assert time.process_time() - began < 5

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import typer
@@ -50,6 +50,8 @@ def reporting_failed_call() -> Iterator[None]:
 
 def end(code: int) -> NoReturn:
     """Leave at once: a thread that waits for a source that never answers must not hold up the end of a pod."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        # Who read it may be gone; the code is what counts.
+        with suppress(OSError):
+            stream.flush()
     os._exit(code)

@@ -93,12 +93,13 @@ def doctor(
 ) -> None:
     """Examine sources, volume, apps and listeners; tell nobody, and write nothing."""
     from refresher.doctor import examination_document, examination_text, examine
-    from refresher.host import now
+    from refresher.host import now, part_on_sigterm
     from refresher.settings import SharedParts
     from refresher.settings import assets as all_assets
 
     with reporting_bad_configuration(), closing(SharedParts()) as shared:
         settings = settings_of(config)
+        part_on_sigterm()
         kept = {asset.name: asset for asset in all_assets(settings, shared)}
         examination = examine(settings, chosen(kept, assets), clock=now)
     document = examination_document(examination)

@@ -21,6 +21,7 @@ def moment(at: datetime) -> str: ...
 def moment(at: datetime | None) -> str | None: ...
 def moment(at: datetime | None) -> str | None:
     """`2026-11-22T09:00:00Z`."""
+    # Not strftime, which writes the year 1 with one digit.
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if at else None
 
 

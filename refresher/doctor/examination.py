@@ -1,9 +1,10 @@
 """An examination: sections looked at side by side, each observation timed, and all over when the time is."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic
 
 from refresher.abilities import Observation, Verdict
@@ -12,6 +13,9 @@ from refresher.errors import PermanentError, RefresherError
 
 PATIENCE = 20.0
 """Seconds for everything together; one source that never answers takes about six of them."""
+
+PARTING = 5.0
+"""Seconds in which those that are given up, or interrupted, take back what they made: a login, say."""
 
 Look = Callable[[], Iterable[Observation]]
 
@@ -32,14 +36,35 @@ class Section:
     title: str
     look: Look
     findings: list[Finding] = field(default_factory=list)
+    over: Event = field(default_factory=Event)
+    ended: Event = field(default_factory=Event)
+
+    def begin(self) -> None:
+        """Look, in a thread of its own."""
+        try:
+            Thread(target=self.examine, daemon=True).start()
+        except RuntimeError:
+            seen, advice = "this container has no thread for it", "Allow it more processes, or name fewer assets."
+            self._note(Observation.fail(self.title, seen, advice), monotonic())
+            self.ended.set()
 
     def examine(self) -> None:
-        """Look, to the end or to the first error: a plugin's may be any."""
+        """Look, until it has `ended`: all was seen, it is `over`, or something failed."""
+        try:
+            self._look()
+        finally:
+            self.ended.set()
+
+    def _look(self) -> None:
+        """To the end, or to the first error: a plugin's may be any."""
         began = monotonic()
         try:
-            for observation in self.look():
-                self._note(observation, began)
-                began = monotonic()
+            with _closed(self.look()) as looking:
+                for observation in looking:
+                    self._note(observation, began)
+                    if self.over.is_set():
+                        return
+                    began = monotonic()
         except RefresherError as error:
             self._note(Observation.fail(self.title, str(error), _advice(error)), began)
         except Exception as error:  # noqa: BLE001 - one plugin's bug must not keep the others from being looked at
@@ -73,16 +98,39 @@ class Examination:
 
 
 def examined(sections: Sequence[Section], *, within: float = PATIENCE) -> Examination:
-    """All sections looked at, each in a thread that nobody waits for in the end."""
+    """All sections looked at, each in a thread that nobody waits for in the end.
+
+    Whoever interrupts it (Ctrl-C) has those that are under way stop at their next observation, and waits for that.
+    """
     deadline = monotonic() + within
-    threads = [Thread(target=section.examine, daemon=True) for section in sections]
-    for thread in threads:
-        thread.start()
-    for thread, section in zip(threads, sections, strict=True):
-        thread.join(max(0.0, deadline - monotonic()))
-        if thread.is_alive():
-            section.give_up(within)
+    try:
+        for section in sections:
+            section.begin()
+        for section in sections:
+            # Not Thread.join: a signal makes that take the thread for ended (Python 3.11).
+            if not section.ended.wait(max(0.0, deadline - monotonic())):
+                section.give_up(within)
+    finally:
+        _part(sections, within=min(PARTING, within))
     return Examination(sections)
+
+
+def _part(sections: Sequence[Section], *, within: float) -> None:
+    for section in sections:
+        section.over.set()
+    deadline = monotonic() + within
+    for section in sections:
+        section.ended.wait(max(0.0, deadline - monotonic()))
+
+
+@contextmanager
+def _closed(looking: Iterable[Observation]) -> Iterator[Iterable[Observation]]:
+    """Close it in the end if it is a generator: that is when one takes back what it made."""
+    try:
+        yield looking
+    finally:
+        if isinstance(looking, Generator):
+            looking.close()
 
 
 def _advice(error: RefresherError) -> str:

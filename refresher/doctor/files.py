@@ -59,5 +59,14 @@ def readable(secret: Secret, *, of: str) -> Observation:
 def _file(path: Path) -> Observation:
     if os.access(path, os.R_OK, effective_ids=True) and path.is_file():
         return Observation.ok("file", f"{path} can be read")
-    seen = "can't be read by this user" if path.exists() else "is not there"
-    return Observation.fail("file", f"{path} {seen}", ADVICE)
+    return Observation.fail("file", f"{path} {_trouble_with(path)}", ADVICE)
+
+
+def _trouble_with(path: Path) -> str:
+    try:
+        path.stat()
+    except PermissionError:
+        return "can't be looked at by this user"
+    except OSError:
+        return "is not there"
+    return "can't be read by this user"

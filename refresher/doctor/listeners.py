@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 from refresher.abilities import Observation, Verdict
 from refresher.address import Address, Tcp, Unix
@@ -77,7 +78,7 @@ def _free_port(where: Tcp) -> Observation:
 
 def _free_path(where: Unix) -> Observation:
     above = where.path.parent
-    if where.path.exists() and not stat.S_ISSOCK(where.path.stat().st_mode):
+    if _is_in_the_way(where.path):
         return Observation.fail(
             "listener", f"{where.path} is there, and is not a socket", "Remove it, or name another path."
         )
@@ -85,3 +86,11 @@ def _free_path(where: Unix) -> Observation:
         advice = "Make it, or let this user write there: an emptyDir will do."
         return Observation.fail("listener", f"no socket can be made in {above}", advice)
     return Observation.ok("listener", f"{where} is free; no sidecar runs there")
+
+
+def _is_in_the_way(path: Path) -> bool:
+    """Whether something is there that no sidecar left."""
+    try:
+        return not stat.S_ISSOCK(path.stat().st_mode)
+    except OSError:
+        return False

@@ -23,8 +23,8 @@ OURS = 16
 
 def volume(asset: Asset) -> Iterator[Observation]:
     """Whether the next generation can be published there. Raises PermanentError for what can't be read."""
-    if not asset.volume.is_dir():
-        seen = f"{asset.volume} is not a directory that is there"
+    if not os.path.isdir(asset.volume):
+        seen = f"{asset.volume} is not a directory that is there, or this user can't look into one above it"
         yield Observation.fail("volume", seen, "Mount the shared volume at this path in this container.")
         return
     is_link = asset.publish.layout is LayoutName.LINK
@@ -37,7 +37,7 @@ def volume(asset: Asset) -> Iterator[Observation]:
 
 def _existing(path: Path) -> Path:
     """The path, or the nearest directory above that is there."""
-    return next(each for each in (path, *path.parents) if each.is_dir())
+    return next(each for each in (path, *path.parents) if os.path.isdir(each))
 
 
 def _rights(asset: Asset, where: Path) -> Iterator[Observation]:

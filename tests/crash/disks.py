@@ -201,6 +201,22 @@ def rollback_on_a_full_disk(volume: Path) -> None:
         assert [change.cause for change in app.heard] == ["rolled-back"]
 
 
+def told_and_no_room_to_write_it_down(volume: Path) -> None:
+    """Of two assets that one app hears of, one is on a disk where not even the reserve is left."""
+    full, other, app = volume / "full", volume / "other", App()
+    full.mkdir(parents=True)
+    other.mkdir()
+    tmpfs(full, "size=1m")
+    assets = [asset(full, Source(), app=app), replace(asset(other, Source(), app=app), name="other")]
+    for each in assets:
+        publish(each, ONE)
+    (full / "web/..refresher/reserve").unlink()
+    fill(full)
+    told = list(telling.tell(assets[0].notifiers[0], assets, clock=Time()))
+    assert [one.telling.asset for one in told] == ["other"]
+    assert list(telling.tell(assets[1].notifiers[0], assets[1:], clock=Time())) == []
+
+
 def read_only(volume: Path) -> None:
     tmpfs(volume, "size=1m")
     web = asset(volume, Source())
@@ -331,6 +347,7 @@ CASES = {
         full_at_any_point,
         out_of_inodes_at_any_point,
         rollback_on_a_full_disk,
+        told_and_no_room_to_write_it_down,
         read_only,
         file_that_is_mounted,
         directory_on_another_device,

@@ -80,6 +80,25 @@ def test_all_that_never_end_are_waited_for_together() -> None:
     never.set()
 
 
+def test_one_that_is_given_up_takes_back_what_it_made_when_it_can() -> None:
+    answered, taken_back = Event(), Event()
+
+    def slow() -> Iterator[Observation]:
+        try:
+            answered.wait()
+            yield OK
+            yield WARN
+        finally:
+            taken_back.set()
+
+    (section,) = found(slow, within=0.1).sections
+    assert not taken_back.is_set()
+    answered.set()
+    assert taken_back.wait(10)
+    assert section.ended.wait(10)
+    assert WARN not in [finding.observation for finding in section.findings]
+
+
 def test_what_a_plugin_raises_is_its_last_observation_and_a_bugs_text_is_not_shown() -> None:
     def refused() -> Iterator[Observation]:
         yield OK

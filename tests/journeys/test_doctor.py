@@ -1,6 +1,7 @@
 """The doctor's visit, as a person or a pipeline asks for it."""
 
 import json
+import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from refresher.demo.openbao import OpenBao
 from tests.diagnoses import black_hole
 from tests.fakes.app import App
+from tests.fakes.fault_proxy import fault_proxy, silence
 from tests.journeys.pki import Pki
 from tests.journeys.sidecar import Sidecar, running
 from tests.traces import traces
@@ -33,6 +35,11 @@ def source(tmp_path: Path) -> Path:
     path.parent.mkdir()
     path.write_text("one")
     return path
+
+
+def accessors(bao: OpenBao) -> set[str]:
+    """The server's names of the living tokens, whose own other tests make and revoke meanwhile."""
+    return set(bao.names("auth/token/accessors"))
 
 
 def living_tokens(bao: OpenBao) -> int:
@@ -68,6 +75,31 @@ def test_beside_a_running_sidecar_all_is_well_and_nothing_is_left_behind(
             assert (pki.issued(), len(app.heard)) == (issued, heard)
             assert until(lambda: living_tokens(bao) == tokens)
             assert secret_id not in json.dumps(document)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_it_in_the_middle_leaves_no_login_behind(
+    tmp_path: Path, pki: Pki, bao: OpenBao, number: signal.Signals
+) -> None:
+    """With a vault that answers the login, and then nothing more until it has to take that back."""
+    auth: dict[str, Any] = {}
+    bao.policy(pki.mount, f'path "{pki.mount}/issue/*" {{ capabilities = ["update"] }}')
+    for name, value in zip(("role_id", "secret_id"), bao.approle(pki.mount, [pki.mount]), strict=True):
+        (tmp_path / name).write_text(value)
+        auth[name] = {"file": str(tmp_path / name)}
+    with fault_proxy(bao.address) as proxy:
+        configuration = pki.configuration(web=pki.asset(ttl="24h"))
+        configuration["providers"]["vault"] |= {"address": proxy.address, "auth": {"approle": auth}}
+        sidecar = Sidecar(tmp_path, configuration, {})
+        proxy.fail(silence, where="sys/capabilities-self")
+        before = accessors(bao)
+        process = sidecar.begin("doctor")
+        until(lambda: proxy.asked("sys/capabilities-self"), within=60)
+        (login,) = accessors(bao) - before
+        process.send_signal(number)
+        assert process.wait(30) != 0
+        print(proxy.seen, sidecar.logged())
+        assert login not in accessors(bao)
 
 
 def test_before_the_first_start_it_makes_not_even_a_directory(tmp_path: Path, source: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+from refresher.outlet import Outlet
 from refresher.traffic import Transfer
 
 if TYPE_CHECKING:
@@ -82,17 +83,20 @@ def _show(transfers: Mapping[str, Transfer], tasks: "dict[str, TaskID]", progres
 @contextmanager
 def _logs_above(console: "Console") -> Iterator[None]:
     """Have the lines of the log printed above the bars, for written through them they would tear them."""
-    ours = [
-        handler
-        for handler in logging.getLogger().handlers
-        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr
-    ]
-    before = [handler.setStream(_Above(console)) for handler in ours]
+    log = logging.getLogger()
+    before = log.handlers
+    log.handlers = [_above(handler, console) if isinstance(handler, Outlet) else handler for handler in before]
     try:
         yield
     finally:
-        for handler, stream in zip(ours, before, strict=True):
-            handler.setStream(stream)
+        log.handlers = before
+
+
+def _above(handler: Outlet, console: "Console") -> logging.Handler:
+    above = logging.StreamHandler(_Above(console))
+    above.setFormatter(handler.formatter)
+    above.filters = handler.filters
+    return above
 
 
 class _Above(io.TextIOBase):

@@ -21,15 +21,35 @@ class Failed(Exception):  # noqa: N818 - what a page says, not an error of ours
     """What a page says doesn't work: the message is the command and what it printed."""
 
 
-class Shell:
-    """One bash, in which all commands of a page are run; its errors go to `log`. A context manager that ends it."""
+class Terminal:
+    """A bash in a session of its own. A context manager that ends it, and all that runs in it."""
+
+    def __init__(self, bash: subprocess.Popen[str]) -> None:
+        self._bash = bash
+
+    def close(self) -> None:
+        """End it."""
+        ended(self._bash)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Shell(Terminal):
+    """One bash, in which all commands of a page are run; its errors go to `log`."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str], log: Path) -> None:
         self._log = log.open("ab")
-        self._bash = subprocess.Popen(
+        bash = subprocess.Popen(
             ["bash"], cwd=directory, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=self._log, text=True, bufsize=1, start_new_session=True,
         )  # fmt: skip
+        super().__init__(bash)
         self.run("set -m; trap 'echo \"failed: $BASH_COMMAND\"' ERR")
 
     def run(self, commands: str) -> str:
@@ -49,46 +69,34 @@ class Shell:
             raise Failed(f"{commands}\n{said}")
         return said.removesuffix("\n")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        ended(self._bash)
-        # The pipes, too, of which a shell that has left broke one.
+    def close(self) -> None:
+        """End it, and the pipes, too, of which a shell that has left broke one."""
+        super().close()
         with suppress(BrokenPipeError):
             self._bash.communicate()
         self._log.close()
 
 
-class Busy:
-    """A terminal that a server keeps busy. A context manager that ends it."""
+class Busy(Terminal):
+    """A terminal that a server keeps busy."""
 
     def __init__(self, commands: str, directory: Path, environment: Mapping[str, str], log: Path) -> None:
         with log.open("ab") as output:
-            self._bash = subprocess.Popen(
-                ["bash", "-c", commands], cwd=directory, env=environment, stdout=output, stderr=output,
+            bash = subprocess.Popen(
+                ["bash", "-c", commands], cwd=directory, env=environment, stdout=output, stderr=output, text=True,
                 start_new_session=True,
             )  # fmt: skip
+        super().__init__(bash)
         try:
             awaited(self._listens, f"{commands} doesn't listen")
         except BaseException:
-            ended(self._bash)
+            self.close()
             raise
 
     def _listens(self) -> bool:
         if self._bash.poll() is not None:
             raise Failed(f"this ends, and doesn't listen: {self._bash.args}")
         return bool(listening() & {inode for pid in session(self._bash.pid) for inode in sockets(pid)})
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        ended(self._bash)
 
 
 def session(leader: int) -> list[int]:
@@ -118,7 +126,7 @@ def listening() -> set[str]:
     return {each[9] for each in fields if each[3] == "0A"}
 
 
-def ended(leader: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
+def ended(leader: subprocess.Popen[str]) -> None:
     """End a session's processes: asked first, then made to."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         for pid in session(leader.pid):

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refresher import __version__
-from refresher.abilities import Watched
 from refresher.clockwork import Clockwork
 from refresher.control.metrics import Metrics
 from refresher.drift import LOOK_EVERY
@@ -24,6 +22,7 @@ from refresher.report import Log
 from refresher.settings import Settings, SharedParts, assets
 from refresher.state import AssetState
 from refresher.teller import Tellers
+from refresher.triggers import Triggers
 
 if TYPE_CHECKING:
     from refresher.control.server import ControlServer
@@ -64,6 +63,7 @@ class Sidecar:
         metrics = Metrics(self, notifiers={asset.name: [one.name for one in asset.notifiers] for asset in kept})
         self._keepers = {keeper.asset.name: keeper for keeper in self._keep(kept, Report(Log(), metrics))}
         self._settings, self._metrics = settings, metrics
+        self._triggers = Triggers()
         self._running = ExitStack()
 
     def start(self) -> None:
@@ -73,7 +73,8 @@ class Sidecar:
         self._running.callback(self._clockwork.stop)
         for keeper in self._keepers.values():
             keeper.start()
-        self._watch_sources()
+        self._triggers.follow(self._keepers.values())
+        self._running.callback(self._triggers.stop)
         self._look_over()
         server = _server(self, self._metrics, self._settings)
         if server:
@@ -125,30 +126,6 @@ class Sidecar:
                 keeper.look_over()
         finally:
             self._clockwork.at("look over", now() + LOOK_EVERY, self._look_over)
-
-    def _watch_sources(self) -> None:
-        """One watch for all assets with the same files and directories: the system has few to give (128 a user)."""
-        together: dict[tuple[Path, ...], list[Keeper]] = {}
-        for keeper in self._keepers.values():
-            together.setdefault(_watched(keeper.asset.provider), []).append(keeper)
-        together.pop((), None)
-        for paths, keepers in together.items():
-            self._watch(paths, keepers)
-
-    def _watch(self, paths: Sequence[Path], keepers: Sequence[Keeper]) -> None:
-        from refresher.watch import Watch
-
-        def look() -> None:
-            for keeper in keepers:
-                keeper.look_now()
-
-        watch = Watch(paths, look)
-        watch.start()
-        self._running.callback(watch.stop)
-
-
-def _watched(provider: object) -> tuple[Path, ...]:
-    return tuple(provider.watched) if isinstance(provider, Watched) else ()
 
 
 def _server(sidecar: Sidecar, metrics: Metrics, settings: Settings) -> "ControlServer | None":

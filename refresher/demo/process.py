@@ -1,6 +1,9 @@
 """Real servers as child processes: on a free loopback port, waited for until they answer, ended by their pid."""
 
 import contextlib
+import functools
+import itertools
+import random
 import socket
 import subprocess
 import sys
@@ -10,13 +13,41 @@ from pathlib import Path
 
 STARTS_WITHIN = 60.0
 """Seconds; a cold machine with two busy cores takes up to ten."""
+BLOCK = 200
+"""Ports that one process has for itself."""
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nobody listens on, and that no other process here is given while this one lives.
+
+    Asking the kernel for any free port isn't enough: whoever asks while our server is still starting gets the same one,
+    and whose server answers there first passes for the other's.
+    """
+    for port in itertools.islice(_own_ports(), BLOCK):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("none of this process's ports is free on loopback")
+
+
+@functools.cache
+def _own_ports() -> Iterator[int]:
+    """The ports of this process, round and round, claimed by the name of a socket that ends with it.
+
+    They are below what Linux gives to outgoing connections (net.ipv4.ip_local_port_range begins at 32768).
+    """
+    blocks = list(range(10_000, 32_000, BLOCK))
+    random.shuffle(blocks)
+    for first in blocks:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0refresher's ports from {first}")
+        except OSError:
+            claim.close()
+            continue
+        claim.detach()  # open as long as the process lives
+        return itertools.cycle(range(first, first + BLOCK))
+    raise RuntimeError("all blocks of ports are claimed by other processes")
 
 
 def program(name: str) -> str:

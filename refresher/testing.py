@@ -18,9 +18,10 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
+from threading import Event, Thread
 
-from refresher.abilities import Checked, Diagnosable, Observation, Ranged, Verdict, Versioned
+from refresher.abilities import Checked, Diagnosable, Follow, Following, Observation, Ranged, Verdict, Versioned
 from refresher.contract import ByteStream, Fetched, Held, Lease, Provider, RemoteFile, Unchanged
 from refresher.errors import PermanentError, RefresherError, TransientError
 
@@ -172,6 +173,22 @@ class ProviderContract:
         assert ill, "nobody answers, and the diagnosis finds nothing wrong"
         assert all(each.seen and each.advice for each in ill), "a failure without what to do about it"
 
+    def test_waiting_at_the_source_ends_with_a_change_and_when_it_is_told_to(self) -> None:
+        """A change while it waits is seen, and so is one before; who is told to end does, and leaves nothing open."""
+        provider = self.provider()
+        if not (isinstance(provider, Following) and provider.follows):
+            return
+        follow = provider.follow(_hold(provider).revision)
+        seen, ended = Event(), Event()
+        Thread(target=_wait_twice, args=(follow, seen, ended), daemon=True).start()
+        try:
+            if not self.mints:
+                self.change()
+                assert seen.wait(self.settles_within), "a change at the source ends no wait"
+        finally:
+            follow.close()
+        assert ended.wait(self.settles_within), "close doesn't end a wait"
+
     def test_every_connection_is_given_back(self) -> None:
         """Neither streams that are left half read nor fetches whose files nobody opens leave anything open."""
         provider = self.provider()
@@ -204,6 +221,16 @@ class ProviderContract:
     def _settled(self) -> int:
         gc.collect()
         return self.open_connections()
+
+
+def _wait_twice(follow: Follow, seen: Event, ended: Event) -> None:
+    """Until there is something else, and once more; `close` ends either, perhaps with an error."""
+    with suppress(RefresherError):
+        while not follow.wait():
+            pass
+        seen.set()
+        follow.wait()
+    ended.set()
 
 
 def _diagnosed(provider: Provider) -> list[Observation]:

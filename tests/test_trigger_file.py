@@ -1,10 +1,12 @@
 """A file by which an app asks for a refresh."""
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -93,13 +95,33 @@ def test_a_touch_during_the_refresh_is_another_wish(file: TriggerFile, asked: As
     assert not path.exists()
 
 
-def test_a_file_that_is_made_anew_in_the_last_moment_is_not_lost(file: TriggerFile, asked: Asked, path: Path) -> None:
+def test_a_file_that_was_made_anew_meanwhile_stays(file: TriggerFile, asked: Asked, path: Path) -> None:
     path.touch()
     file.look()
     path.rename(path.with_name("old"))
     path.touch()
     asked.end()
     assert path.exists()
+
+
+def test_a_touch_in_the_very_moment_of_the_removal_is_not_lost(file: TriggerFile, asked: Asked, path: Path) -> None:
+    touched = []
+
+    def touch_before_it_is_renamed(frame: FrameType, event: str, _: object) -> None:
+        if (event, frame.f_code.co_name, touched) == ("call", "rename", []):
+            touched.append(path)
+            again(path)
+
+    path.touch()
+    file.look()
+    sys.setprofile(touch_before_it_is_renamed)
+    asked.end()
+    sys.setprofile(None)
+    assert touched == [path]
+    file.look()
+    assert len(asked.refreshes) == 2
+    asked.end()
+    assert os.listdir(path.parent) == []
 
 
 def test_a_wish_outlives_a_restart(asked: Asked, file: TriggerFile, path: Path) -> None:

@@ -26,7 +26,7 @@ def overlaps(
     volume: Path,
     directories: Mapping[str, tuple[Place, Path]],
     markers: Sequence[tuple[Place, Path]],
-    triggers: Sequence[tuple[Place, Path]] = (),
+    triggers: Sequence[tuple[Place, Path]],
 ) -> Iterator[tuple[Place, str]]:
     """What assets, markers and trigger files would take from each other; `directories` by asset name."""
     owners: dict[Path, str] = {}
@@ -46,9 +46,7 @@ def overlaps(
 def _misplaced(owners: Mapping[Path, str], markers: Sequence[tuple[Place, Path]]) -> Iterator[tuple[Place, str]]:
     written_by: dict[Path, Place] = {}
     for place, path in markers:
-        for outer in (path, *_around(path, owners)):
-            if outer in owners:
-                yield place, f"{path} must not be inside the directory of the asset {owners[outer]!r}, {outer}"
+        yield from _inside(owners, place, path)
         if path in written_by:
             yield place, f"{path} is written by {written(written_by[path])} too"
         written_by.setdefault(path, place)
@@ -60,13 +58,17 @@ def _unheard(
     """Trigger files where none can be; several assets may have the same one."""
     above = {volume, *volume.parents, *(parent for path in (*owners, *markers) for parent in path.parents)}
     for place, path in triggers:
-        for outer in (path, *_around(path, owners)):
-            if outer in owners:
-                yield place, f"{path} must not be inside the directory of the asset {owners[outer]!r}, {outer}"
+        yield from _inside(owners, place, path)
         if path in markers:
             yield place, f"{path} is a marker, which is written and not read"
         elif path in above:
             yield place, f"must be a file, found '{path}', which is a directory"
+
+
+def _inside(owners: Mapping[Path, str], place: Place, path: Path) -> Iterator[tuple[Place, str]]:
+    for outer in (path, *path.parents):
+        if outer in owners:
+            yield place, f"{path} must not be inside the directory of the asset {owners[outer]!r}, {outer}"
 
 
 def _around(path: Path, owners: Mapping[Path, str]) -> list[Path]:

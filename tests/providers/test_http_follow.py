@@ -2,10 +2,9 @@
 
 import re
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -14,14 +13,17 @@ import pytest
 from pydantic import ValidationError
 
 from providers.http import HttpOptions, HttpProvider
+from providers.http_follow import patience
 from refresher.contract import Provider
+from refresher.demo.caddy import Caddy
 from refresher.demo.process import free_port
 from refresher.errors import PermanentError, TransientError
 from refresher.testing import ProviderContract
-from tests.certificates import Authority
 from tests.fakes.long_poll import ConsulKey, LongPoll, serving
 from tests.fakes.raw_server import raw_server
+from tests.fakes.tls import server_context
 from tests.fakes.web import WebServer, web_server
+from tests.providers.reading import fetched
 from tests.waiting import until
 
 
@@ -119,6 +121,20 @@ def test_a_server_that_does_not_wait_has_no_news(server: WebServer, shelf: LongP
         assert follow.wait() is False
 
 
+def test_a_server_that_does_not_know_the_wish_answers_at_once(caddy: Caddy) -> None:
+    (caddy.root / "follow").mkdir()
+    (caddy.root / "follow" / "file.txt").write_text("content")
+    provider = provider_of(f"{caddy.url}/follow/file.txt")
+    with following(provider, fetched(provider)[0]) as follow:
+        assert follow.wait() is False
+
+
+def test_an_answer_may_come_as_late_as_the_wish_allows() -> None:
+    limit = patience(timedelta(minutes=5)).read_timeout
+    assert limit is not None
+    assert limit > 300 * 17 / 16, "a Consul adds a sixteenth"
+
+
 def test_the_body_of_news_is_not_waited_for() -> None:
     hung_up = Event()
 
@@ -152,15 +168,7 @@ def test_a_wait_that_begins_after_the_end_is_no_wait(server: WebServer) -> None:
 
 @pytest.fixture
 def secure(shelf: LongPoll, tmp_path: Path) -> Iterator[WebServer]:
-    now = datetime.now(UTC)
-    lasting = {"since": now - timedelta(hours=1), "until": now + timedelta(hours=1)}
-    authority = Authority.root(**lasting)
-    leaf = authority.issue("127.0.0.1", **lasting)
-    (tmp_path / "ca.pem").write_bytes(authority.pem)
-    (tmp_path / "leaf.pem").write_bytes(leaf.key_pem + leaf.pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "leaf.pem")
-    with serving(shelf, tls=context) as server:
+    with serving(shelf, tls=server_context(tmp_path)) as server:
         yield server
 
 

@@ -24,6 +24,8 @@ log = logging.getLogger("refresher")
 
 FLOOR = 1.0
 """Seconds from one wait's beginning to the next one's, at the least."""
+HELD = 4.0
+"""Seconds after which an answer was held back, for certain: no provider of ours asks for less."""
 PATIENT = 30.0
 """Seconds after which a wait that breaks off is no trouble of its own: proxies cut off who is silent for long."""
 SPREAD = 3
@@ -42,17 +44,17 @@ class Pace:
     def waited(self, lasted: float, *, published: bool) -> timedelta:
         """After a wait of `lasted` seconds; `published`: something was, since the one before it began.
 
-        One that is over at once, again and again, and for nothing, is no wait: the server ignores the wish, or several
+        One that is soon over, again and again, and for nothing, is no wait: the server ignores the wish, or several
         servers behind one address name the same content differently.
         """
-        self.vain = 0 if published or lasted >= FLOOR else self.vain + 1
+        self.vain = 0 if published or lasted >= HELD else self.vain + 1
         return timedelta(seconds=max(FLOOR - lasted, 0)) if self.vain <= 1 else backoff(self.vain, self._draw())
 
     def failed(self, lasted: float, error: RefresherError) -> timedelta:
         """After a wait that ended so. A `Retry-After` is obeyed, for an hour at the most."""
         if isinstance(error, PermanentError):
             self.vain = max(self.vain + 1, TELLING)
-            return LONGEST * (1 + self._draw())
+            return LONGEST * (1 - self._draw() / 4)
         self.vain = 1 if lasted >= PATIENT else self.vain + 1
         pause = min(backoff(self.vain, 0) * (1 + SPREAD * self._draw()), LONGEST)
         return max(pause, min(getattr(error, "retry_after", None) or pause, OBEYED))
@@ -62,7 +64,10 @@ class Pace:
 
 
 class Follower:
-    """Waits at one asset's source, and calls `look` when that has something else. `state`: how the asset stands."""
+    """Waits at one asset's source, and calls `look` when that has something else.
+
+    `state` answers how the asset stands, `clock` seconds that only rise.
+    """
 
     def __init__(
         self,
@@ -72,8 +77,10 @@ class Follower:
         look: Callable[[], None],
         state: Callable[[], AssetState],
         seed: str,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._asset, self._source, self._look, self._state = asset.name, source, look, state
+        self._clock = clock
         self._pace = Pace(seed=seed, asset=asset.name)
         self._generation: int | None = None
         self._said_in_vain = False
@@ -102,25 +109,27 @@ class Follower:
             self._stopped.wait(self._waited(follow).total_seconds())
 
     def _begun(self) -> Follow | None:
+        held = self._state()
+        self._generation = held.generation
         with self._lock:
             if not self._stopped.is_set():
-                self._follow = self._source.follow(self._state().revision or "")
+                self._follow = self._source.follow(held.revision or "")
             return self._follow
 
     def _waited(self, follow: Follow) -> timedelta:
         """Wait once. The pause before the next time."""
-        began, generation = monotonic(), self._state().generation
+        began, generation = self._clock(), self._state().generation
         published, self._generation = generation != self._generation, generation
         try:
             if follow.wait() and not self._stopped.is_set():
                 self._look()
         except RefresherError as error:
-            return self._failed(monotonic() - began, error)
+            return self._failed(self._clock() - began, error)
         except Exception as error:  # noqa: BLE001 - a plugin's bug: the interval goes on, and so do others
-            return self._failed(monotonic() - began, PermanentError(f"unexpected {places_of(error)}"))
-        lasted = monotonic() - began
+            return self._failed(self._clock() - began, PermanentError(f"unexpected {places_of(error)}"))
+        lasted = self._clock() - began
         pause = self._pace.waited(lasted, published=published)
-        self._note("its server answers at once instead of waiting", works=lasted >= FLOOR)
+        self._note("its server answers at once instead of waiting", works=lasted >= HELD)
         return pause
 
     def _failed(self, lasted: float, error: RefresherError) -> timedelta:

@@ -36,9 +36,10 @@ def test_two_waits_never_begin_within_a_second() -> None:
     assert seconds(pace().waited(0.3, published=True)) == pytest.approx(FLOOR - 0.3)
 
 
-def test_a_server_that_answers_at_once_is_asked_ever_more_seldom() -> None:
+@pytest.mark.parametrize("lasted", [0.01, 2.0])
+def test_a_server_that_does_not_wait_or_hardly_is_asked_ever_more_seldom(lasted: float) -> None:
     ignored = pace()
-    pauses = [seconds(ignored.waited(0.01, published=False)) for _ in range(12)]
+    pauses = [seconds(ignored.waited(lasted, published=False)) for _ in range(12)]
     assert pauses[0] <= 1
     assert all(0.75 * min(2.0**doublings, 300) <= pauses[doublings] for doublings in range(1, 12))
     assert max(pauses) <= 300
@@ -70,18 +71,19 @@ def test_a_retry_after_is_obeyed_for_an_hour_at_most() -> None:
 
 
 def test_what_is_permanent_is_tried_again_after_minutes() -> None:
-    assert LATER <= pace().failed(0.1, PermanentError("forbidden")) <= 2 * LATER
+    assert 0.75 * LATER <= pace().failed(0.1, PermanentError("forbidden")) <= LATER
 
 
 @dataclass
 class Bell:
-    """A source that answers waits as the test says."""
+    """A source that answers waits as the test says: news or none at once, none after so many seconds, or an error."""
 
     follows: bool = True
     told: list[str] = field(default_factory=list)
     closed: int = 0
     waits: int = 0
-    answers: SimpleQueue[bool | Exception] = field(default_factory=SimpleQueue)
+    answers: SimpleQueue[bool | float | Exception] = field(default_factory=SimpleQueue)
+    now: float = 0.0
 
     def follow(self, revision: str) -> "Bell":
         self.told.append(revision)
@@ -92,7 +94,8 @@ class Bell:
         answer = self.answers.get()
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        self.now += 0 if isinstance(answer, bool) else answer
+        return answer is True
 
     def close(self) -> None:
         self.closed += 1
@@ -103,7 +106,9 @@ class Bell:
 def followed(
     tmp_path: Path, bell: Bell, look: Callable[[], None], standing: Callable[[], AssetState]
 ) -> Iterator[None]:
-    follower = Follower(asset(tmp_path, Source()), bell, look=look, state=standing, seed="pod-1")
+    follower = Follower(
+        asset(tmp_path, Source()), bell, look=look, state=standing, seed="pod-1", clock=lambda: bell.now
+    )
     follower.start()
     try:
         yield
@@ -153,12 +158,13 @@ def test_trouble_is_said_once_and_so_is_its_end(tmp_path: Path, caplog: pytest.L
     caplog.set_level(logging.INFO)
     bell = Bell()
     with followed(tmp_path, bell, lambda: None, lambda: state("web")):
-        for _ in range(4):
-            bell.answers.put(False)
-        # Four answers at once: pauses of 0, 1, 1.5 to 2 and 3 to 4 seconds.
-        until(lambda: bell.waits == 5, within=60)
+        for answer in (False, False, False, 60.0, 60.0):
+            bell.answers.put(answer)
+        # After the first three are pauses of 1, 1.5 to 2, and 3 to 4 seconds.
+        until(lambda: bell.waits == 6, within=60)
     assert caplog.messages == [
-        "web: can't be followed, and is looked at on the interval: its server answers at once instead of waiting"
+        "web: can't be followed, and is looked at on the interval: its server answers at once instead of waiting",
+        "web: followed again: its source waits until it changes",
     ]
 
 

@@ -461,7 +461,8 @@ def test_the_documented_package_of_a_plugin_brings_it(tmp_path: Path) -> None:
 
 
 def test_the_documented_plugin_configuration_fits_the_documented_options(tmp_path: Path) -> None:
-    (block,), (provider,) = blocks("yaml", role="plugin"), blocks("python", role="provider")
+    (provider,) = blocks("python", role="provider")
+    (block,) = (block for block in blocks("yaml", role="plugin") if block.page == provider.page)
     path = tmp_path / "my_sqlite.py"
     path.write_text(provider.text)
     spec = importlib.util.spec_from_file_location("my_sqlite", path)

@@ -15,10 +15,13 @@ Fixtures of yours reach the hooks through an autouse fixture method that sets at
 # ruff: noqa: S101, PT017 - a kit of tests asserts, and without pytest
 import gc
 import os
+import socket
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
+from queue import Empty, SimpleQueue
+from threading import Thread
 
 from refresher.abilities import Checked, Diagnosable, Observation, Ranged, Verdict, Versioned
 from refresher.contract import ByteStream, Fetched, Held, Lease, Provider, RemoteFile, Unchanged
@@ -30,11 +33,13 @@ class ProviderContract:
 
     `mints` is True for a source that makes something new at each fetch (a certificate, say): it never answers
     `Unchanged`, and has to say so with `Fetched.minted`; nothing is said about its bytes at another look.
-    `settles_within`: seconds after which a connection that was given up has to be gone.
+    `settles_within`: seconds after which a connection that was given up has to be gone. `gives_up_within`: seconds
+    after which a fetch from a source that says nothing has to have failed.
     """
 
     mints: bool = False
     settles_within: float = 5.0
+    gives_up_within: float = 60.0
 
     def provider(self) -> Provider:
         """A new provider for the source, which exists and which nobody changes meanwhile."""
@@ -51,6 +56,13 @@ class ProviderContract:
     def unreachable_provider(self) -> Provider:
         """A provider for a source that nobody answers for, such as a closed port."""
         raise NotImplementedError
+
+    def silent_provider(self, host: str, port: int) -> Provider | None:
+        """A provider for a source at this address, where connections are accepted and nothing is ever said.
+
+        With time limits as short as you can set them. None for a source that isn't asked over a network.
+        """
+        return None
 
     def open_connections(self) -> int:
         """How many connections and files are open now. All descriptors of this process, unless you know better."""
@@ -159,6 +171,21 @@ class ProviderContract:
         with _raises(TransientError):
             _hold(self.unreachable_provider())
 
+    def test_who_says_nothing_is_given_up(self) -> None:
+        """A source that hangs is as good as down: nobody else ends a fetch that waits for ever."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            provider = self.silent_provider(*silent.getsockname())
+            if provider is None:
+                return
+            ended: SimpleQueue[BaseException | None] = SimpleQueue()
+            Thread(target=_fetched_in_vain, args=(provider, ended), daemon=True).start()
+            try:
+                failure = ended.get(timeout=self.gives_up_within)
+            except Empty:
+                raise AssertionError(f"it still waits after {self.gives_up_within:g} s") from None
+        if failure:
+            raise failure
+
     def test_a_diagnosis_finds_what_works_and_what_does_not(self) -> None:
         """Nothing fails where a fetch works, and something where nobody answers; what fails comes with advice."""
         provider, away = self.provider(), self.unreachable_provider()
@@ -204,6 +231,17 @@ class ProviderContract:
     def _settled(self) -> int:
         gc.collect()
         return self.open_connections()
+
+
+def _fetched_in_vain(provider: Provider, ended: "SimpleQueue[BaseException | None]") -> None:
+    """Put None, or why it was not a TransientError."""
+    try:
+        with _raises(TransientError):
+            _hold(provider)
+    except BaseException as error:  # noqa: BLE001 - the test raises it
+        ended.put(error)
+    else:
+        ended.put(None)
 
 
 def _diagnosed(provider: Provider) -> list[Observation]:

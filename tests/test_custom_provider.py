@@ -6,17 +6,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from tests.journeys.sidecar import Sidecar, kept_running
+from tests.servers.git import EXAMPLE, Repository, git_repository
 
-ROOT = Path(__file__).parent.parent
-EXAMPLE = ROOT / "examples/custom-provider"
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-index", "--no-deps"]
 
 
@@ -31,16 +28,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A real repository, and the server of the example's own tests: what it serves is at `.url`."""
-    monkeypatch.syspath_prepend(EXAMPLE / "tests")
-    serving = import_module("serving")
-    found = serving.Repository(tmp_path / "settings.git")
-    with serving.served(serving.git_server(found)) as address:
-        found.url = f"{address}/settings.git"
+def repository(tmp_path: Path) -> Iterator[Repository]:
+    with git_repository(tmp_path) as found:
         yield found
-    found.repo.close()
-    del sys.modules["serving"]
 
 
 def configured(directory: Path, source: object, installed: Path | None) -> Sidecar:
@@ -72,7 +62,7 @@ def test_its_own_tests_pass_where_it_is_installed(installed: Path, tmp_path: Pat
 
 
 def test_a_directory_of_a_branch_is_published_followed_and_rolled_back(
-    installed: Path, repository: Any, tmp_path: Path
+    installed: Path, repository: Repository, tmp_path: Path
 ) -> None:
     repository.commit({"config/server.conf": b"listen 80\n", "config/de/texts.json": b"{}", "README": b"not this"})
     sidecar = configured(tmp_path, {"git": {"url": repository.url, "ref": "main", "path": "config"}}, installed)
@@ -94,7 +84,7 @@ def test_a_directory_of_a_branch_is_published_followed_and_rolled_back(
         assert below(published) == first
 
 
-def test_a_url_names_it_and_once_publishes(installed: Path, repository: Any, tmp_path: Path) -> None:
+def test_a_url_names_it_and_once_publishes(installed: Path, repository: Repository, tmp_path: Path) -> None:
     repository.commit({"config/server.conf": b"listen 80\n"}, branch="next")
     sidecar = configured(tmp_path, f"git+{repository.url}?ref=next#config/", installed)
     ended = sidecar.command("once")

@@ -12,9 +12,9 @@ import pytest
 
 from refresher.contract import Fetched, Held, Unchanged
 from tests.fakes.serving import Asked, Reply, serving
+from tests.servers.git import EXAMPLE
 from tests.system.programs import debian
 
-EXAMPLE = Path(__file__).parents[2] / "examples/custom-provider"
 AUTHOR = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com", "-c", "init.defaultBranch=main")
 
 

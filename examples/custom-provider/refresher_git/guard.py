@@ -10,7 +10,7 @@ from urllib3.exceptions import HTTPError
 from refresher.errors import PermanentError, RefresherError, TransientError
 
 LONGEST = 600.0
-"""Seconds for one answer: a server that sends a byte now and then keeps within every limit of a single read."""
+"""Seconds for the body of one answer: a byte now and then keeps within every limit of a single read."""
 
 
 class Pool(Protocol):
@@ -24,7 +24,6 @@ class Pool(Protocol):
         headers: dict[str, str],
         body: bytes | None,
         preload_content: bool,
-        redirect: bool,
         retries: bool,
     ) -> urllib3.BaseHTTPResponse:
         """The answer's status and headers, its body unread."""
@@ -92,7 +91,6 @@ class Guard:
                 headers=headers,
                 body=body,
                 preload_content=preload_content,
-                redirect=False,
                 retries=False,
             )
         except (HTTPError, OSError) as error:

@@ -36,3 +36,6 @@ class TestGitProvider(ProviderContract):
 
     def unreachable_provider(self) -> GitProvider:
         return GitProvider(GitOptions(url=self.closed))
+
+    def silent_provider(self, host: str, port: int) -> GitProvider:
+        return GitProvider(GitOptions(url=f"http://{host}:{port}/settings.git"), patience=0.2)

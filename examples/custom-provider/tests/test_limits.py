@@ -1,7 +1,9 @@
 """Servers that are slow, huge, hostile, or no Git servers; logins; and what an author wrote by mistake."""
 
+import hashlib
 import socket
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -9,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dulwich.object_format import DEFAULT_OBJECT_FORMAT
+from dulwich.object_store import MemoryObjectStore
+from dulwich.objects import Blob
+from dulwich.pack import pack_object_header
 from pydantic import ValidationError
 from refresher_git import GitProvider, guard
 from refresher_git.options import GitOptions
+from refresher_git.packs import unpack
 from serving import Asked, Repository, served
 
 from refresher.contract import Fetched
@@ -107,18 +114,14 @@ def test_what_is_not_gits_protocol_is_transient(body: bytes) -> None:
         fetch(url)
 
 
-def test_a_server_that_says_nothing_is_given_up() -> None:
-    with connected(lambda connection, done: done.wait()) as url, pytest.raises(TransientError, match="in time"):
-        fetch(url, patience=0.2)
-
-
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "LONGEST", 0.5)
 
     def drip(connection: socket.socket, done: threading.Event) -> None:
         connection.sendall(f"HTTP/1.0 200 OK\r\nContent-Type: {ADVERTISED}\r\n\r\nfff0".encode())
-        while not done.wait(0.05):
-            connection.sendall(b"x")
+        for _ in range(200):
+            if not done.wait(0.05):
+                connection.sendall(b"x")
 
     with connected(drip) as url, pytest.raises(TransientError, match=r"more than 0\.5 s"):
         fetch(url)
@@ -135,6 +138,25 @@ def test_a_commit_that_would_become_larger_than_the_limit_is_not_unpacked(reposi
     with pytest.raises(PermanentError, match="becomes more than the limit of 1048576 bytes"):
         fetch(url, limit="1MiB")
     fetch(url, limit="8MiB")
+
+
+def test_a_delta_that_would_become_larger_than_the_limit_is_not_applied() -> None:
+    base, store = Blob.from_string(bytes(65536)), MemoryObjectStore()
+    size = b"\x80\x80\x04"  # 65536, as a delta writes it
+    delta = size + b"\x80\x80\x90\x03" + b"\x80" * 100  # 100 times the whole base: 6,553,600
+    pack = pack_of((3, None, bytes(65536)), (7, bytes.fromhex(base.id.decode()), delta))
+    with pytest.raises(PermanentError, match="becomes more than the limit of 1000000 bytes"):
+        unpack(pack, store, limit=1_000_000)
+    unpack(pack, store, limit=7_000_000)
+    assert sorted(len(store.get_raw(each)[1]) for each in store) == [65536, 6_553_600]
+
+
+def pack_of(*objects: tuple[int, bytes | None, bytes]) -> bytes:
+    """A pack of objects, each by its type, the base of a delta, and its content (gitformat-pack)."""
+    pack = b"PACK" + (2).to_bytes(4, "big") + len(objects).to_bytes(4, "big")
+    for kind, base, content in objects:
+        pack += bytes(pack_object_header(kind, base, len(content), DEFAULT_OBJECT_FORMAT)) + zlib.compress(content)
+    return pack + hashlib.sha1(pack).digest()
 
 
 def test_nobody_but_the_repositorys_server_is_asked() -> None:

@@ -1,31 +1,17 @@
-"""The conformance kit: what every provider, refresher's own and yours, has to pass. Public.
+"""What every provider has to pass."""
 
-Subclass `ProviderContract` in a file that pytest collects, say how to make the provider and its source, and run it
-against the real thing:
-
-    class TestMyProvider(ProviderContract):
-        def provider(self): ...
-        def change(self): ...
-        def missing_provider(self): ...
-        def unreachable_provider(self): ...
-
-Fixtures of yours reach the hooks through an autouse fixture method that sets attributes on `self`.
-"""
-
-# ruff: noqa: S101, PT017 - a kit of tests asserts, and without pytest
+# ruff: noqa: S101 - a kit of tests asserts, and without pytest
 import gc
 import os
 import socket
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
-from queue import Empty, SimpleQueue
-from threading import Thread
+from contextlib import closing, nullcontext
 
 from refresher.abilities import Checked, Diagnosable, Observation, Ranged, Verdict, Versioned
 from refresher.contract import ByteStream, Fetched, Held, Lease, Provider, RemoteFile, Unchanged
 from refresher.errors import PermanentError, RefresherError, TransientError
+from refresher.testing.expecting import in_time, raises
 
 
 class ProviderContract:
@@ -158,17 +144,17 @@ class ProviderContract:
                 for check, seen in zip(checks, (content, content + b"x"), strict=False):
                     if check is not None:
                         check.update(memoryview(seen))
-                        with nullcontext() if seen == content else _raises(TransientError):
+                        with nullcontext() if seen == content else raises(TransientError):
                             check.verify()
 
     def test_what_is_missing_is_permanent(self) -> None:
         """Asking again soon doesn't help against a missing path."""
-        with _raises(PermanentError):
+        with raises(PermanentError):
             _hold(self.missing_provider())
 
     def test_who_is_unreachable_is_transient(self) -> None:
         """A source that is down may be up soon."""
-        with _raises(TransientError):
+        with raises(TransientError):
             _hold(self.unreachable_provider())
 
     def test_who_says_nothing_is_given_up(self) -> None:
@@ -177,14 +163,8 @@ class ProviderContract:
             provider = self.silent_provider(*silent.getsockname())
             if provider is None:
                 return
-            ended: SimpleQueue[BaseException | None] = SimpleQueue()
-            Thread(target=_fetched_in_vain, args=(provider, ended), daemon=True).start()
-            try:
-                failure = ended.get(timeout=self.gives_up_within)
-            except Empty:
-                raise AssertionError(f"it still waits after {self.gives_up_within:g} s") from None
-        if failure:
-            raise failure
+            with raises(TransientError):
+                in_time(lambda: _hold(provider), within=self.gives_up_within)
 
     def test_a_diagnosis_finds_what_works_and_what_does_not(self) -> None:
         """Nothing fails where a fetch works, and something where nobody answers; what fails comes with advice."""
@@ -233,17 +213,6 @@ class ProviderContract:
         return self.open_connections()
 
 
-def _fetched_in_vain(provider: Provider, ended: "SimpleQueue[BaseException | None]") -> None:
-    """Put None, or why it was not a TransientError."""
-    try:
-        with _raises(TransientError):
-            _hold(provider)
-    except BaseException as error:  # noqa: BLE001 - the test raises it
-        ended.put(error)
-    else:
-        ended.put(None)
-
-
 def _diagnosed(provider: Provider) -> list[Observation]:
     """Its observations; what it raises is one, too."""
     assert isinstance(provider, Diagnosable)
@@ -253,18 +222,6 @@ def _diagnosed(provider: Provider) -> list[Observation]:
     except RefresherError as error:
         found.append(Observation.fail("source", str(error), "see the error"))
     return found
-
-
-@contextmanager
-def _raises(expected: type[RefresherError]) -> Iterator[None]:
-    """`expected` is raised inside; anything else of ours fails the test, and a vendor's exception passes through."""
-    try:
-        yield
-    except RefresherError as error:
-        assert isinstance(error, expected), f"{type(error).__name__} where {expected.__name__} is due: {error}"
-        assert str(error), "an error without a message"
-        return
-    raise AssertionError(f"no {expected.__name__} was raised")
 
 
 def _fetched(answer: Fetched | Unchanged) -> Fetched:

@@ -95,7 +95,7 @@ def commit(git: Callable[..., str], directory: Path, files: dict[str, bytes]) ->
 
 
 def test_files_come_from_git_itself_and_an_unchanged_branch_is_seen(
-    git: Callable[..., str], provider: Any, tmp_path: Path
+    git: Callable[..., str], provider: Any, backend: Backend, tmp_path: Path
 ) -> None:
     like = "".join(f"option {number}\n" for number in range(500))
     for number in range(3):
@@ -106,8 +106,10 @@ def test_files_come_from_git_itself_and_an_unchanged_branch_is_seen(
         found = {file.name: file.open().read() for file in answer.files}
     assert answer.revision == revision
     assert {f"config/{name}": content for name, content in found.items()} == {**files, "config/de/empty": b""}
+    before = len(backend.moved)
     with provider.fetch(Held(revision=revision, digests={})) as answer:
         assert isinstance(answer, Unchanged)
+    assert len(backend.moved) - before == 2, "a look is what the server can do, and what the branch names"
 
 
 def test_no_content_moves_before_a_file_is_opened_where_the_server_can_leave_it_out(

@@ -13,7 +13,7 @@ from refresher.options import Secret, Size
 class GitOptions(BaseModel):
     """`ref` is a branch, a tag or a full `refs/…`; `path` a directory or a file in the repository, all of it if empty.
 
-    `limit` is for what comes of one commit and for what becomes of that when unpacked, both of which are in memory.
+    `limit` is the most bytes of one answer, and of what these become when unpacked: both are in memory, at a time.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -25,7 +25,7 @@ class GitOptions(BaseModel):
     username: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]+$")] = "git"
     token: Secret | None = None
     ca_file: Path | None = None
-    limit: Size = 64 * 1024**2
+    limit: Size = 16 * 1024**2
 
     @field_validator("url")
     @classmethod

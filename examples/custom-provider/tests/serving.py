@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from socketserver import ThreadingMixIn
+from ssl import SSLContext
 from typing import Any
 from wsgiref.simple_server import make_server
 
@@ -81,13 +82,15 @@ def git_server(repository: Repository, asked: Asked | None = None) -> Any:
 
 
 @contextmanager
-def served(app: Any) -> Iterator[str]:
+def served(app: Any, tls: SSLContext | None = None) -> Iterator[str]:
     """The address of a WSGI application, until the context ends."""
     server = make_server("127.0.0.1", 0, app, Server, WSGIRequestHandlerLogger)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()

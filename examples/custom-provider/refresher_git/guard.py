@@ -111,6 +111,8 @@ def unreachable(error: Exception, url: str) -> RefresherError:
     """What urllib3's errors mean for the next attempt."""
     if isinstance(error, urllib3.exceptions.SSLError):
         return PermanentError(f"the certificate of {url} can't be verified, or it speaks no TLS")
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        return TransientError(f"the host of {url} has no address")
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return TransientError(f"{url} accepts no connection")
     if isinstance(error, urllib3.exceptions.TimeoutError):

@@ -1,5 +1,6 @@
 """One repository on its server: what a ref names now, and the objects that it leads to."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -124,8 +125,10 @@ class Remote:
 
 
 def _pool(options: GitOptions, patience: float) -> Pool:
-    """Connections, through the proxy that the environment names."""
+    """Connections, through the proxy that the environment names. Raises PermanentError."""
     settings = ConfigDict()
     if options.ca_file:
+        if not os.access(options.ca_file, os.R_OK):
+            raise PermanentError(f"the file {options.ca_file} can't be read")
         settings.set((b"http",), b"sslCAInfo", str(options.ca_file).encode())
     return cast(Pool, default_urllib3_manager(settings, base_url=options.url, timeout=patience))

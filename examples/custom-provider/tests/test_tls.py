@@ -45,3 +45,9 @@ def test_a_certificate_is_trusted_if_its_authority_is(repository: Repository, ce
             assert isinstance(answer, Fetched)
         with pytest.raises(PermanentError, match="certificate"), GitProvider(GitOptions(url=url)).fetch(None):
             pass
+
+
+def test_authorities_that_are_not_there_are_named(tmp_path: Path) -> None:
+    options = GitOptions(url="https://example.com/settings.git", ca_file=tmp_path / "gone")
+    with pytest.raises(PermanentError, match="gone can't be read"), GitProvider(options).fetch(None):
+        pass

@@ -92,6 +92,20 @@ def test_a_url_names_it_and_once_publishes(installed: Path, repository: Reposito
     assert below(sidecar.volume / "web") == {"server.conf": b"listen 80\n"}
 
 
+def test_what_is_refused_is_remembered_until_there_is_another_commit(
+    installed: Path, repository: Repository, tmp_path: Path
+) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5000000\n"
+    repository.commit({"model.bin": pointer})
+    sidecar = configured(tmp_path, {"git": {"url": repository.url}}, installed)
+    first, again = (sidecar.command("once").stderr for _ in range(2))
+    assert "model.bin is kept in Git LFS" in first
+    assert "refused before" in again
+    repository.commit({"model.bin": b"weights"})
+    assert sidecar.command("once").returncode == 0
+    assert below(sidecar.volume / "web") == {"model.bin": b"weights"}
+
+
 def test_the_schema_knows_its_options(installed: Path, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "refresher", "schema"]
     environment = {**os.environ, "PYTHONPATH": str(installed)}

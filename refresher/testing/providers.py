@@ -6,9 +6,10 @@ import os
 import socket
 import time
 import warnings
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
+from threading import Event, Thread
 
-from refresher.abilities import Checked, Diagnosable, Observation, Ranged, Verdict, Versioned
+from refresher.abilities import Checked, Diagnosable, Follow, Following, Observation, Ranged, Verdict, Versioned
 from refresher.contract import ByteStream, Fetched, Held, Lease, Provider, RemoteFile, Unchanged
 from refresher.errors import PermanentError, RefresherError, TransientError
 from refresher.testing.expecting import in_time, raises
@@ -179,6 +180,23 @@ class ProviderContract:
         assert ill, "nobody answers, and the diagnosis finds nothing wrong"
         assert all(each.seen and each.advice for each in ill), "a failure without what to do about it"
 
+    def test_waiting_at_the_source_ends_with_a_change_and_when_it_is_told_to(self) -> None:
+        """A change while it waits is seen, and so is one before; who is told to end does, and leaves nothing open."""
+        provider = self.provider()
+        if not (isinstance(provider, Following) and provider.follows):
+            return
+        follow = provider.follow(_hold(provider).revision)
+        seen, closed, ended = Event(), Event(), Event()
+        Thread(target=_keep_waiting, args=(follow, seen, closed, ended), daemon=True).start()
+        try:
+            if not self.mints:
+                self.change()
+                assert seen.wait(self.settles_within), "a change at the source ends no wait"
+        finally:
+            closed.set()
+            follow.close()
+        assert ended.wait(self.settles_within), "close doesn't end a wait"
+
     def test_every_connection_is_given_back(self) -> None:
         """Neither streams that are left half read nor fetches whose files nobody opens leave anything open."""
         provider = self.provider()
@@ -211,6 +229,15 @@ class ProviderContract:
     def _settled(self) -> int:
         gc.collect()
         return self.open_connections()
+
+
+def _keep_waiting(follow: Follow, seen: Event, closed: Event, ended: Event) -> None:
+    """Until it is closed, which may end a wait with an error."""
+    with suppress(RefresherError):
+        while not closed.is_set():
+            if follow.wait():
+                seen.set()
+    ended.set()
 
 
 def _diagnosed(provider: Provider) -> list[Observation]:

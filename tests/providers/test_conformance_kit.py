@@ -3,6 +3,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import pytest
@@ -167,6 +168,55 @@ class LooksWell(MemoryProvider):
         yield Observation.ok("memory", "there")
 
 
+class Watcher:
+    """Waits until the source has another revision than it had, or until it is closed."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.revision, self.closed = source, source.revision, Event()
+
+    def wait(self) -> bool:
+        while not self.closed.wait(0.01):
+            if self.source.revision != self.revision:
+                self.revision = self.source.revision
+                return True
+        raise TransientError("closed")
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Followed(MemoryProvider):
+    follows, watcher = True, Watcher
+
+    def follow(self, revision: str) -> Watcher:
+        return self.watcher(self.source)
+
+
+class Deaf(Watcher):
+    def wait(self) -> bool:
+        self.closed.wait()
+        return False
+
+
+class Clinging(Watcher):
+    def close(self) -> None:
+        pass
+
+
+class FollowedByTheDeaf(Followed):
+    watcher = Deaf
+
+
+class FollowedForEver(Followed):
+    watcher = Clinging
+
+
+def test_a_provider_that_can_be_waited_at_passes() -> None:
+    kit = Kit(Followed)
+    kit.settles_within = 10
+    kit.test_waiting_at_the_source_ends_with_a_change_and_when_it_is_told_to()
+
+
 @pytest.fixture
 def _closed_afterwards() -> Iterator[None]:
     yield
@@ -190,6 +240,8 @@ def _closed_afterwards() -> Iterator[None]:
         (SeesNothing, Kit.test_a_diagnosis_finds_what_works_and_what_does_not),
         (SeesGhosts, Kit.test_a_diagnosis_finds_what_works_and_what_does_not),
         (AdvisesNothing, Kit.test_a_diagnosis_finds_what_works_and_what_does_not),
+        (FollowedByTheDeaf, Kit.test_waiting_at_the_source_ends_with_a_change_and_when_it_is_told_to),
+        (FollowedForEver, Kit.test_waiting_at_the_source_ends_with_a_change_and_when_it_is_told_to),
         (Leaking, Kit.test_every_connection_is_given_back),
     ],
 )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from refresher.abilities import ImplyingVerifiers
+from refresher.contract import Provider
 from refresher.errors import ConfigError, RefresherError
+from refresher.host import now
 from refresher.model import Asset, NamedNotifier, NamedVerifier
 from refresher.plugins import Kind, as_sharing
+from refresher.render.memory import Memory
+from refresher.render.recipe import Recipe, recipe
+from refresher.render.rendering import Rendering
 from refresher.settings.choices import Choices
 from refresher.settings.models import AssetSettings, Choice, Settings
 from refresher.settings.paths import Place, written
@@ -64,18 +70,23 @@ def assets(settings: Settings, shared: SharedParts) -> list[Asset]:
 def _asset(name: str, asset: AssetSettings, volume: Path, shared: SharedParts) -> Asset:
     place: Place = ("assets", name)
     provider = _made(asset.source, (*place, "source"), **shared.arguments(asset.source.plugin))
-    checks = [*asset.verify, *_implied(provider, asset.verify, volume, (*place, "source", asset.source.name))]
+    # Of what is rendered, other files are verified than those that the provider implies something of.
+    listed = () if asset.render else asset.verify
+    implied = _implied(provider, listed, volume, (*place, "source", asset.source.name))
+    verified = [*asset.verify, *(() if asset.render else implied)]
+    source = _source(asset)
+    if asset.render:
+        rendered_by = _recipe(asset, place)
+        provider = _rendering(provider, rendered_by, name, asset, _verifiers(implied, place))
+        source.append(rendered_by.digest)
     publish = asset.publish
     directory = publish.directory or volume / name
     return Asset(
         name=name,
         provider=provider,
-        source=fingerprint(_source(asset)),
-        verifiers=tuple(
-            NamedVerifier(name=check.name, verifier=_made(check, (*place, "verify", number)))
-            for number, check in enumerate(checks)
-        ),
-        checks=fingerprint([[_check(check) for check in checks], _bounds(asset)]),
+        source=fingerprint(source),
+        verifiers=_verifiers(verified, place),
+        checks=fingerprint([[_check(check) for check in (*asset.verify, *implied)], _bounds(asset)]),
         # a directory elsewhere is its own volume: generations must be on the file system that they're swapped on
         volume=volume if volume in directory.parents else directory.parent,
         directory=directory,
@@ -88,6 +99,35 @@ def _asset(name: str, asset: AssetSettings, volume: Path, shared: SharedParts) -
         required=asset.required,
         unpack=asset.unpack,
         max_stale=asset.max_stale,
+    )
+
+
+def _verifiers(checks: Sequence[Choice], place: Place) -> tuple[NamedVerifier, ...]:
+    return tuple(
+        NamedVerifier(name=check.name, verifier=_made(check, (*place, "verify", number)))
+        for number, check in enumerate(checks)
+    )
+
+
+def _recipe(asset: AssetSettings, place: Place) -> Recipe:
+    try:
+        return recipe(asset.render, (), os.environ)
+    except ConfigError as error:
+        raise ConfigError(*(f"{written((*place, 'render'))}.{problem}" for problem in error.problems)) from None
+
+
+def _rendering(
+    provider: Provider, rendered_by: Recipe, name: str, asset: AssetSettings, checks: Sequence[NamedVerifier]
+) -> Rendering:
+    return Rendering(
+        provider,
+        asset=name,
+        recipe=rendered_by,
+        checks=checks,
+        memory=Memory(),
+        limits=asset.limits,
+        timeout=asset.refresh.timeout,
+        clock=now,
     )
 
 

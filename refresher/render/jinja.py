@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateNotFound, TemplateSyntaxError, UndefinedError, meta, nodes
@@ -15,7 +16,7 @@ from refresher.errors import RejectedError
 from refresher.render.filters import FILTERS
 from refresher.render.meter import Meter
 from refresher.render.unfit import Unfit
-from refresher.render.view import Files
+from refresher.render.view import Files, called
 
 IMPURE = ("random",)
 """Jinja2's filters that answer something else each time: each look would publish, and tell the app."""
@@ -34,6 +35,15 @@ class MeteredCode(CodeGenerator):
         self.visit(_asked("joined_texts", *node.nodes), frame)
 
 
+def _writable(value: Any) -> Any:
+    """What `{{ … }}` writes. Raises Unfit for what would be nonsense in a file: `None`, `<built-in method …>`."""
+    if value is None:
+        raise Unfit('it is null: default("…", true) says what to write then, and tojson writes null')
+    if callable(value) and not isinstance(value, StrictUndefined):
+        raise Unfit("it is a function, which has to be called")
+    return value
+
+
 def _asked(method: str, *arguments: nodes.Expr) -> nodes.Call:
     return nodes.Call(nodes.EnvironmentAttribute(method), list(arguments), [], None, None)
 
@@ -47,21 +57,25 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def __init__(self, texts: Mapping[str, str], meter: Meter, **options: bool) -> None:
         super().__init__(
             loader=FunctionLoader(lambda name: (texts[name], name, lambda: True) if name in texts else None),
-            undefined=StrictUndefined,
+            undefined=_named_undefined(lambda: self._names),
+            finalize=_writable,
             keep_trailing_newline=True,
             autoescape=False,
             cache_size=-1,
             **options,
         )
-        self._meter = meter
+        self._texts, self._meter = texts, meter
         self.tick = meter.tick
         self.concat = meter.joined  # type: ignore[method-assign]
         self.filters.update(FILTERS)
         for name in IMPURE:
             del self.filters[name]
         del self.globals["lipsum"]
-        names = frozenset(name for text in texts.values() for name in _names(self.parse(text)))
-        self.undefined = _named_undefined(names)
+
+    @property
+    def _names(self) -> frozenset[str]:
+        """All names that stand in the templates; they are looked for where something is missing, and only there."""
+        return frozenset(name for text in self._texts.values() for name in _names(self.parse(text)))
 
     def joined_texts(self, *values: object) -> str:
         """What `~` makes."""
@@ -86,7 +100,7 @@ class NamedUndefinedError(UndefinedError):
     """Its message quotes the template, and no value."""
 
 
-def _named_undefined(names: frozenset[str]) -> type[StrictUndefined]:
+def _named_undefined(names: Callable[[], frozenset[str]]) -> type[StrictUndefined]:
     """Undefined values that tell their name if the template has it: others are values, `files[db.password]` is one."""
 
     class Named(StrictUndefined):
@@ -99,7 +113,7 @@ def _named_undefined(names: frozenset[str]) -> type[StrictUndefined]:
         @property
         def _undefined_message(self) -> str:
             name = self._undefined_name
-            if not isinstance(name, str) or name not in names:
+            if not isinstance(name, str) or name not in names():
                 return "a value is undefined"
             if not isinstance(self._undefined_obj, Files):
                 return f"{name!r} is undefined"
@@ -110,12 +124,8 @@ def _named_undefined(names: frozenset[str]) -> type[StrictUndefined]:
 
 def _unknown_file(files: Files, name: str) -> str:
     close = get_close_matches(name, list(files), n=1)
-    meant = f"; did you mean {_written(files.label, close[0])!r}?" if close else ""
-    return f"{_written(files.label, name)!r} is undefined{meant}"
-
-
-def _written(label: str, name: str) -> str:
-    return f"{label}.{name}" if name.isidentifier() else f'{label}["{name}"]'
+    meant = f"; did you mean {called(files, close[0])!r}?" if close else ""
+    return f"{called(files, name)!r} is undefined{meant}"
 
 
 def _names(tree: nodes.Template) -> Iterator[str]:
@@ -127,7 +137,7 @@ def _names(tree: nodes.Template) -> Iterator[str]:
 
 def references(text: str) -> list[str]:
     """The templates that this one includes, imports or extends. Raises Unfit for what no template can be."""
-    named = _understood(lambda: list(meta.find_referenced_templates(Sandbox({}, Meter()).parse(text))))
+    named = _understood(lambda: list(meta.find_referenced_templates(Sandbox({}, Meter()).parse(text))), "")
     if None in named:
         raise Unfit("a template must be named literally where it is included, imported or extended")
     return [name for name in named if name]
@@ -136,17 +146,16 @@ def references(text: str) -> list[str]:
 def refuse_mistakes(texts: Mapping[str, str]) -> None:
     """Raise Unfit with the template and the line of what can be seen without values: syntax, unknown filters."""
     for name in texts:
-        _understood(lambda name=name: Sandbox(texts, Meter()).get_template(name))  # type: ignore[misc]
+        _understood(partial(Sandbox(texts, Meter()).get_template, name), f"{name}: ")
 
 
-def _understood(read: Callable[[], Any]) -> Any:
+def _understood(read: Callable[[], Any], where: str) -> Any:
     try:
         return read()
     except TemplateSyntaxError as error:
-        where = f"{error.name}: " if error.name else ""
         raise Unfit(f"{where}line {error.lineno}: {error.message}") from None
-    except RecursionError:
-        raise Unfit("it is nested too deeply") from None
+    except (RecursionError, MemoryError, SyntaxError):  # Python's, of the code that the template is compiled to
+        raise Unfit(f"{where}it is nested too deeply") from None
 
 
 def rendered(

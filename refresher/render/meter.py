@@ -1,14 +1,16 @@
 """How much a template may do: for the one that was written wrong, and goes on for ever or grows without end."""
 
 from collections.abc import Callable, Iterable
-from time import monotonic
+from time import thread_time
 from typing import Any
 
 from refresher.model import SECRET_FILE_LIMIT
 from refresher.render.unfit import Unfit
 
 SECONDS = 5.0
-"""Of the rendering of one file; a template with 10,000 lines of output takes a hundredth of it."""
+"""Of the processor's time, for one file; a template that writes 10,000 lines takes a hundredth of it.
+
+Not of the clock's: a pod that is held back by its CPU limit would refuse what it only makes slowly."""
 LARGEST = SECRET_FILE_LIMIT
 """Characters of a text that a template makes, and of all that it writes."""
 LONGEST = 100_000
@@ -20,13 +22,13 @@ BITS = 4096
 class Meter:
     """Asked at each turn of a loop, each call and each operator that makes something larger. Raises Unfit."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = thread_time) -> None:
         self._clock, self._until = clock, clock() + SECONDS
 
     def tick(self) -> str:
         """One more turn, or call."""
         if self._clock() > self._until:
-            raise Unfit(f"it takes longer than {SECONDS:g} s")
+            raise Unfit(f"it takes more than {SECONDS:g} s of the processor's time")
         return ""
 
     def joined(self, texts: Iterable[str]) -> str:

@@ -16,8 +16,8 @@ class Files(Mapping[str, Any]):
     """Contents by file name. It shows neither in a repr nor when a template writes it as a whole."""
 
     def __init__(self, label: str, names: Sequence[str], read: Callable[[str], Any]) -> None:
-        self.label = label
-        self._names, self._read = dict.fromkeys(names), read
+        # With an underscore, or a template could take them for files.
+        self._label, self._names, self._read = label, dict.fromkeys(names), read
 
     def __getitem__(self, name: str) -> Any:
         """The file's content; KeyError if there is none. Raises Unfit for what isn't text, where text is asked for."""
@@ -32,11 +32,16 @@ class Files(Mapping[str, Any]):
         return len(self._names)
 
     def __repr__(self) -> str:
-        return f"<the files of {self.label}>"
+        return f"<the files of {self._label}>"
 
     def __str__(self) -> str:
         """Raises Unfit: written as a whole, it would be nonsense in a file."""
-        raise Unfit(f"{self.label} is several files, of which one has to be named")
+        raise Unfit(f"{self._label} is several files, of which one has to be named")
+
+
+def called(files: Files, name: str) -> str:
+    """What a template calls one of them, or one that isn't there."""
+    return f"{files._label}.{name}" if name.isidentifier() else f'{files._label}["{name}"]'
 
 
 class NotText:

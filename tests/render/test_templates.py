@@ -138,6 +138,17 @@ def test_a_surrogate_that_a_filter_makes_is_refused_without_its_text() -> None:
     assert refusal("""{{ '"\\\\ud800"' | fromjson }}""") == "out: it would not be valid Unicode text"
 
 
+@pytest.mark.parametrize(
+    "expression", ["db.values", "db.get", "db.label", "db", "'a'.upper", "namespace", "('null' | fromjson)"]
+)
+def test_no_nonsense_is_written_for_what_is_no_value(expression: str) -> None:
+    refusal(f"{{{{ {expression} }}}}", SEVERAL, ("db", "tls"))  # type: ignore[arg-type]
+
+
+def test_null_is_written_where_that_is_meant() -> None:
+    assert rendered("{{ 'null' | fromjson | tojson }}{{ 'null' | fromjson | default('-', true) }}", LOGIN) == "null-"
+
+
 def test_bytes_are_refused_as_text_and_taken_as_base64() -> None:
     files: dict[str, str | bytes] = {"key": b"\xff\xfe"}
     assert rendered('{{ files_bytes["key"] | b64encode }}', files) == "//4="
@@ -233,7 +244,7 @@ class Passing:
 def test_a_template_that_goes_on_for_ever_is_stopped_without_any_output(template: str) -> None:
     from refresher.render.jinja import rendered as rendered_by
 
-    with pytest.raises(RejectedError, match="it takes longer than 5 s"):
+    with pytest.raises(RejectedError, match="it takes more than 5 s"):
         rendered_by("t", {"t": template}, {"r": list(range(1000))}, {}, meter=Meter(clock=Passing()))
 
 
@@ -261,6 +272,25 @@ def test_mistakes_in_a_template_are_found_without_any_values(tmp_path: Path) -> 
     assert check(tmp_path, "\n{{ x | nofilter }}") == ["app.yaml: a.j2: line 2: No filter named 'nofilter'."]
     (problem,) = check(tmp_path, "\n{% if x %}")
     assert problem.startswith("app.yaml: a.j2: line 2: Unexpected end of template.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ " + "(" * 2000 + "1" + ")" * 2000 + " }}",
+        "{% for a in [1] %}" * 30 + "x" + "{% endfor %}" * 30,
+        "{% if 1 %}" * 2000 + "{% endif %}" * 2000,
+        "{{ 1" + " + 1" * 5000 + " }}",
+    ],
+)
+def test_a_template_that_is_nested_too_deeply_is_a_mistake(tmp_path: Path, text: str) -> None:
+    assert check(tmp_path, text) == ["app.yaml: a.j2: it is nested too deeply"]
+
+
+def test_a_template_that_includes_itself_is_stopped(tmp_path: Path) -> None:
+    (tmp_path / "a.j2").write_text("{% include 'a.j2' %}")
+    with pytest.raises(RejectedError, match=r"^out: a\.j2: line 1: RecursionError$"):
+        recipe({"out": Entry(template=tmp_path / "a.j2")}, (), {}).files(inputs(LOGIN))
 
 
 def test_mistakes_in_an_included_template_are_told_with_its_name(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import BinaryIO
 
-from refresher.contract import InlineFile, RemoteFile, StagedFile
+from refresher.contract import FileSet, InlineFile, RemoteFile, StagedFile
 from refresher.crew import Passing, opened, refuse_broken_promises
 from refresher.errors import RejectedError
 from refresher.model import MiB
@@ -32,7 +32,7 @@ class Inputs:
     def files(self) -> Mapping[str, StagedFile]:
         """Every file's facts by its name."""
         return {
-            name: StagedFile(size=file.size, digest=_digest(file.content), sensitive=file.sensitive)
+            name: StagedFile(size=file.size, digest=digest_of(file.content), sensitive=file.sensitive)
             for name, file in self.contents.items()
         }
 
@@ -44,6 +44,24 @@ class Inputs:
     def open(self, name: str) -> BinaryIO:
         """The file, read-only; KeyError for a name that isn't in `files`."""
         return io.BytesIO(self.contents[name].content)
+
+
+@dataclass(frozen=True)
+class Copied:
+    """Inputs as far as published files are copies of them; `names` are the published ones by those of the inputs."""
+
+    published: FileSet
+    names: Mapping[str, str]
+
+    @property
+    def files(self) -> Mapping[str, StagedFile]:
+        """Every file's facts by its name."""
+        there = self.published.files
+        return {name: there[copy] for name, copy in self.names.items() if copy in there}
+
+    def open(self, name: str) -> BinaryIO:
+        """The file, read-only; KeyError for a name that isn't in `files`."""
+        return self.published.open(self.names[name])
 
 
 def read(files: Sequence[RemoteFile], terms: Terms) -> Inputs:
@@ -86,5 +104,6 @@ def _too_large(file: RemoteFile) -> RejectedError:
     return RejectedError(f"{file.name} is too large to be rendered: at most 4MiB a file, and 16MiB together")
 
 
-def _digest(content: bytes) -> str:
+def digest_of(content: bytes) -> str:
+    """`sha256:…`."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -27,7 +27,7 @@ class MeteredCode(CodeGenerator):
 
     def visit_For(self, node: nodes.For, frame: Frame) -> None:  # noqa: N802 - Jinja2's name
         """Ask at each turn: a loop without output would never come back to whoever takes the output."""
-        node.body.insert(0, nodes.Output([_asked("tick")], lineno=node.lineno))
+        node.body.insert(0, nodes.ExprStmt(_asked("tick"), lineno=node.lineno))
         super().visit_For(node, frame)
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja2's name

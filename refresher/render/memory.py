@@ -1,54 +1,43 @@
 """What published files were made of, as long as this process lives."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from refresher.contract import RemoteFile
-from refresher.render.inputs import Inputs
+from refresher.contract import FileSet, InlineFile
+from refresher.render.inputs import Inputs, digest_of
 
 
-class Earlier(Protocol):
-    """Where the files of a source can be had that hasn't changed, and isn't asked for them again."""
+@dataclass(frozen=True)
+class Made:
+    """Inputs, the revision that they were fetched under, and the digests of the files that were made of them."""
 
-    def files(self, source: str) -> Sequence[RemoteFile] | None:
-        """They, under the source's own names; None if they aren't known, and have to be fetched."""
-        ...
+    inputs: Inputs
+    revision: str
+    outputs: Mapping[str, str]
 
 
 class Memory:
-    """Inputs by the revision that they were fetched under: of what is published, and of what came last.
+    """What is published, and what came last, was made of these.
 
-    Only what readers see counts for `files`: what came last may have been refused, and the source may be back at what
-    it had before.
+    The two differ where what came last was refused; its source may then have again what it had before.
     """
 
     def __init__(self) -> None:
-        self._by_revision: dict[str, Inputs] = {}
-        self._published: str | None = None
+        self._kept: tuple[Made, ...] = ()
 
-    def follow(self, published: str) -> None:
-        """Readers see what was made of this revision: nothing else is of use any more."""
-        self._published = published
-        self._by_revision = {revision: each for revision, each in self._by_revision.items() if revision == published}
+    def keep(self, inputs: Inputs, revision: str, files: Sequence[InlineFile]) -> None:
+        """What came, and may be published."""
+        made = Made(inputs, revision, {file.name: digest_of(file.content) for file in files})
+        self._kept = (*self._kept[-1:], made)
 
-    def keep(self, revision: str, inputs: Inputs) -> None:
-        """What came under this revision, and may be published."""
-        self._by_revision = {known: each for known, each in self._by_revision.items() if known == self._published}
-        self._by_revision[revision] = inputs
+    def inputs(self, revision: str | None, published: FileSet | None) -> Inputs | None:
+        """What the files were made of that readers see; nothing else is of use any more. None after a start.
 
-    def inputs(self) -> Inputs | None:
-        """What the published files were made of; None after a start."""
-        return self._by_revision.get(self._published) if self._published else None
-
-    def files(self, source: str) -> Sequence[RemoteFile] | None:
-        """Those of one source, under its own names: see `Earlier`."""
-        inputs = self.inputs()
-        if inputs is None:
-            return None
-        prefix = f"{source}/"
-        return [
-            replace(file, name=name.removeprefix(prefix))
-            for name, file in inputs.contents.items()
-            if name.startswith(prefix)
-        ]
+        They are known by the revision that is held; if none is, because all is wanted anew, by the files themselves.
+        """
+        seen = {name: file.digest for name, file in published.files.items()} if published else {}
+        for made in reversed(self._kept):
+            if made.revision == revision if revision is not None else made.outputs == seen:
+                self._kept = (made,)
+                return made.inputs
+        return None

@@ -11,6 +11,8 @@ SECONDS = 5.0
 """Of the processor's time, for one file; a template that writes 10,000 lines takes a hundredth of it.
 
 Not of the clock's: a pod that is held back by its CPU limit would refuse what it only makes slowly."""
+TICKS = 50
+"""After which the clock is looked at; each of them can make a text of the largest size, which takes a millisecond."""
 LARGEST = SECRET_FILE_LIMIT
 """Characters of a text that a template makes, and of all that it writes."""
 LONGEST = 100_000
@@ -23,23 +25,23 @@ class Meter:
     """Asked at each turn of a loop, each call and each operator that makes something larger. Raises Unfit."""
 
     def __init__(self, clock: Callable[[], float] = thread_time) -> None:
-        self._clock, self._until = clock, clock() + SECONDS
+        self._clock, self._until, self._ticks = clock, clock() + SECONDS, 0
 
-    def tick(self) -> str:
+    def tick(self) -> None:
         """One more turn, or call."""
-        if self._clock() > self._until:
+        self._ticks += 1
+        if self._ticks % TICKS == 0 and self._clock() > self._until:
             raise Unfit(f"it takes more than {SECONDS:g} s of the processor's time")
-        return ""
 
     def joined(self, texts: Iterable[str]) -> str:
         """All in one."""
+        self.tick()
         pieces = list(texts)
         self.admit(sum(map(len, pieces)))
         return "".join(pieces)
 
     def admit(self, size: int) -> None:
         """A text of so many characters."""
-        self.tick()
         if size > LARGEST:
             raise Unfit(f"it makes a text of more than {LARGEST} characters")
 

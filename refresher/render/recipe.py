@@ -15,7 +15,7 @@ from refresher.render.forms import WRITERS, Form, ini
 from refresher.render.inputs import Inputs
 from refresher.render.templates import loaded
 from refresher.render.unfit import Unfit
-from refresher.render.view import variables
+from refresher.render.view import OURS, variables
 
 Maker = Callable[[Inputs], bytes]
 """Makes one file. Raises Unfit or RejectedError."""
@@ -31,10 +31,15 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How all files are made. `digest` (64 hexadecimal digits) changes when any of them would be made differently."""
+    """How all files are made. `digest` (64 hexadecimal digits) changes when any of them would be made differently.
+
+    `copies` are the files that are published as the source has them, by the names that it gives them. Of several
+    sources none are known: what is copied of one needn't be all that it gave.
+    """
 
     makers: Mapping[str, Maker]
     digest: str
+    copies: Mapping[str, str]
 
     def files(self, inputs: Inputs) -> list[InlineFile]:
         """The files. Raises RejectedError with the file's name and the place in its template, never with a value."""
@@ -68,7 +73,11 @@ def recipe(entries: Mapping[str, Entry], sources: Sequence[str], environment: Ma
         raise ConfigError(*problems)
     depends_on = {name: each.depends_on for name, each in made.items()}
     written = json.dumps(depends_on, sort_keys=True, default=str)
-    return Recipe({name: each.make for name, each in made.items()}, hashlib.sha256(written.encode()).hexdigest())
+    return Recipe(
+        makers={name: each.make for name, each in made.items()},
+        digest=hashlib.sha256(written.encode()).hexdigest(),
+        copies={} if sources else {entry.copy: name for name, entry in entries.items() if entry.copy is not None},
+    )
 
 
 def names_problem(names: Sequence[str]) -> tuple[str, str] | None:
@@ -131,6 +140,8 @@ def _refuse_unknown_source(name: str, sources: Sequence[str], *, key: str) -> No
 
 
 def _templated(entry: Entry, sources: Sequence[str], environment: Mapping[str, str]) -> Made:
+    if taken := set(sources) & set(OURS):
+        raise ConfigError(f"a source can't be called {', '.join(sorted(taken))} here: templates have that already")
     name, texts = loaded(entry)
     options = {"trim_blocks": entry.trim_blocks, "lstrip_blocks": entry.lstrip_blocks}
     seen = {each: environment[each] for each in entry.env if each in environment}

@@ -18,7 +18,7 @@ from refresher.abilities import Building, Diagnosable, Observation, Rechecking, 
 from refresher.contract import ByteStream, Fetched, FileSet, Finding, Held, Lease, Provider, StagedFile, Unchanged
 from refresher.errors import PermanentError, RefresherError
 from refresher.model import Limits, NamedVerifier
-from refresher.render.inputs import Inputs, read
+from refresher.render.inputs import Copied, Inputs, read
 from refresher.render.memory import Memory
 from refresher.render.recipe import Recipe
 from refresher.traffic import Progress, Traffic
@@ -78,19 +78,21 @@ class Rendering:
         asset: str,
         recipe: Recipe,
         checks: Sequence[NamedVerifier],
-        memory: Memory,
         limits: Limits,
         timeout: timedelta,
         clock: Callable[[], datetime],
     ) -> None:
-        self._inside, self._asset, self._recipe, self._checks, self._memory = inside, asset, recipe, checks, memory
+        self._inside, self._asset, self._recipe, self._checks = inside, asset, recipe, checks
         self._limits, self._timeout, self._clock = limits, timeout, clock
+        self._memory = Memory()
+        self._published: FileSet | None = None
 
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
         """Ask the source, and render what it has."""
-        with self._inside.fetch(self._shown(held)) as answer:  # 1.
-            yield answer if isinstance(answer, Unchanged) else self._rendered(answer)  # 2.
+        before = self._memory.inputs(held.revision if held else None, self._published)
+        with self._asked(before).fetch(self._shown(held, before)) as answer:  # 1.
+            yield answer if isinstance(answer, Unchanged) else self._rendered(answer, before)  # 2.
 
     @property
     def watched(self) -> Sequence[Path]:
@@ -103,11 +105,9 @@ class Rendering:
         return isinstance(self._inside, Rechecking) and self._inside.rechecks
 
     def building_on(self, published: FileSet | None) -> "Rendering":
-        """The provider for one fetch: the source builds on what it gave; on what is published if that isn't known."""
-        if not isinstance(self._inside, Building):
-            return self
+        """The provider for one fetch, given what readers see now."""
         building = copy.copy(self)
-        building._inside = self._inside.building_on(self._memory.inputs() or published)
+        building._published = published
         return building
 
     def revoke(self, lease: Lease) -> None:
@@ -122,32 +122,38 @@ class Rendering:
             return [Observation.skipped("source", "its provider can't look at it without fetching")]
         return self._inside.diagnose()
 
-    def _shown(self, held: Held | None) -> Held | None:
+    def _asked(self, before: Inputs | None) -> Provider:
+        """Whom to ask. It builds on what it gave; after a start, on copies of that."""
+        if not isinstance(self._inside, Building):
+            return self._inside
+        copies = self._recipe.copies
+        copied = Copied(self._published, copies) if self._published and copies else None
+        return self._inside.building_on(before or copied)
+
+    def _shown(self, held: Held | None, before: Inputs | None) -> Held | None:
         if held is None:
             return None
         revision, _, rendered_by = held.revision.rpartition("+")
         if rendered_by != self._recipe.digest[:DIGITS]:
             return None
-        self._memory.follow(held.revision)
-        inputs = self._memory.inputs()
-        digests = {name: file.digest for name, file in inputs.files.items()} if inputs else {}
+        digests = {name: file.digest for name, file in before.files.items()} if before else {}
         return replace(held, revision=revision, digests=digests)
 
-    def _rendered(self, answer: Fetched) -> Fetched:
+    def _rendered(self, answer: Fetched, before: Inputs | None) -> Fetched:
         revision = f"{answer.revision}+{self._recipe.digest[:DIGITS]}"
         try:
             inputs = read(answer.files, self._terms())  # 3.
-            finding = self._judged(inputs)
+            finding = self._judged(inputs, before)
             files = self._recipe.files(inputs)
         except RefresherError as error:
             refused = [RefusedFile(name, error) for name in self._recipe.makers]
             return replace(answer, revision=revision, files=refused)
-        self._memory.keep(revision, inputs)
+        self._memory.keep(inputs, revision, files)
         return replace(answer, revision=revision, files=files, finding=together([answer.finding, finding]))  # 4.
 
-    def _judged(self, inputs: Inputs) -> Finding:
+    def _judged(self, inputs: Inputs, before: Inputs | None) -> Finding:
         refuse_html(inputs)
-        candidate = Judged(self._asset, self._clock(), inputs, self._memory.inputs())
+        candidate = Judged(self._asset, self._clock(), inputs, before)
         return together(judge(candidate, check) for check in self._checks)
 
     def _terms(self) -> Terms:

@@ -9,7 +9,7 @@ from refresher.render.inputs import Inputs
 from refresher.render.unfit import Unfit
 
 OURS = ("files", "files_bytes", "env")
-"""Names that no file and no source takes in a template."""
+"""Variables that no file and no source takes."""
 
 
 class Files(Mapping[str, Any]):
@@ -56,13 +56,16 @@ class NotText:
 
 
 def variables(inputs: Inputs, sources: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
-    """The variables of a template. `sources` is empty where there is only one; `environment` is all it may see."""
+    """The variables of a template. `sources` is empty where there is only one; `environment` is all it may see.
+
+    A source that is called `web-tls` is the variable `web_tls`: in a template `-` is a minus.
+    """
 
     def text(name: str) -> str:
         return text_of(inputs.contents[name])
 
     names = list(inputs.contents)
-    views: dict[str, Any] = {source: _of_source(source, names, text) for source in sources}
+    views: dict[str, Any] = {source.replace("-", "_"): _of_source(source, names, text) for source in sources}
     single = {} if sources else {name: _value(inputs.contents[name]) for name in names if name.isidentifier()}
     return {
         **single,
@@ -76,7 +79,7 @@ def variables(inputs: Inputs, sources: Sequence[str], environment: Mapping[str, 
 def _of_source(source: str, names: Sequence[str], text: Callable[[str], str]) -> Files:
     prefix = f"{source}/"
     below = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
-    return Files(source, below, lambda name: text(prefix + name))
+    return Files(source.replace("-", "_"), below, lambda name: text(prefix + name))
 
 
 def _value(file: InlineFile) -> object:

@@ -16,7 +16,6 @@ from refresher.errors import ConfigError, RefresherError
 from refresher.host import now
 from refresher.model import Asset, NamedNotifier, NamedVerifier
 from refresher.plugins import Kind, as_sharing
-from refresher.render.memory import Memory
 from refresher.render.recipe import Recipe, recipe
 from refresher.render.rendering import Rendering
 from refresher.settings.choices import Choices
@@ -124,7 +123,6 @@ def _rendering(
         asset=name,
         recipe=rendered_by,
         checks=checks,
-        memory=Memory(),
         limits=asset.limits,
         timeout=asset.refresh.timeout,
         clock=now,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,10 @@ from refresher.errors import PermanentError, TransientError
 from refresher.ledger import Refreshed
 from refresher.model import Asset, Limits, NamedVerifier, Result, Wish
 from refresher.render.entries import Entry
-from refresher.render.memory import Memory
 from refresher.render.recipe import recipe
 from refresher.render.rendering import Rendering
 from tests.fakes.source import Certificates, Judge, Logins, Source, Time, asset, read
+from tests.render.making import inputs
 
 URL = {"app.url": Entry(inline="db://app:{{ password }}@db\n")}
 
@@ -48,7 +48,7 @@ class Rendered:
         sources: Sequence[str] = (),
         **changes: Any,
     ) -> None:
-        self.clock, self.memory = Time(), Memory()
+        self.clock = Time()
         checks = [NamedVerifier(name="implied", verifier=implied)] if implied else []
         made = recipe(entries, sources, {})
         self.provider = Rendering(
@@ -56,7 +56,6 @@ class Rendered:
             asset="web",
             recipe=made,
             checks=checks,
-            memory=self.memory,
             limits=Limits(),
             timeout=timedelta(seconds=60),
             clock=self.clock,
@@ -251,50 +250,73 @@ def test_it_does_what_the_source_does(tmp_path: Path) -> None:
     assert Rendered(tmp_path, Certificates()).provider.rechecks
 
 
+@dataclass
 class Builder(Certificates):
-    """Notes what it is to build on."""
+    """Notes what it is to build on: the files' contents by name."""
 
-    built_on: list[FileSet | None]
+    built_on: list[dict[str, bytes] | None] = field(default_factory=list)
 
     def building_on(self, published: FileSet | None) -> Provider:
-        self.built_on.append(published)
+        self.built_on.append(contents(published) if published else None)
         return self
 
 
-def test_the_source_builds_on_what_it_gave_and_after_a_restart_on_what_is_published(tmp_path: Path) -> None:
+def contents(files: FileSet) -> dict[str, bytes]:
+    found = {}
+    for name in files.files:
+        with files.open(name) as file:
+            found[name] = file.read()
+    return found
+
+
+def test_the_source_builds_on_what_it_gave(tmp_path: Path) -> None:
     source = Builder()
-    source.built_on = []
-    entries = {"tls.crt": Entry(copy="tls.crt"), "bundle": Entry(inline='{{ files["tls.crt"] }}')}
-    rendered = Rendered(tmp_path, source, entries)
+    rendered = Rendered(tmp_path, source, {"bundle": Entry(inline='{{ files["tls.crt"] }}')})
     assert isinstance(rendered.provider, Building)
     rendered.refresh()
     rendered.refresh()
-    rendered.refresh()
-    Rendered(tmp_path, source, entries).refresh()
-    assert [each and sorted(each.files) for each in source.built_on] == [
-        None, ["bundle", "tls.crt"], ["tls.crt"], ["bundle", "tls.crt"]
-    ]  # fmt: skip
+    assert source.built_on == [None, {"tls.crt": b"certificate 1"}]
+
+
+@pytest.mark.parametrize("wish", [Wish.LOOK, Wish.RENEW, Wish.ANEW])
+def test_the_source_builds_on_what_is_published_and_not_on_what_came_before_or_was_refused(
+    tmp_path: Path, wish: Wish
+) -> None:
+    """A key whose certificate was revoked must not come back because all is wanted anew."""
+    source, judge = Builder(), Judge()
+    rendered = Rendered(tmp_path, source, {"bundle": Entry(inline='{{ files["tls.crt"] }}')}, judge=judge)
+    rendered.refresh(Wish.RENEW)
+    rendered.refresh(Wish.RENEW)
+    judge.reason = "not that one"
+    rendered.refresh(Wish.RENEW)
+    rendered.refresh(wish)
+    assert source.built_on[-1] == {"tls.crt": b"certificate 2"}
+
+
+def test_after_a_start_the_source_builds_on_copies_of_what_it_gave(tmp_path: Path) -> None:
+    source = Builder()
+    entries = {"chain.pem": Entry(copy="tls.crt"), "tls.crt": Entry(inline="not what came")}
+    for _ in range(2):
+        Rendered(tmp_path, source, entries).refresh()
+    assert source.built_on == [None, {"tls.crt": b"certificate 1"}]
+
+
+def test_after_a_start_nothing_of_several_sources_is_taken_for_all_that_they_gave(tmp_path: Path) -> None:
+    source = Builder()
+    for _ in range(2):
+        Rendered(tmp_path, source, {"tls.crt": Entry(copy="tls/tls.crt")}, sources=("tls",)).refresh()
+    assert source.built_on == [None, None]
 
 
 def test_what_came_and_was_refused_is_not_what_the_published_files_were_made_of(tmp_path: Path) -> None:
-    source, judge = Source(), Judge()
-    source.put("r1", db__password=b"one")
-    entries = {"a": Entry(inline="{{ db.password }}")}
-    rendered = Rendered(tmp_path, source, entries, sources=("db",), judge=judge)
+    source, judge, comparing = secret(password=b"one"), Judge(), Comparing()
+    rendered = Rendered(tmp_path, source, judge=judge, implied=comparing)
     rendered.refresh()
     judge.reason = "not that one"
-    source.put("r2", db__password=b"two")
-    assert rendered.refresh().outcome.result is Result.REJECTED
-    source.put("r1", db__password=b"one")
-    rendered.refresh()
-    known = rendered.memory.files("db")
-    assert known is not None
-    assert [(file.name, file.open().readinto(memoryview(bytearray(9)))) for file in known] == [("password", 3)]
-    assert [file.content for file in known if isinstance(file, InlineFile)] == [b"one"]
-
-
-def test_nothing_is_remembered_after_a_start(tmp_path: Path) -> None:
-    assert Rendered(tmp_path, Source()).memory.files("db") is None
+    for revision, password in (("r2", b"two"), ("r3", b"three"), ("r4", b"four")):
+        source.put(revision, password=password)
+        assert rendered.refresh().outcome.result is Result.REJECTED
+    assert comparing.seen[::2] == ["nothing", "one", "one", "one"]
 
 
 def refused(tmp_path: Path, *files: RemoteFile, **limits: int) -> str:
@@ -377,11 +399,7 @@ def test_an_answer_keeps_what_the_source_says_of_time(tmp_path: Path) -> None:
 
 
 def test_nothing_of_an_input_shows_in_a_repr(tmp_path: Path) -> None:
-    rendered = Rendered(tmp_path, secret(password=b"s3cr3t"))
-    rendered.refresh()
-    rendered.refresh()
-    inputs = rendered.memory.inputs()
-    assert inputs is not None
-    assert "s3cr3t" not in repr(inputs)
+    read_ = inputs({"password": "s3cr3t"})
+    assert "s3cr3t" not in repr(read_)
     with pytest.raises(KeyError):
-        inputs.open("nothing")
+        read_.open("nothing")

@@ -8,7 +8,7 @@ import pytest
 
 from refresher.errors import ConfigError, RejectedError
 from refresher.render.entries import Entry
-from refresher.render.meter import Meter
+from refresher.render.meter import TICKS, Meter
 from refresher.render.recipe import recipe
 from refresher.render.unfit import Unfit
 from tests.certificates import Authority
@@ -37,6 +37,15 @@ def test_any_file_is_found_by_its_name_in_files() -> None:
 def test_with_several_sources_each_is_a_variable_of_its_files() -> None:
     template = '{{ db.password }} {{ tls["tls.crt"] }}{{ files["db/password"] }}'
     assert rendered(template, SEVERAL, ("db", "tls")) == f"{SECRET} CRT\n{SECRET}"
+
+
+def test_a_source_with_dashes_is_a_variable_with_underscores() -> None:
+    assert rendered("{{ web_tls.key }}", {"web-tls/key": "k"}, ("web-tls",)) == "k"
+
+
+def test_a_source_cannot_be_called_as_what_templates_have() -> None:
+    with pytest.raises(ConfigError, match="a source can't be called env here"):
+        rendered("x", {"env/a": "b"}, ("env", "db"))
 
 
 def test_a_file_comes_before_a_method_of_its_name() -> None:
@@ -250,7 +259,7 @@ def test_a_template_that_goes_on_for_ever_is_stopped_without_any_output(template
 
 def test_a_meter_is_patient_until_its_time_is_over() -> None:
     meter = Meter(clock=Passing())
-    for _ in range(5):
+    for _ in range(6 * TICKS - 1):
         meter.tick()
     with pytest.raises(Unfit):
         meter.tick()

@@ -1,13 +1,25 @@
 """An entry of `render`: what one file is made of. Read by pydantic, which this module doesn't load."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
 from refresher.model import STRICT
-from refresher.render.forms import Form
 
 WAYS = ("template", "inline", "form", "copy")
+
+
+class Form(StrEnum):
+    """How fields are written."""
+
+    ENV = "env"
+    DOCKER_ENV = "docker-env"
+    PROPERTIES = "properties"
+    INI = "ini"
+    JSON = "json"
+    YAML = "yaml"
+    PEM = "pem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

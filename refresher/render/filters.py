@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from refresher.render.fields import from_json, from_yaml
 from refresher.render.pem import Block, blocks
 from refresher.render.unfit import Unfit
 from refresher.render.yaml_text import yaml_text
+
+_ESCAPED = re.compile(r"[\x7f-\xa0\u2028\u2029\ufeff]")
 
 
 def b64encode(value: object) -> str:
@@ -64,7 +67,8 @@ def nindent(value: object, width: int) -> str:
 
 def quote(value: object) -> str:
     """In double quotes, as JSON, YAML and TOML read it."""
-    return json.dumps(_text(value), ensure_ascii=False)
+    # JSON lets these stand there as they are, and the others don't.
+    return _ESCAPED.sub(lambda char: f"\\u{ord(char[0]):04x}", json.dumps(_text(value), ensure_ascii=False))
 
 
 def shell_quote(value: object) -> str:

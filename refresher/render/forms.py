@@ -6,25 +6,12 @@ What a format can't say is refused, because its readers would take it for someth
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from enum import StrEnum
 from typing import Any
 
+from refresher.render.entries import Form
 from refresher.render.fields import Part, merged
 from refresher.render.unfit import Unfit
 from refresher.render.yaml_text import yaml_text
-
-
-class Form(StrEnum):
-    """How fields are written."""
-
-    ENV = "env"
-    DOCKER_ENV = "docker-env"
-    PROPERTIES = "properties"
-    INI = "ini"
-    JSON = "json"
-    YAML = "yaml"
-    PEM = "pem"
-
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")

@@ -8,10 +8,9 @@ from functools import partial
 
 from refresher.contract import InlineFile
 from refresher.errors import ConfigError, RejectedError
-from refresher.filenames import parts_of
-from refresher.render.entries import Entry
+from refresher.render.entries import Entry, Form
 from refresher.render.fields import parts
-from refresher.render.forms import WRITERS, Form, ini
+from refresher.render.forms import WRITERS, ini
 from refresher.render.inputs import Inputs
 from refresher.render.templates import loaded
 from refresher.render.unfit import Unfit
@@ -78,19 +77,6 @@ def recipe(entries: Mapping[str, Entry], sources: Sequence[str], environment: Ma
         digest=hashlib.sha256(written.encode()).hexdigest(),
         copies={} if sources else {entry.copy: name for name, entry in entries.items() if entry.copy is not None},
     )
-
-
-def names_problem(names: Sequence[str]) -> tuple[str, str] | None:
-    """The first name under which nothing can be published here, and why; None if all can."""
-    taken = set(names)
-    for name in names:
-        try:
-            split = parts_of(name)
-        except RejectedError as error:
-            return name, str(error)
-        if any("/".join(split[:length]) in taken for length in range(1, len(split))):
-            return name, "is below another file, as if that were a directory"
-    return None
 
 
 def _entry(entry: Entry, sources: Sequence[str], environment: Mapping[str, str]) -> Made:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from refresher.abilities import ImplyingVerifiers
-from refresher.contract import Provider
 from refresher.errors import ConfigError, RefresherError
-from refresher.host import now
 from refresher.model import Asset, NamedNotifier, NamedVerifier
 from refresher.plugins import Kind, as_sharing
-from refresher.render.recipe import Recipe, recipe
-from refresher.render.rendering import Rendering
 from refresher.settings.choices import Choices
 from refresher.settings.models import AssetSettings, Choice, Settings
 from refresher.settings.paths import Place, written
@@ -75,9 +70,10 @@ def _asset(name: str, asset: AssetSettings, volume: Path, shared: SharedParts) -
     verified = [*asset.verify, *(() if asset.render else implied)]
     source = _source(asset)
     if asset.render:
-        rendered_by = _recipe(asset, place)
-        provider = _rendering(provider, rendered_by, name, asset, _verifiers(implied, place))
-        source.append(rendered_by.digest)
+        from refresher.settings.rendered import rendered  # with all that files in memory need
+
+        provider, how = rendered(provider, asset, _verifiers(implied, place), place)
+        source.append(how)
     publish = asset.publish
     directory = publish.directory or volume / name
     return Asset(
@@ -105,27 +101,6 @@ def _verifiers(checks: Sequence[Choice], place: Place) -> tuple[NamedVerifier, .
     return tuple(
         NamedVerifier(name=check.name, verifier=_made(check, (*place, "verify", number)))
         for number, check in enumerate(checks)
-    )
-
-
-def _recipe(asset: AssetSettings, place: Place) -> Recipe:
-    try:
-        return recipe(asset.render, (), os.environ)
-    except ConfigError as error:
-        raise ConfigError(*(f"{written((*place, 'render'))}.{problem}" for problem in error.problems)) from None
-
-
-def _rendering(
-    provider: Provider, rendered_by: Recipe, name: str, asset: AssetSettings, checks: Sequence[NamedVerifier]
-) -> Rendering:
-    return Rendering(
-        provider,
-        asset=name,
-        recipe=rendered_by,
-        checks=checks,
-        limits=asset.limits,
-        timeout=asset.refresh.timeout,
-        clock=now,
     )
 
 

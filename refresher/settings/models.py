@@ -25,11 +25,11 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from refresher.address import TCP_PATTERN, Address, Tcp, Unix, parse_address
+from refresher.filenames import names_problem
 from refresher.model import ASSET_NAME, Limits, OnReject, Publish, Refresh
 from refresher.options import Duration, ReadBy, Secret, Size
 from refresher.plugins import Kind
 from refresher.render.entries import Entry
-from refresher.render.recipe import names_problem
 from refresher.settings.problems import REFUSED
 from refresher.traffic import CONNECTIONS
 

@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from refresher.errors import ConfigError, RejectedError
-from refresher.render.entries import Entry
-from refresher.render.forms import Form
+from refresher.render.entries import Entry, Form
 from refresher.render.recipe import recipe
 from tests.certificates import Authority
 from tests.render.making import inputs, made

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from refresher.render.entries import Form
 from refresher.render.filters import FILTERS
-from refresher.render.forms import Form
 from tests.certificates import Authority
 from tests.render.making import rendered
 

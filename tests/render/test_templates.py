@@ -1,10 +1,15 @@
+import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from refresher.errors import ConfigError, RejectedError
 from refresher.render.entries import Entry
@@ -205,6 +210,20 @@ def test_the_filters_that_people_know_are_there(expression: str, value: str) -> 
     assert rendered(f"{{{{ {expression} }}}}", LOGIN) == value
 
 
+@settings(max_examples=100, deadline=None)
+@given(text=st.text(st.characters(codec="utf-8")))
+def test_what_is_quoted_is_read_alike_by_json_yaml_and_toml(text: str) -> None:
+    quoted = rendered("{{ value | quote }}", {"value": text})
+    assert json.loads(quoted) == yaml.safe_load(quoted) == tomllib.loads(f"value = {quoted}")["value"] == text
+
+
+@settings(max_examples=20, deadline=None)
+@given(text=st.text(st.characters(codec="utf-8", exclude_characters="\0")))
+def test_what_is_quoted_for_a_shell_is_one_word(text: str) -> None:
+    script = f"printf %s {rendered('{{ value | shellquote }}', {'value': text})}"
+    assert subprocess.run(["sh", "-c", script], check=True, capture_output=True).stdout.decode() == text
+
+
 @pytest.mark.parametrize("call", ["[1, 2, 3] | random", "lipsum()", "now()"])
 def test_nothing_is_there_that_answers_something_else_each_time(call: str) -> None:
     with pytest.raises((ConfigError, RejectedError)):
@@ -371,8 +390,7 @@ WITHOUT = """
 import sys
 sys.modules["jinja2"] = None
 from refresher.errors import ConfigError
-from refresher.render.entries import Entry
-from refresher.render.forms import Form
+from refresher.render.entries import Entry, Form
 from refresher.render.recipe import recipe
 recipe({"a.env": Entry(form=Form.ENV)}, (), {})
 try:
@@ -387,13 +405,13 @@ def test_without_jinja_forms_work_and_a_template_says_what_to_install() -> None:
     assert ended.stdout == "a.yaml: templates need Jinja2: pip install 'refresher[render]'\n"
 
 
-def test_nobody_loads_jinja_who_has_no_template() -> None:
+def test_nobody_loads_jinja_who_has_no_template_nor_the_rest_who_renders_nothing() -> None:
     code = (
         "import sys\n"
-        "from refresher.render.entries import Entry\n"
-        "from refresher.render.forms import Form\n"
-        "from refresher.render.recipe import recipe\n"
+        "from refresher.render.entries import Entry, Form\n"
         "import refresher.settings\n"
+        "assert 'refresher.crew' not in sys.modules\n"
+        "from refresher.render.recipe import recipe\n"
         "recipe({'a.env': Entry(form=Form.ENV)}, (), {})\n"
         "assert 'jinja2' not in sys.modules\n"
         "recipe({'a.env': Entry(inline='')}, (), {})\n"

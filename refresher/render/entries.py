@@ -44,17 +44,14 @@ class Entry:
     def __post_init__(self) -> None:
         if sum(getattr(self, way) is not None for way in WAYS) != 1:
             raise ValueError(f"must have exactly one of {', '.join(WAYS)}")
-        self._refuse_lost("of", needs="form")
-        self._refuse_lost("section", needs="form: ini", there=self.form is Form.INI)
-        for key in ("env", "trim_blocks", "lstrip_blocks"):
-            self._refuse_lost(key, needs="template or inline", there=self.is_template)
+        if self.form is None:
+            self._refuse("of", without="form")
+        if self.form is not Form.INI:
+            self._refuse("section", without="form: ini")
+        if self.template is None and self.inline is None:
+            self._refuse("env", "trim_blocks", "lstrip_blocks", without="template or inline")
 
-    @property
-    def is_template(self) -> bool:
-        """Whether Jinja2 is needed for it."""
-        return self.template is not None or self.inline is not None
-
-    def _refuse_lost(self, key: str, *, needs: str, there: bool | None = None) -> None:
-        is_there = self.form is not None if there is None else there
-        if getattr(self, key) and not is_there:
-            raise ValueError(f"{key} does nothing without {needs}")
+    def _refuse(self, *keys: str, without: str) -> None:
+        for key in keys:
+            if getattr(self, key):
+                raise ValueError(f"{key} does nothing without {without}")

@@ -75,7 +75,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     @property
     def _names(self) -> frozenset[str]:
         """All names that stand in the templates; they are looked for where something is missing, and only there."""
-        return frozenset(name for text in self._texts.values() for name in _names(self.parse(text)))
+        return frozenset(name for text in self._texts.values() for name in _said_in(self.parse(text)))
 
     def joined_texts(self, *values: object) -> str:
         """What `~` makes."""
@@ -128,7 +128,7 @@ def _unknown_file(files: Files, name: str) -> str:
     return f"{called(files, name)!r} is undefined{meant}"
 
 
-def _names(tree: nodes.Template) -> Iterator[str]:
+def _said_in(tree: nodes.Template) -> Iterator[str]:
     for node in tree.find_all((nodes.Name, nodes.Getattr, nodes.Const)):
         said = getattr(node, "attr", None) or getattr(node, "name", None) or getattr(node, "value", None)
         if isinstance(said, str):

@@ -82,10 +82,10 @@ def without_blocks(page: Path) -> str:
     return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
 
 
-def accept(configuration: dict[str, Any]) -> None:
+def accept(configuration: dict[str, Any], beside: Path = ROOT) -> None:
     shared = SharedParts()
     try:
-        assets(read(configuration, {}), shared)
+        assets(read(configuration, {}, beside=beside), shared)
     finally:
         shared.close()
 
@@ -101,6 +101,7 @@ def test_every_block_says_what_it_is() -> None:
         ("hcl", ""),
         ("ini", "app"),
         ("javascript", "app"),
+        ("jinja", "template"),
         ("json", ""),
         ("nginx", "app"),
         ("promql", ""),
@@ -133,10 +134,13 @@ def test_every_block_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("block", blocks("yaml", role=""), ids=str)
-def test_a_configuration_works(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_works(block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("VAULT_ADDR", "https://vault:8200")
     configuration = yaml.safe_load(block.text)
-    accept({"assets": {"example": {"source": "file:///source"}}, **configuration})
+    (template,) = blocks("jinja")
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates/app.yaml.j2").write_text(template.text)
+    accept({"assets": {"example": {"source": "file:///source"}}, **configuration}, beside=tmp_path)
 
 
 @pytest.mark.parametrize("block", blocks("yaml", role="asset"), ids=str)

@@ -64,18 +64,24 @@ def assets(settings: Settings, shared: SharedParts) -> list[Asset]:
 def _asset(name: str, asset: AssetSettings, volume: Path, shared: SharedParts) -> Asset:
     place: Place = ("assets", name)
     provider = _made(asset.source, (*place, "source"), **shared.arguments(asset.source.plugin))
-    checks = [*asset.verify, *_implied(provider, asset.verify, volume, (*place, "source", asset.source.name))]
+    # Of what is rendered, other files are verified than those that the provider implies something of.
+    listed = () if asset.render else asset.verify
+    implied = _implied(provider, listed, volume, (*place, "source", asset.source.name))
+    verified = [*asset.verify, *(() if asset.render else implied)]
+    source = _source(asset)
+    if asset.render:
+        from refresher.settings.rendered import rendered  # with all that files in memory need
+
+        provider, how = rendered(provider, asset, _verifiers(implied, place), place)
+        source.append(how)
     publish = asset.publish
     directory = publish.directory or volume / name
     return Asset(
         name=name,
         provider=provider,
-        source=fingerprint(_source(asset)),
-        verifiers=tuple(
-            NamedVerifier(name=check.name, verifier=_made(check, (*place, "verify", number)))
-            for number, check in enumerate(checks)
-        ),
-        checks=fingerprint([[_check(check) for check in checks], _bounds(asset)]),
+        source=fingerprint(source),
+        verifiers=_verifiers(verified, place),
+        checks=fingerprint([[_check(check) for check in (*asset.verify, *implied)], _bounds(asset)]),
         # a directory elsewhere is its own volume: generations must be on the file system that they're swapped on
         volume=volume if volume in directory.parents else directory.parent,
         directory=directory,
@@ -88,6 +94,13 @@ def _asset(name: str, asset: AssetSettings, volume: Path, shared: SharedParts) -
         required=asset.required,
         unpack=asset.unpack,
         max_stale=asset.max_stale,
+    )
+
+
+def _verifiers(checks: Sequence[Choice], place: Place) -> tuple[NamedVerifier, ...]:
+    return tuple(
+        NamedVerifier(name=check.name, verifier=_made(check, (*place, "verify", number)))
+        for number, check in enumerate(checks)
     )
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -24,9 +25,11 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from refresher.address import TCP_PATTERN, Address, Tcp, Unix, parse_address
+from refresher.filenames import names_problem
 from refresher.model import ASSET_NAME, Limits, OnReject, Publish, Refresh
 from refresher.options import Duration, ReadBy, Secret, Size
 from refresher.plugins import Kind
+from refresher.render.entries import Entry
 from refresher.settings.problems import REFUSED
 from refresher.traffic import CONNECTIONS
 
@@ -87,11 +90,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _refuse(wrong: Mapping[str, str], section: object) -> None:
+def _refuse(wrong: Mapping[str, str], section: object, *, below: tuple[str, ...] = ()) -> None:
     """Raise for each key that is wrong, with its sentence; as pydantic's own error, so that the key's path is kept."""
     lines = [
         InitErrorDetails(
-            type=PydanticCustomError(REFUSED, "{why}", {"why": why}), loc=(key,), input=getattr(section, key)
+            type=PydanticCustomError(REFUSED, "{why}", {"why": why}), loc=(key, *below), input=getattr(section, key)
         )
         for key, why in wrong.items()
     ]
@@ -134,9 +137,15 @@ def _too_slow(max_rate: int | None) -> dict[str, str]:
     return {"max_rate": "must be at least 64KiB"} if max_rate is not None and max_rate < SLOWEST else {}
 
 
+def _as_template(written: object) -> object:
+    """A text alone is the path of a template."""
+    return {"template": written} if isinstance(written, str) else written
+
+
 PublishSection = Annotated[Publish, AfterValidator(_publishable)]
 RefreshSection = Annotated[Refresh, AfterValidator(_possible)]
 LimitsSection = Annotated[Limits, AfterValidator(_roomy)]
+EntrySection = Annotated[Entry, BeforeValidator(_as_template, json_schema_input_type=str | Entry)]
 
 
 _OFF = {"const": False}
@@ -198,6 +207,7 @@ class AssetSettings(Section):
 
     source: Choice
     unpack: bool = False
+    render: dict[str, EntrySection] = Field(default_factory=dict)
     verify: tuple[Choice, ...] = ()
     publish: PublishSection = Field(default_factory=Publish)
     notify: tuple[Choice, ...] = ()
@@ -207,6 +217,15 @@ class AssetSettings(Section):
     required: bool = True
     max_stale: Duration | None = None
     limits: LimitsSection = Field(default_factory=Limits)
+
+    @model_validator(mode="after")
+    def _renderable(self) -> Self:
+        if self.render and self.unpack:
+            _refuse({"unpack": "does not go together with render"}, self)
+        if problem := names_problem(list(self.render)):
+            name, why = problem
+            _refuse({"render": why}, self, below=(name,))
+        return self
 
 
 AssetName = Annotated[str, StringConstraints(pattern=ASSET_NAME)]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from refresher.errors import ConfigError
 from refresher.plugins import Kind, installed
+from refresher.render.entries import Entry
 from refresher.settings.choices import Choices, Problem
 from refresher.settings.directories import below_volume, overlaps, problem_below_volume
 from refresher.settings.environment import override
@@ -19,14 +20,16 @@ from refresher.settings.models import DEFAULT_VOLUME, Settings
 from refresher.settings.paths import MISSING, Place, at, laid_over, one_line, written
 from refresher.settings.problems import problems, unknown_key
 
-_SECTIONS = ("verify", "publish", "notify", "refresh", "limits")
+_SECTIONS = ("render", "verify", "publish", "notify", "refresh", "limits")
 _DEFAULTED = ("publish", "refresh", "required", "max_stale", "limits")
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9-]+")
 
 
 def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     """The configuration in a file, with the environment's overrides. Raises ConfigError with every problem."""
-    return read({} if path is None else read_file(path), environment)
+    if path is None:
+        return read({}, environment)
+    return read(read_file(path), environment, beside=path.parent)
 
 
 def short_form(
@@ -45,8 +48,11 @@ def short_form(
     return read({"volume": str(absolute.parent), "assets": {name: asset}}, environment or {})
 
 
-def read(content: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
-    """The configuration that is already parsed, with the environment's overrides. Raises ConfigError."""
+def read(content: Mapping[str, Any], environment: Mapping[str, str], *, beside: Path = Path()) -> Settings:
+    """The configuration that is already parsed, with the environment's overrides. Raises ConfigError.
+
+    `beside` is the directory that paths of templates are relative to: that of the file.
+    """
     overridden = override(content, environment, frozenset(Settings.model_fields))
     given = overridden.content
     volume = _volume(given)
@@ -63,7 +69,7 @@ def read(content: Mapping[str, Any], environment: Mapping[str, str]) -> Settings
     told = [_told(place, sentence, given, overridden.set_by) for place, sentence in found]
     if settings is None or told or overridden.problems:
         raise ConfigError(*dict.fromkeys(map(one_line, [*overridden.problems, *told])))
-    return _located(settings, _paths(located), _paths(asking))
+    return _located(settings, _paths(located), _paths(asking), beside.absolute())
 
 
 def _volume(given: Mapping[str, Any]) -> Path:
@@ -173,14 +179,22 @@ def _origin(place: Place, given: Mapping[str, Any]) -> Place:
     return shared if len(shared) > 1 and at(given, shared) is not MISSING else place
 
 
-def _located(settings: Settings, directories: Mapping[str, Path], triggers: Mapping[str, Path]) -> Settings:
+def _located(
+    settings: Settings, directories: Mapping[str, Path], triggers: Mapping[str, Path], beside: Path
+) -> Settings:
+    """With absolute paths."""
     assets = {
         name: asset.model_copy(
             update={
                 "publish": replace(asset.publish, directory=directories[name]),
                 "refresh": replace(asset.refresh, trigger=triggers.get(name)),
+                "render": {file: _beside(beside, entry) for file, entry in asset.render.items()},
             }
         )
         for name, asset in settings.assets.items()
     }
     return settings.model_copy(update={"assets": assets})
+
+
+def _beside(directory: Path, entry: Entry) -> Entry:
+    return entry if entry.template is None else replace(entry, template=directory / entry.template)

@@ -1,0 +1,82 @@
+"""Each source's own part of a set of files: what is below the directory of its name, under the names that it gave."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import BinaryIO, Protocol
+
+from refresher.contract import FileSet, StagedFile
+from refresher.model import SECRET_FILE_LIMIT
+
+CHUNK = 1024 * 1024
+"""Bytes that are read at a time."""
+
+
+def name_in(source: str, name: str) -> str:
+    """What a source's file is called in the asset."""
+    return f"{source}/{name}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The files of one source, of all those of a set."""
+
+    source: str
+    of: FileSet
+
+    @cached_property
+    def files(self) -> Mapping[str, StagedFile]:
+        """Every file's facts by the name that the source gave it."""
+        below = name_in(self.source, "")
+        return {name.removeprefix(below): file for name, file in self.of.files.items() if name.startswith(below)}
+
+    def open(self, name: str) -> BinaryIO:
+        """The file, read-only; KeyError for a name that isn't in `files`."""
+        return self.of.open(name_in(self.source, name))
+
+
+class Parts(Protocol):
+    """Where the files are that sources gave, and needn't give again as long as they don't change."""
+
+    def of(self, source: str) -> FileSet | None:
+        """The files of that source, under the names that it gave; None if there are none."""
+        ...
+
+
+class Published:
+    """What readers see (None: nothing), source by source."""
+
+    def __init__(self, published: FileSet | None) -> None:
+        self._published = published
+
+    def of(self, source: str) -> FileSet | None:
+        """See `Parts`."""
+        part = Part(source, self._published) if self._published else None
+        return part if part and part.files else None
+
+
+def is_whole(part: FileSet) -> bool:
+    """Whether each file is there as it was published.
+
+    Small ones are read. Large ones aren't, if they still have the moment of their last write: they would have to be at
+    each change of any other source.
+    """
+    try:
+        return all(_is_as_published(part, name, staged) for name, staged in part.files.items())
+    except (OSError, KeyError):
+        return False
+
+
+def _is_as_published(part: FileSet, name: str, staged: StagedFile) -> bool:
+    with part.open(name) as file:
+        status = os.fstat(file.fileno())
+        if status.st_size != staged.size:
+            return False
+        if staged.size > SECRET_FILE_LIMIT and status.st_mtime_ns == staged.modified:
+            return True
+        sha256 = hashlib.sha256()
+        for chunk in iter(partial(file.read, CHUNK), b""):
+            sha256.update(chunk)
+        return f"sha256:{sha256.hexdigest()}" == staged.digest

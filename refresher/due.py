@@ -23,7 +23,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from refresher.model import Refresh, Result
-from refresher.renewal import OVERDUE, SHORTEST, Renewal, Term, later, not_at_once, renewals, terms, unit
+from refresher.renewal import (
+    OVERDUE,
+    SHORTEST,
+    Renewal,
+    Term,
+    is_renewal_due,
+    later,
+    not_at_once,
+    renewals,
+    terms,
+    unit,
+)
 from refresher.standing import Standing
 
 LONGEST = timedelta(minutes=5)
@@ -99,6 +110,8 @@ def look_at(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -
     # A look that found it revoked had another one made: a source or a check that refuses it won't be asked at each.
     if attempt and (standing.result in _REFUSED or standing.permanent):
         look = max(look, later(attempt, _retry_wait(refresh, standing, attempt, seed)))
+    elif attempt and standing.result is Result.FAILED and not is_renewal_due(refresh, standing, now=now, seed=seed):
+        look = min(look, later(attempt, _retry_wait(refresh, standing, attempt, seed)))
     return max(now, look)
 
 

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from refresher.archives import is_archive
 from refresher.contract import ByteStream, Fetched, FileSet, InlineFile, RemoteFile
-from refresher.errors import RejectedError, TransientError
+from refresher.errors import RefresherError, RejectedError, TransientError
 from refresher.model import Asset, Limits
 
 
@@ -70,8 +70,8 @@ class HeldStream:
 def _reading(name: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        raise TransientError(f"{name}, which is held, can't be read: {error.strerror}") from error
+    except (OSError, RefresherError) as error:
+        raise TransientError(f"{name}, which is held, can't be read: {error}") from error
 
 
 def is_unpacked(file: RemoteFile, asset: Asset) -> bool:

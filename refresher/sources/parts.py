@@ -8,7 +8,9 @@ from functools import cached_property, partial
 from typing import BinaryIO, Protocol
 
 from refresher.contract import FileSet, StagedFile
+from refresher.errors import RefresherError, TransientError
 from refresher.model import SECRET_FILE_LIMIT
+from refresher.recovery import DAMAGE
 
 CHUNK = 1024 * 1024
 """Bytes that are read at a time."""
@@ -58,14 +60,19 @@ class Published:
 
 
 def is_whole(part: FileSet) -> bool:
-    """Whether each file is there as it was published.
+    """Whether each file is there as it was published. TransientError if that can't be known now.
 
     Small ones are read. Large ones aren't, if they still have the moment of their last write: they would have to be at
     each change of any other source.
     """
     try:
         return all(_is_as_published(part, name, staged) for name, staged in part.files.items())
-    except (OSError, KeyError):
+    except (RefresherError, KeyError):
+        return False
+    except OSError as error:
+        # Too many open files, say: no reason to have a certificate or a login made anew.
+        if error.errno not in DAMAGE:
+            raise TransientError(f"what is held can't be read: {error.strerror}") from error
         return False
 
 

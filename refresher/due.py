@@ -11,7 +11,7 @@ What decides, in this order:
    have something else. Things that a source makes anew have no interval; where it can look after them, `look_at` says
    when, and nothing is made anew for that.
 3. The last attempt failed: a retry, which comes before the interval. But what the source makes anew is never made only
-   because an attempt failed: there the back-off delays the reason to ask, and is none itself.
+   because an attempt failed: there the back-off delays the reason to ask, and is none itself. Only a look is retried.
 4. Pinned: nothing but the emergency floor of what is held.
 
 All randomness is `unit`, a pure function, so the same standing gives the same moment after a restart and another one on

@@ -57,6 +57,11 @@ class Question:
         except RuntimeError:
             self._ask()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether there was an answer, or an error."""
+        return self._over.is_set()
+
     def wait(self, *, until: float) -> None:
         """Until there is an answer, or an error, or the monotonic clock shows that."""
         # Not Thread.join: a signal makes that take the thread for ended (Python 3.11).

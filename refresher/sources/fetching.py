@@ -6,11 +6,12 @@
    whose files one is missing or damaged is asked once more, as if nothing of it were held.
 4. Leases are replaced together: where one was, the sources whose lease goes on are asked for something new, too.
    Otherwise the one that is retired, and ended after its grace, would name what is still in use.
+5. Where any of that fails, leases that are due are renewed all the same: what readers see has to go on working.
 """
 
 import logging
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import monotonic
@@ -27,29 +28,53 @@ from refresher.sources.troubles import named, together
 log = logging.getLogger("refresher")
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What one fetch leaves for the next.
+
+    The sources that `mint` something anew, questions that were given up without an answer, and the ids of leases that
+    were answered with something new instead of being renewed.
+    """
+
+    mint: set[str] = field(default_factory=set)
+    unanswered: dict[str, Question] = field(default_factory=dict)
+    unrenewable: set[str] = field(default_factory=set)
+
+
 @dataclass
 class Fetching:
-    """One fetch. `contexts` is where the sources' own fetches are left; `mints` are those that make something anew."""
+    """One fetch; `contexts` is where the sources' own fetches are left."""
 
     sources: Mapping[str, Provider]
     held: Held | None
     parts: Parts
-    mints: set[str]
+    learned: Learned
     timeout: timedelta
     contexts: ExitStack
     answers: dict[str, Answer] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._deadline = monotonic() + self.timeout.total_seconds()
         self._known = revisions.read(self.held.revision) if self.held else {}
         self._leases = leases.apart(self.held.lease if self.held else None)
-        self.mints |= {name for name, known in self._known.items() if known.minted}
+        self.learned.mint.update(name for name, known in self._known.items() if known.minted)
 
     def answer(self) -> Answer:
-        """What all sources have. Raises TransientError, PermanentError or RejectedError."""
+        """What all sources have. Raises TransientError, PermanentError or RejectedError, perhaps as it is left only."""
         try:
-            self._ask(name for name in self.sources if name not in self.mints)  # 1.
-            self._ask(name for name in self.sources if name in self.mints and name not in self.answers)  # 2.
+            return self._answer()
+        except RefresherError as error:
+            renewed = self._renewed_all_the_same()  # 5.
+            if renewed is None:
+                raise
+            self.contexts.callback(_raise, error)
+            return Unchanged(lease=renewed)
+
+    def _answer(self) -> Answer:
+        try:
+            self._ask(name for name in self.sources if name not in self.learned.mint)  # 1.
+            self._ask(name for name in self.sources if name in self.learned.mint and name not in self.answers)  # 2.
             if len(self._unchanged_sources()) == len(self.sources):
                 return self._unchanged()
             self._ask_anew(name for name in self._unchanged_sources() if not self._is_at_hand(name))  # 3.
@@ -71,27 +96,36 @@ class Fetching:
 
     def _take(self, asked: Mapping[str, Held | None]) -> None:
         """Ask these side by side; all of them are heard, so that all errors can be said."""
-        questions = [Question(name, self.sources[name], held, self._give_back) for name, held in asked.items()]
+        questions = [self._question(name, held) for name, held in asked.items()]
         taken: list[Answered | RefresherError] = []
         try:
-            for question in questions:
-                question.begin()
             for question in questions:
                 question.wait(until=self._deadline)
         finally:
             taken += [question.taken() for question in questions]
-            self._note([each for each in taken if isinstance(each, Answered)])
+            self._note([each for each in taken if isinstance(each, Answered)], questions)
         if errors := [each for each in taken if isinstance(each, RefresherError)]:
             raise together(errors)
         for name, held in asked.items():
             if held is None and isinstance(self.answers[name], Unchanged):
                 raise PermanentError(f"{name}: it answers that nothing changed, and was shown nothing")
 
-    def _note(self, answered: Iterable[Answered]) -> None:
+    def _question(self, name: str, held: Held | None) -> Question:
+        """The source asked; or, if it owes an answer to an earlier fetch, that: each more would cost a thread more."""
+        before = self.learned.unanswered.pop(name, None)
+        if before is not None and not before.is_over:
+            return before
+        question = Question(name, self.sources[name], held, self._give_back)
+        question.begin()
+        return question
+
+    def _note(self, answered: Iterable[Answered], questions: Iterable[Question]) -> None:
+        self.learned.unanswered.update((question.source, question) for question in questions if not question.is_over)
         for each in answered:
             self.answers[each.source] = self.contexts.enter_context(each)
             if isinstance(each.answer, Fetched) and each.answer.minted:
-                self.mints.add(each.source)
+                self.learned.mint.add(each.source)
+        self.failed |= {question.source for question in questions} - self.answers.keys()
 
     def _held_of(self, name: str) -> Held | None:
         """What this source is shown: its own revision, lease and digests."""
@@ -146,6 +180,19 @@ class Fetching:
         was_renewed = any(answer.lease for answer in self.answers.values())
         return leases.joined(self._leases_now()) if was_renewed else None
 
+    def _renewed_all_the_same(self) -> Lease | None:
+        """The leases, if one of them could be renewed. Something new that comes instead is given back, and only once."""
+        if self.held is None or not self.held.due or not self._leases:
+            return None
+        waiting = self._leases.keys() & self.sources.keys() - self.answers.keys() - self.failed
+        with suppress(RefresherError):  # what failed first is said
+            self._ask(name for name in sorted(waiting) if self._leases[name].id not in self.learned.unrenewable)
+        for name in waiting & self.answers.keys() - set(self._unchanged_sources()):
+            self.learned.unrenewable.add(self._leases[name].id)
+            self._give_back(name, self.answers[name])
+        renewed = {name: lease for name in self._unchanged_sources() if (lease := self.answers[name].lease)}
+        return leases.joined(self._leases | renewed) if renewed else None
+
     def _fetched(self) -> Fetched:
         known = {name: self._known_now(name) for name in self.sources}
         return Fetched(
@@ -176,3 +223,7 @@ class Fetching:
 
     def _changes_at(self) -> datetime | None:
         return min((answer.changes_at for answer in self.answers.values() if answer.changes_at), default=None)
+
+
+def _raise(error: RefresherError) -> None:
+    raise error

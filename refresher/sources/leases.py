@@ -17,7 +17,7 @@ def joined(leases: Mapping[str, Lease]) -> Lease | None:
         return None
     first = min(leases.values(), key=lambda lease: lease.expires_at)
     return Lease(
-        id=json.dumps({name: leases[name].id for name in sorted(leases)}, separators=(",", ":"), ensure_ascii=False),
+        id=json.dumps({name: leases[name].id for name in sorted(leases)}, separators=(",", ":")),
         granted_at=first.granted_at,
         duration=first.duration,
         renewable=all(lease.renewable for lease in leases.values()),

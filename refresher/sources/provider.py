@@ -11,7 +11,7 @@ from refresher.abilities import Building, Diagnosable, Observation, Revoking, Wa
 from refresher.contract import Fetched, FileSet, Held, Lease, Provider, Unchanged
 from refresher.errors import RefresherError
 from refresher.sources import leases
-from refresher.sources.fetching import Fetching
+from refresher.sources.fetching import Fetching, Learned
 from refresher.sources.parts import Parts, Published
 from refresher.sources.troubles import named, together
 
@@ -33,15 +33,15 @@ class Sources:
         parts: Callable[[FileSet | None], Parts] = Published,
     ) -> None:
         self.sources, self._timeout, self._parts = dict(sources), timeout, parts
-        self._held = parts(None)
-        self._mints: set[str] = set()
+        self._given = parts(None)
+        self._learned = Learned()
 
     def building_on(self, published: FileSet | None) -> "Sources":
         """The provider for one fetch, each source shown its own part."""
         building = copy.copy(self)
-        building._held = held = self._parts(published)
+        building._given = given = self._parts(published)
         building.sources = {
-            name: source.building_on(held.of(name)) if isinstance(source, Building) else source
+            name: source.building_on(given.of(name)) if isinstance(source, Building) else source
             for name, source in self.sources.items()
         }
         return building
@@ -50,7 +50,7 @@ class Sources:
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
         """Ask all sources. Raises the worst of their errors, which says all."""
         with ExitStack() as contexts:
-            yield Fetching(self.sources, held, self._held, self._mints, self._timeout, contexts).answer()
+            yield Fetching(self.sources, held, self._given, self._learned, self._timeout, contexts).answer()
 
     @property
     def watched(self) -> Sequence[Path]:

@@ -19,7 +19,7 @@ class Known:
 
 def written(known: Mapping[str, Known]) -> str:
     """`{"db":"4","tls":{"minted":"3a:91"}}`."""
-    return json.dumps({name: _written(each) for name, each in known.items()}, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps({name: _written(each) for name, each in known.items()}, separators=(",", ":"))
 
 
 def _written(known: Known) -> object:

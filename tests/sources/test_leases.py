@@ -208,15 +208,6 @@ def test_a_login_beside_a_source_that_is_down_is_given_back_at_once(
     assert (one.ended, other.ended) == (["one1"], ["other1"])
 
 
-def test_while_another_source_is_known_to_be_down_no_login_is_made(
-    web: Asset, one: Database, flags: Source, clock: Time
-) -> None:
-    refreshed(web, clock)
-    one.renews, flags.trouble = False, TransientError("down")
-    refreshed(web, clock)
-    assert one.made == 1
-
-
 def test_a_login_that_can_not_be_given_back_runs_out_by_itself(
     web: Asset, one: Database, flags: Source, clock: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -288,3 +279,70 @@ def test_a_refused_generation_with_the_same_lease_ends_nothing(
     assert refreshed(web, clock, Wish.LOOK) is Result.REJECTED
     cycle.release(web, clock=clock)
     assert (one.ended, ledger(web).retired) == ([], ())
+
+
+def test_a_lease_is_renewed_while_another_source_is_down(
+    web: Asset, one: Database, other: Database, flags: Source, clock: Time
+) -> None:
+    refreshed(web, clock)
+    flags.trouble = TransientError("down")
+    for _ in range(3):
+        clock.passes(minutes=40)
+        assert refreshed(web, clock) is Result.FAILED
+        lease = ledger(web).lease
+        assert lease is not None
+        assert lease.expires_at == clock() + HOUR
+    assert (one.made, other.made) == (1, 1)
+    outcome = ledger(web).outcome
+    assert outcome is not None
+    assert outcome.error == "flags: down"
+
+
+def test_a_lease_is_renewed_while_another_one_can_not_be(
+    web: Asset, one: Database, other: Database, clock: Time
+) -> None:
+    refreshed(web, clock)
+    clock.passes(minutes=40)
+    one.trouble, one.renews = TransientError("sealed"), False
+    assert refreshed(web, clock) is Result.FAILED
+    assert len(other.shown) == 2
+    assert other.made == 1
+
+
+def test_a_login_that_comes_instead_of_a_renewal_while_another_source_is_down_is_made_only_once(
+    web: Asset, one: Database, other: Database, flags: Source, clock: Time
+) -> None:
+    refreshed(web, clock)
+    flags.trouble, one.renews = TransientError("down"), False
+    for _ in range(3):
+        assert refreshed(web, clock) is Result.FAILED
+    assert (one.made, one.ended) == (2, ["one2"])
+    assert (other.made, logins(web)) == (1, [b"one 1", b"other 1"])
+    flags.trouble = None
+    assert refreshed(web, clock) is Result.PUBLISHED
+    assert logins(web) == [b"one 3", b"other 2"]
+
+
+def test_a_lease_is_not_renewed_at_a_look_that_fails(web: Asset, one: Database, flags: Source, clock: Time) -> None:
+    refreshed(web, clock)
+    flags.trouble = TransientError("down")
+    refreshed(web, clock, Wish.LOOK)
+    assert len(one.shown) == 1
+
+
+def test_a_lease_is_renewed_while_a_check_refuses_what_is_beside_it(
+    tmp_path: Path, one: Database, flags: Source, clock: Time
+) -> None:
+    judge = Judge()
+    sources = Sources({"one": one, "flags": flags}, timeout=timedelta(seconds=60))
+    web = asset(tmp_path, sources, judge=judge)  # type: ignore[arg-type]
+    refreshed(web, clock)
+    changed(flags)
+    judge.reason = "no"
+    for _ in range(3):
+        clock.passes(minutes=40)
+        assert refreshed(web, clock) is Result.REJECTED
+    lease = ledger(web).lease
+    assert lease is not None
+    assert lease.expires_at == clock() + HOUR
+    assert one.made == 1

@@ -1,5 +1,6 @@
 """Several sources as one asset: fetched together, published together, and only what changed is fetched again."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from refresher.model import Asset, LayoutName, Outcome, Publish, Result, Wish
 from refresher.place import holding_on
 from refresher.sources import Sources
 from tests.fakes.source import NOON, App, Certificates, Source, Time, asset, read
+from tests.waiting import until
 
 TIMEOUT = timedelta(seconds=60)
 
@@ -211,6 +213,18 @@ def test_a_source_that_never_answers_fails_in_time_and_is_left_when_it_does(tmp_
     assert not slow.over.is_set()
     slow.answers.set()
     assert slow.over.wait(30)
+
+
+def test_a_source_that_still_owes_an_answer_is_not_asked_once_more(tmp_path: Path) -> None:
+    slow = Entered()
+    web = of(tmp_path, timeout=timedelta(seconds=0.2), slow=slow)
+    threads = threading.active_count()
+    for _ in range(3):
+        assert refreshed(web).error == "slow: no answer in time (refresh.timeout)"
+    assert threading.active_count() <= threads + 1
+    slow.answers.set()
+    assert slow.over.wait(30)
+    assert until(lambda: refreshed(web).result is Result.PUBLISHED)
 
 
 def test_a_damaged_file_has_its_source_asked_for_all_of_it(web: Asset, db: Source, flags: Source) -> None:

@@ -181,9 +181,10 @@ class Fetching:
         return leases.joined(self._leases_now()) if was_renewed else None
 
     def _renewed_all_the_same(self) -> Lease | None:
-        """The leases, if one of them could be renewed. Something new that comes instead is given back, and only once."""
+        """The leases, if one could be renewed; something new that comes instead is given back, and only once."""
         if self.held is None or not self.held.due or not self._leases:
             return None
+        self._deadline = monotonic() + self.timeout.total_seconds()  # one that never answers has taken all of the time
         waiting = self._leases.keys() & self.sources.keys() - self.answers.keys() - self.failed
         with suppress(RefresherError):  # what failed first is said
             self._ask(name for name in sorted(waiting) if self._leases[name].id not in self.learned.unrenewable)

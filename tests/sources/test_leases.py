@@ -17,6 +17,7 @@ from refresher.place import opened
 from refresher.sources import Sources
 from refresher.sources.leases import apart, joined
 from tests.fakes.source import NOON, App, Judge, Source, Time, asset, read
+from tests.sources.test_together import Entered
 
 HOUR = timedelta(hours=1)
 
@@ -296,6 +297,19 @@ def test_a_lease_is_renewed_while_another_source_is_down(
     outcome = ledger(web).outcome
     assert outcome is not None
     assert outcome.error == "flags: down"
+
+
+def test_a_lease_is_renewed_while_another_source_never_answers(tmp_path: Path, one: Database, clock: Time) -> None:
+    slow = Entered()
+    slow.answers.set()
+    sources = Sources({"one": one, "slow": slow}, timeout=timedelta(seconds=0.3))
+    web = asset(tmp_path, sources)  # type: ignore[arg-type]
+    assert refreshed(web, clock) is Result.PUBLISHED
+    slow.answers.clear()
+    clock.passes(minutes=40)
+    assert refreshed(web, clock) is Result.FAILED
+    slow.answers.set()
+    assert len(one.shown) == 2
 
 
 def test_a_lease_is_renewed_while_another_one_can_not_be(

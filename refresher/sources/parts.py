@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import BinaryIO, Protocol
 
 from refresher.contract import FileSet, StagedFile
@@ -78,12 +78,17 @@ def is_whole(part: FileSet) -> bool:
 
 def _is_as_published(part: FileSet, name: str, staged: StagedFile) -> bool:
     with part.open(name) as file:
-        status = os.fstat(file.fileno())
-        if status.st_size != staged.size:
-            return False
-        if staged.size > SECRET_FILE_LIMIT and status.st_mtime_ns == staged.modified:
-            return True
-        sha256 = hashlib.sha256()
-        for chunk in iter(partial(file.read, CHUNK), b""):
-            sha256.update(chunk)
-        return f"sha256:{sha256.hexdigest()}" == staged.digest
+        if staged.size > SECRET_FILE_LIMIT and staged.modified is not None:
+            status = os.fstat(file.fileno())
+            if (status.st_size, status.st_mtime_ns) == (staged.size, staged.modified):
+                return True
+        return _digest(file, size=staged.size) == staged.digest
+
+
+def _digest(file: BinaryIO, *, size: int) -> str:
+    """The digest of its content, of which no more is read than decides whether it has that size."""
+    sha256, read = hashlib.sha256(), 0
+    while read <= size and (chunk := file.read(CHUNK)):
+        sha256.update(chunk)
+        read += len(chunk)
+    return f"sha256:{sha256.hexdigest()}"

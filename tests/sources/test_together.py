@@ -1,21 +1,25 @@
 """Several sources as one asset: fetched together, published together, and only what changed is fetched again."""
 
+import hashlib
+import io
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
+from typing import BinaryIO
 
 import pytest
 
 from refresher import cycle, telling
-from refresher.contract import Fetched, Held, InlineFile, Unchanged
+from refresher.contract import Fetched, FileSet, Held, InlineFile, StagedFile, Unchanged
 from refresher.errors import PermanentError, RefresherError, RejectedError, StartOverError, TransientError
 from refresher.model import Asset, LayoutName, Outcome, Publish, Result, Wish
 from refresher.place import holding_on
 from refresher.sources import Sources
+from tests.archives.making import tar_of
 from tests.fakes.source import NOON, App, Certificates, Source, Time, asset, read
 from tests.waiting import until
 
@@ -402,3 +406,71 @@ def test_the_earliest_of_what_sources_say_of_the_time_counts(web: Asset, db: Sou
     with web.provider.fetch(Held(revision=answer.revision, digests={})) as answer:  # type: ignore[union-attr]
         assert isinstance(answer, Unchanged)
         assert (answer.as_of, answer.changes_at) == (flags.as_of, flags.changes_at)
+
+
+def test_an_archive_that_did_not_change_stays_unpacked_and_one_inside_of_it_packed(
+    tmp_path: Path, flags: Source
+) -> None:
+    inner = tar_of({"deep.txt": b"deep"})
+    model = Source({"model.tar": tar_of({"weights.bin": b"w" * 1000, "inner.tar": inner})}, revision="1")
+    web = replace(of(tmp_path, model=model, flags=flags), unpack=True)
+    refreshed(web)
+    before = read(web.directory)
+    assert before["model/inner.tar"] == inner
+    flags.put('"e2"', flags_json=b"{ }")
+    assert refreshed(web).result is Result.PUBLISHED
+    assert read(web.directory) == before | {"flags/flags.json": b"{ }"}
+
+
+@dataclass
+class Keeping(Source):
+    """A source that makes the new out of what is published."""
+
+    built_on: list[FileSet | None] = field(default_factory=list)
+
+    def building_on(self, published: FileSet | None) -> Source:
+        self.built_on.append(published)
+        return self
+
+
+def test_a_source_that_builds_on_what_is_published_is_shown_its_own_part(tmp_path: Path, flags: Source) -> None:
+    keeping = Keeping({"tls.key": b"key"})
+    web = of(tmp_path, tls=keeping, flags=flags)
+    refreshed(web)
+    refreshed(web)
+    first, second = keeping.built_on
+    assert first is None
+    assert second is not None
+    assert list(second.files) == ["tls.key"]
+
+
+def test_the_files_of_unchanged_sources_can_come_from_elsewhere_than_what_is_published(
+    db: Source, flags: Source
+) -> None:
+    staged = StagedFile(size=3, digest=f"sha256:{hashlib.sha256(b'own').hexdigest()}", sensitive=True)
+
+    class Remembered:
+        def of(self, source: str) -> FileSet | None:
+            return InMemory({"password": staged}) if source == "db" else None
+
+    sources = Sources({"db": db, "flags": flags}, timeout=TIMEOUT, parts=lambda published: Remembered())  # type: ignore[arg-type]
+    with sources.fetch(None) as answer:
+        assert isinstance(answer, Fetched)
+    flags.put('"e2"', flags_json=b"{ }")
+    with sources.fetch(Held(revision=answer.revision, digests={})) as again:
+        assert isinstance(again, Fetched)
+        assert [file.name for file in again.files] == ["db/password", "flags/flags.json"]
+        with closing(again.files[0].open()) as stream:
+            buffer = bytearray(9)
+            assert buffer[: stream.readinto(memoryview(buffer))] == b"own"
+    assert db.shown == [None, Held(revision="4", digests={})]
+
+
+@dataclass
+class InMemory:
+    """Files that are on no disk."""
+
+    files: Mapping[str, StagedFile]
+
+    def open(self, name: str) -> BinaryIO:
+        return io.BytesIO(b"own")

@@ -68,7 +68,7 @@ def _needed_by_providers() -> dict[str, list[str]]:
     """What the schema leaves out, because a source's option may stand in `providers`."""
     models = [plugin(Kind.PROVIDER, name).Options for name in installed(Kind.PROVIDER)]
     needed = {model.__name__: model.model_json_schema().get("required", []) for model in models}
-    return needed | {"providers__http__HttpOptions": needed["HttpOptions"]}
+    return needed | {"providers__http_options__HttpOptions": needed["HttpOptions"]}
 
 
 def _default(taken: Mapping[str, Any], *, needed: bool) -> str:

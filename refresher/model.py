@@ -90,7 +90,10 @@ class Publish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refresh:
-    """How often. `every` 0 means only at renewal or on request."""
+    """How often. `every` 0 means only at renewal or on request.
+
+    `trigger` is a file that asks when it is made; absolute once the configuration is loaded.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
@@ -100,6 +103,7 @@ class Refresh:
     spread: Share = 0.15
     min_interval: Duration = timedelta(seconds=1)
     timeout: Duration = timedelta(seconds=60)
+    trigger: Path | None = None
 
 
 SECRET_FILE_LIMIT = 4 * MiB

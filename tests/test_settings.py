@@ -487,6 +487,37 @@ def test_a_marker_has_one_writer() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("web-tls/now", "/shared/web-tls/now must not be inside the directory of the asset 'web-tls', /shared/web-tls"),
+        ("web-tls", "/shared/web-tls must not be inside the directory of the asset 'web-tls', /shared/web-tls"),
+        ("told.json", "/shared/told.json is a marker, which is written and not read"),
+        (".", "must be a file, found '/shared', which is a directory"),
+        ("/", "must be a file, found '/', which is a directory"),
+        ("../now", "must not go up with '..', found '../now'"),
+        ("..now", "must not have a part that begins with '..', because those are refresher's own, found '..now'"),
+    ],
+)
+def test_a_trigger_file_is_where_an_app_may_make_one(path: str, sentence: str) -> None:
+    told = [{"acme": {"path": "told.json"}}]
+    assert problems(asset(notify=told, refresh={"trigger": path})) == [f"assets.web-tls.refresh.trigger: {sentence}"]
+
+
+def test_a_trigger_file_that_all_assets_share_is_named_once_and_each_may_have_its_own() -> None:
+    settings = configured(
+        """
+        defaults: {refresh: {trigger: now}}
+        assets:
+          a: {source: {plain: {}}}
+          b: {source: {plain: {}}, refresh: {trigger: /run/app/b}}
+          c: {source: {plain: {}}, refresh: {trigger: null}}
+        """
+    )
+    found = [settings.assets[name].refresh.trigger for name in "abc"]
+    assert found == [Path("/shared/now"), Path("/run/app/b"), None]
+
+
 def test_a_notifiers_own_key_is_read_before_the_plugin_sees_it() -> None:
     assert problems(asset(notify=[{"acme": {"initial": "perhaps"}}])) == [
         "assets.web-tls.notify[0].acme.initial: must be true or false"

@@ -53,16 +53,18 @@ def read(content: Mapping[str, Any], environment: Mapping[str, str]) -> Settings
     volume = _volume(given)
     choices = Choices(volume=volume, providers=_mapping(given, "providers"))
     whole = _whole(given, choices)
-    directories = dict(_directories(_mapping(whole, "assets")))
+    assets = _mapping(whole, "assets")
+    directories, triggers = dict(_directories(assets)), dict(_triggers(assets))
     settings, unread = _validated(whole)
     found = [*_refused(given), *choices.problems, *unread]
-    found += [(place, problem) for place, path in directories.values() if (problem := problem_below_volume(path))]
-    located = {name: (place, below_volume(volume, path)) for name, (place, path) in directories.items()}
-    found += overlaps(volume, located, choices.volume_paths)
+    for place, path in (*directories.values(), *triggers.values()):
+        found += [(place, problem)] if (problem := problem_below_volume(path)) else []
+    located, asking = _absolute(volume, directories), _absolute(volume, triggers)
+    found += overlaps(volume, located, choices.volume_paths, list(asking.values()))
     told = [_told(place, sentence, given, overridden.set_by) for place, sentence in found]
     if settings is None or told or overridden.problems:
         raise ConfigError(*dict.fromkeys(map(one_line, [*overridden.problems, *told])))
-    return _located(settings, {name: directory for name, (_, directory) in located.items()})
+    return _located(settings, _paths(located), _paths(asking))
 
 
 def _volume(given: Mapping[str, Any]) -> Path:
@@ -141,6 +143,22 @@ def _directories(assets: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Place, 
             yield name, (("assets", name, "publish", "directory"), name if directory is None else directory)
 
 
+def _triggers(assets: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Place, str]]]:
+    """Each asset's trigger file as it is written, of those that have one."""
+    for name, asset in assets.items():
+        trigger = _mapping(asset, "refresh").get("trigger") if isinstance(asset, Mapping) else None
+        if isinstance(trigger, str):
+            yield name, (("assets", name, "refresh", "trigger"), trigger)
+
+
+def _absolute(volume: Path, written_as: Mapping[str, tuple[Place, str]]) -> dict[str, tuple[Place, Path]]:
+    return {name: (place, below_volume(volume, path)) for name, (place, path) in written_as.items()}
+
+
+def _paths(placed: Mapping[str, tuple[Place, Path]]) -> dict[str, Path]:
+    return {name: path for name, (_, path) in placed.items()}
+
+
 def _told(place: Place, sentence: str, given: Mapping[str, Any], set_by: Mapping[Place, str]) -> str:
     """The problem as one line, at the place where the user wrote the value, which may be a default's."""
     origin = _origin(place, given)
@@ -157,9 +175,14 @@ def _origin(place: Place, given: Mapping[str, Any]) -> Place:
     return shared if len(shared) > 1 and at(given, shared) is not MISSING else place
 
 
-def _located(settings: Settings, directories: Mapping[str, Path]) -> Settings:
+def _located(settings: Settings, directories: Mapping[str, Path], triggers: Mapping[str, Path]) -> Settings:
     assets = {
-        name: asset.model_copy(update={"publish": replace(asset.publish, directory=directories[name])})
+        name: asset.model_copy(
+            update={
+                "publish": replace(asset.publish, directory=directories[name]),
+                "refresh": replace(asset.refresh, trigger=triggers.get(name)),
+            }
+        )
         for name, asset in settings.assets.items()
     }
     return settings.model_copy(update={"assets": assets})

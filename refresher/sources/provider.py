@@ -7,11 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from refresher.abilities import Building, Diagnosable, Observation, Revoking, Watched
+from refresher.abilities import Building, Diagnosable, Follow, Following, Observation, Revoking, Watched
 from refresher.contract import Fetched, FileSet, Held, Lease, Provider, Unchanged
 from refresher.errors import RefresherError
-from refresher.sources import leases
+from refresher.sources import leases, revisions
 from refresher.sources.fetching import Fetching, Learned
+from refresher.sources.following import FollowingAll
 from refresher.sources.parts import Parts, Published
 from refresher.sources.troubles import named, together
 
@@ -57,6 +58,23 @@ class Sources:
         """What all of them watch."""
         watching = (source for source in self.sources.values() if isinstance(source, Watched))
         return list(dict.fromkeys(path for source in watching for path in source.watched))
+
+    @property
+    def follows(self) -> bool:
+        """Whether one of them can be waited at."""
+        return bool(self._following)
+
+    def follow(self, revision: str) -> Follow:
+        """Waiting at all of those for something else than each one's part of the revision."""
+        known = revisions.read(revision)
+        return FollowingAll(
+            {name: source.follow(known[name].revision if name in known else "") for name, source in self._following}
+        )
+
+    @property
+    def _following(self) -> list[tuple[str, Following]]:
+        named_sources = self.sources.items()
+        return [(name, source) for name, source in named_sources if isinstance(source, Following) and source.follows]
 
     def revoke(self, lease: Lease) -> None:
         """End each source's own lease, also if another's can't be ended. Raises the worst of their errors."""

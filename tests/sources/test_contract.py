@@ -22,11 +22,11 @@ class TestAFileAndAWebServer(ProviderContract):
         (caddy.root / self.name).write_text("served " * 500)
         self.path.write_text("local")
 
-    def together(self, url: str, path: Path | None = None) -> Provider:
+    def together(self, url: str, path: Path | None = None, *, within: float = 60) -> Provider:
         served = HttpProvider(HttpOptions(url=url))
         # Far in the future, so that the file is old enough for its facts to name it.
         local = FileProvider(FileOptions(path=path or self.path), clock=lambda: 10**19)
-        return Sources({"served": served, "local": local}, timeout=timedelta(seconds=60))
+        return Sources({"served": served, "local": local}, timeout=timedelta(seconds=within))
 
     def provider(self) -> Provider:
         return self.together(f"{self.caddy.url}/{self.name}")
@@ -39,3 +39,6 @@ class TestAFileAndAWebServer(ProviderContract):
 
     def unreachable_provider(self) -> Provider:
         return self.together(f"http://127.0.0.1:{free_port()}/x.txt")
+
+    def silent_provider(self, host: str, port: int) -> Provider:
+        return self.together(f"http://{host}:{port}/x.txt", within=0.5)

@@ -33,6 +33,8 @@ SPECIAL = {
     "Verifier": "verifier",
     "Notifier": "notifier",
 }
+OF_ALL = {"initial", "source"}
+"""What all notifiers, or all verifiers, have beside their own options: a table of its own."""
 
 
 def reference() -> str:
@@ -59,7 +61,7 @@ def _table(table: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
 
 
 def _belongs(name: str, table: Mapping[str, Any]) -> bool:
-    return name in table["only"] if "only" in table else name != "initial"
+    return name in table["only"] if "only" in table else name not in OF_ALL or table["of"] == "AssetSettings"
 
 
 def _needed_by_providers() -> dict[str, list[str]]:

@@ -178,6 +178,12 @@ class Attempt:
         lease, held = self.answer.lease if isinstance(self.answer, Fetched) else None, self.ledger.lease
         return None if lease and held and lease.id == held.id else lease
 
+    def renewed(self, answer: Fetched) -> None:
+        """The lease of what readers see goes on, whatever becomes of what came with it."""
+        held = self.ledger.lease
+        if answer.lease and held and answer.lease.id == held.id:
+            self._of_current(lambda ledger: replace(ledger, lease=answer.lease))
+
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Measure a step, or one more part of it, in seconds."""

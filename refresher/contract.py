@@ -18,20 +18,32 @@ from typing import Any, BinaryIO, Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The time-limited right to use what was fetched."""
+    """The time-limited right to use what was fetched.
+
+    `lasts`: a part of it goes on for so long, where it is several that don't end together (None: it is one).
+    """
 
     id: str
     granted_at: datetime
     duration: timedelta
     renewable: bool
+    lasts: timedelta | None = None
 
     @property
     def expires_at(self) -> datetime:
         """When the right ends, unless it is renewed before; for one without end, the last moment there is."""
+        return self._after(self.duration)
+
+    @property
+    def over_at(self) -> datetime:
+        """When nothing is left of it that could be ended."""
+        return self._after(self.duration if self.lasts is None else self.lasts)
+
+    def _after(self, duration: timedelta) -> datetime:
         try:
-            return self.granted_at + self.duration
+            return self.granted_at + duration
         except OverflowError:
-            if self.duration < timedelta():
+            if duration < timedelta():
                 raise
             return datetime.max.replace(tzinfo=UTC)
 

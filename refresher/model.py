@@ -188,7 +188,7 @@ class Generation:
 
     `source` and `checks` are the fingerprints that its asset had; from `valid_from` to `expires_at` it can be used
     (None: no such limit); `minted` says that its source makes something new each time; `leased_until` is the end of
-    its first lease.
+    its lease as it came, and `lease` that one's mark, which earlier generations can have, too.
     """
 
     asset: str
@@ -204,6 +204,7 @@ class Generation:
     valid_from: datetime | None = None
     expires_at: datetime | None = None
     leased_until: datetime | None = None
+    lease: str = ""
 
     def expired(self, now: datetime) -> bool:
         """Whether it can't be used any more, unless its lease was renewed."""

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from refresher.abilities import Building, Diagnosable, Observation, Rechecking, Revoking, Watched
+from refresher.abilities import Building, Diagnosable, Follow, Following, Observation, Rechecking, Revoking, Watched
 from refresher.contract import ByteStream, Fetched, FileSet, Finding, Held, Lease, Provider, StagedFile, Unchanged
 from refresher.errors import PermanentError, RefresherError
 from refresher.model import Limits, NamedVerifier
@@ -104,6 +104,17 @@ class Rendering:
         """As the source does."""
         return isinstance(self._inside, Rechecking) and self._inside.rechecks
 
+    @property
+    def follows(self) -> bool:
+        """As the source does."""
+        return isinstance(self._inside, Following) and self._inside.follows
+
+    def follow(self, revision: str) -> Follow:
+        """Waiting at the source for something else than what this was rendered from."""
+        if not isinstance(self._inside, Following):
+            raise PermanentError("its source can't be waited at")
+        return self._inside.follow(_apart(revision)[0])
+
     def building_on(self, published: FileSet | None) -> "Rendering":
         """The provider for one fetch, given what readers see now."""
         building = copy.copy(self)
@@ -133,7 +144,7 @@ class Rendering:
     def _shown(self, held: Held | None, before: Inputs | None) -> Held | None:
         if held is None:
             return None
-        revision, _, rendered_by = held.revision.rpartition("+")
+        revision, rendered_by = _apart(held.revision)
         if rendered_by != self._recipe.digest[:DIGITS]:
             return None
         digests = {name: file.digest for name, file in before.files.items()} if before else {}
@@ -158,3 +169,9 @@ class Rendering:
 
     def _terms(self) -> Terms:
         return Terms(self._limits, self._timeout, Traffic(), Progress())
+
+
+def _apart(revision: str) -> tuple[str, str]:
+    """The source's own revision, and which recipe was rendered."""
+    source, _, rendered_by = revision.rpartition("+")
+    return source, rendered_by

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,6 @@ def _refused(given: Mapping[str, Any]) -> Iterator[Problem]:
         yield (key,), unknown_key(key, list(Settings.model_fields))
     for name in _mapping(given, "providers").keys() - installed(Kind.PROVIDER):
         yield ("providers", name), f"there is no such provider; installed are: {', '.join(installed(Kind.PROVIDER))}"
-    for name, asset in _mapping(given, "assets").items():
-        if isinstance(asset, Mapping) and "sources" in asset:
-            yield ("assets", name, "sources"), "is reserved for assets with several sources; use source, with one"
     if given.get("volume") == "":
         yield ("volume",), "must not be empty"
 
@@ -115,12 +113,15 @@ def _asset(name: str, asset: object, defaults: Mapping[str, Any], choices: Choic
     said = {key: value for key, value in asset.items() if value is not None or key not in _SECTIONS}
     inherited = {key: value for key, value in defaults.items() if key in _DEFAULTED}
     merged = laid_over(inherited, _with_text_ids(said))
-    readers = {"source": choices.source, "verify": choices.verifiers, "notify": choices.notifiers}
-    for key in readers.keys() & merged.keys():
-        merged[key] = readers[key](merged[key], ("assets", name, key))
-    if merged.pop("sources", None) is not None:
-        merged.setdefault("source", None)  # told already, so pydantic need not miss it too
-    return merged
+    verifiers = partial(choices.verifiers, sources=_mapping(merged, "sources").keys())
+    readers: Mapping[str, Callable[[object, Place], object]] = {
+        "source": choices.source,
+        "sources": choices.sources,
+        "verify": verifiers,
+        "notify": choices.notifiers,
+    }
+    read = {key: readers[key](merged[key], ("assets", name, key)) for key in readers.keys() & merged.keys()}
+    return merged | read
 
 
 def _with_text_ids(section: object) -> Any:
@@ -175,7 +176,8 @@ def _told(place: Place, sentence: str, given: Mapping[str, Any], set_by: Mapping
 def _origin(place: Place, given: Mapping[str, Any]) -> Place:
     if place[:1] != ("assets",) or at(given, place) is not MISSING:
         return place
-    shared = ("providers", *place[3:]) if place[2:3] == ("source",) else ("defaults", *place[2:])
+    below = {"source": 3, "sources": 4}.get(str(place[2])) if place[2:] else None
+    shared = ("providers", *place[below:]) if below else ("defaults", *place[2:])
     return shared if len(shared) > 1 and at(given, shared) is not MISSING else place
 
 

@@ -18,7 +18,7 @@ def rendered(
 ) -> tuple[Rendering, str]:
     """The provider that renders what the asset's own provider has, and the digest of how. Raises ConfigError."""
     try:
-        how = recipe(asset.render, (), os.environ)
+        how = recipe(asset.render, tuple(asset.sources), os.environ)
     except ConfigError as error:
         raise ConfigError(*(f"{written((*place, 'render'))}.{problem}" for problem in error.problems)) from None
     rendering = Rendering(

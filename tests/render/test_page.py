@@ -31,10 +31,21 @@ def test_each_expression_that_is_shown_can_be_rendered(monkeypatch: pytest.Monke
     monkeypatch.setenv("HOSTNAME", "pod-1")
     leaf = Authority.root().issue("web.example.com").pem
     files = {"password": "p", "DB_USER": "u", "tls.crt": leaf, "keystore.p12": b"\xff", "config.json": '{"port": 1}'}
-    expressions = re.findall(r"{{.*?}}", TEXT)
+    expressions = set(re.findall(r"{{.*?}}", TEXT)) - set(of_several_sources())
     assert len(expressions) > 6
     for expression in expressions:
         assert rendered(expression, files, env=("HOSTNAME",))
+
+
+def test_each_expression_with_several_sources_can_be_rendered() -> None:
+    files = {"db/password": "p", "web-tls/tls.crt": "t"}
+    for expression in of_several_sources():
+        assert rendered(expression, files, ("db", "web-tls"))
+
+
+def of_several_sources() -> list[str]:
+    (table,) = re.findall(r"^\| with several sources, .*?\n\n", TEXT, flags=re.M | re.S)
+    return re.findall(r"{{.*?}}", table)
 
 
 def test_every_filter_that_there_is_is_documented_and_no_other() -> None:

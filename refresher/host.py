@@ -5,6 +5,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,12 +56,33 @@ class End:
 
     def __init__(self) -> None:
         self._asked_for = os.eventfd(0)
+        self._is_near = False
+        self._calls: dict[int, Callable[[], object]] = {}
+        self._called: set[int] = set()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: os.eventfd_write(self._asked_for, 1))
+            signal.signal(number, self._end)
+
+    def answer(self, number: int, call: Callable[[], object]) -> None:
+        """Answer another signal with a call, which `wait` makes: a handler may interrupt who holds a lock it needs."""
+        self._calls[number] = call
+        signal.signal(number, self._note)
 
     def wait(self) -> None:
-        """Return when one of them has come."""
-        os.read(self._asked_for, 8)  # unlike os.eventfd_read, it goes on after any other signal
+        """Return when one of them has come; meanwhile, answer others."""
+        while True:
+            os.read(self._asked_for, 8)  # unlike os.eventfd_read, it goes on after any other signal
+            if self._is_near:
+                return
+            while self._called:
+                self._calls[self._called.pop()]()
+
+    def _end(self, *_: object) -> None:
+        self._is_near = True
+        os.eventfd_write(self._asked_for, 1)
+
+    def _note(self, number: int, _: object) -> None:
+        self._called.add(number)
+        os.eventfd_write(self._asked_for, 1)
 
 
 def reap_orphans() -> None:

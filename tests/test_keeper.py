@@ -32,6 +32,9 @@ class Turned:
     def at(self, key: str, when: datetime, action: Callable[[], None]) -> None:
         self.armed[key] = (when, action)
 
+    def cancel(self, key: str) -> None:
+        self.armed.pop(key, None)
+
     def turn(self, **amount: float) -> None:
         """Let time pass, and run everything that falls due on the way, in order."""
         end = self.clock.now + timedelta(**amount)
@@ -60,12 +63,13 @@ def all_kept(assets: list[Asset], clock: Time) -> tuple[list[Keeper], Turned, No
     clockwork, noted = Turned(clock), Noted()
     records = [Record(one, started_at=clock()) for one in assets]
     parts: dict[str, Any] = {"clockwork": clockwork, "clock": clock, "seed": "pod-1", "reporter": noted}
-    keepers: dict[str, Keeper] = {}
-    tellers = Tellers(records, rolled_back=lambda one: keepers[one.name].was_rolled_back(), **parts)
-    keepers |= {record.asset.name: Keeper(record, tellers=tellers, **parts) for record in records}
-    for keeper in keepers.values():
+    tellers = Tellers(**parts)
+    keepers = [Keeper(record, tellers=tellers, **parts) for record in records]
+    for keeper in keepers:
+        keeper.join()
+    for keeper in keepers:
         keeper.start()
-    return list(keepers.values()), clockwork, noted
+    return keepers, clockwork, noted
 
 
 def kept(web: Asset, clock: Time) -> tuple[Keeper, Turned, Noted]:

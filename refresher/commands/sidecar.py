@@ -62,9 +62,10 @@ def refresh(
 
 def status(assets: Assets = None, config: Config = None, *, as_json: Json = False) -> None:
     """Ask the running sidecar how each asset stands."""
-    from refresher.client import documents, reason
+    from refresher.client import configuration, documents, reason
     from refresher.host import now
     from refresher.tables import status_table
+    from refresher.words import configuration_alarms
 
     with reporting_bad_configuration(), reporting_failed_call():
         _, answer = _client(config).get("/assets")
@@ -73,6 +74,8 @@ def status(assets: Assets = None, config: Config = None, *, as_json: Json = Fals
             fail(NOT_UP_TO_DATE, reason(answer))
         states = chosen({state["asset"]: state for state in known}, assets)
     _print(states, as_json=as_json, table=lambda rows: status_table(rows, now=now(), paint=_paint))
+    for alarm in configuration_alarms(configuration(answer)):
+        complain(alarm)
 
 
 def rollback(

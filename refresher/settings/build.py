@@ -3,18 +3,19 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from refresher.abilities import ImplyingVerifiers
+from refresher.abilities import Closable, ImplyingVerifiers
+from refresher.contract import Provider
 from refresher.errors import ConfigError, RefresherError
 from refresher.model import Asset, NamedNotifier, NamedVerifier
 from refresher.plugins import Kind, as_sharing
 from refresher.settings.choices import Choices
-from refresher.settings.models import AssetSettings, Choice, Settings
+from refresher.settings.models import AssetSettings, Choice
 from refresher.settings.paths import Place, written
 from refresher.traffic import Traffic
 
@@ -46,49 +47,66 @@ class SharedParts:
                 close()
 
 
-def assets(settings: Settings, shared: SharedParts) -> list[Asset]:
-    """Each asset, ready to be refreshed; contacts nothing. Raises ConfigError with every plugin that can't be made."""
-    made: list[Asset] = []
-    problems: list[str] = []
-    traffic = Traffic(connections=settings.transfers.connections, max_rate=settings.transfers.max_rate)
-    for name, asset in settings.assets.items():
-        try:
-            made.append(replace(_asset(name, asset, settings.volume, shared), traffic=traffic))
-        except ConfigError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise ConfigError(*problems)
-    return made
-
-
-def _asset(name: str, asset: AssetSettings, volume: Path, shared: SharedParts) -> Asset:
+def build(name: str, asset: AssetSettings, *, volume: Path, shared: SharedParts, traffic: Traffic) -> Asset:
+    """The asset, ready to be refreshed; contacts nothing. Raises ConfigError if one of its plugins can't be made."""
     place: Place = ("assets", name)
-    provider = _made(asset.source, (*place, "source"), **shared.arguments(asset.source.plugin))
-    checks = [*asset.verify, *_implied(provider, asset.verify, volume, (*place, "source", asset.source.name))]
-    publish = asset.publish
-    directory = publish.directory or volume / name
-    return Asset(
-        name=name,
-        provider=provider,
-        source=fingerprint(_source(asset)),
-        verifiers=tuple(
-            NamedVerifier(name=check.name, verifier=_made(check, (*place, "verify", number)))
-            for number, check in enumerate(checks)
-        ),
-        checks=fingerprint([[_check(check) for check in checks], _bounds(asset)]),
-        # a directory elsewhere is its own volume: generations must be on the file system that they're swapped on
-        volume=volume if volume in directory.parents else directory.parent,
-        directory=directory,
-        publish=publish,
-        notifiers=tuple(_notifier(choice, (*place, "notify", number)) for number, choice in enumerate(asset.notify)),
-        on_reject=asset.on_reject,
-        settle=asset.settle,
-        refresh=asset.refresh,
-        limits=asset.limits,
-        required=asset.required,
-        unpack=asset.unpack,
-        max_stale=asset.max_stale,
-    )
+    with ExitStack() as unless_made:
+        provider = _made(asset.source, (*place, "source"), **shared.arguments(asset.source.plugin))
+        unless_made.callback(closed, provider)
+        checks = _checks(name, asset, provider, volume)
+        publish = asset.publish
+        directory = publish.directory or volume / name
+        made = Asset(
+            name=name,
+            provider=provider,
+            source=fingerprint(_source(asset)),
+            verifiers=tuple(
+                NamedVerifier(name=check.name, verifier=_made(check, (*place, "verify", number)))
+                for number, check in enumerate(checks)
+            ),
+            checks=_checks_fingerprint(checks, asset),
+            # a directory elsewhere is its own volume: generations must be on the file system that they're swapped on
+            volume=volume if volume in directory.parents else directory.parent,
+            directory=directory,
+            publish=publish,
+            notifiers=tuple(
+                _notifier(choice, (*place, "notify", number)) for number, choice in enumerate(asset.notify)
+            ),
+            on_reject=asset.on_reject,
+            settle=asset.settle,
+            refresh=asset.refresh,
+            limits=asset.limits,
+            required=asset.required,
+            unpack=asset.unpack,
+            max_stale=asset.max_stale,
+            traffic=traffic,
+        )
+        unless_made.pop_all()
+        return made
+
+
+def closed(provider: Provider) -> None:
+    """Have a provider that nobody uses let go of what it holds."""
+    if isinstance(provider, Closable):
+        provider.close()
+
+
+def is_checked_as(made: Asset, asset: AssetSettings, volume: Path) -> bool:
+    """Whether these settings' checks are those that the asset was made with, the files that they name included."""
+    return made.checks == _checks_fingerprint(_checks(made.name, asset, made.provider, volume), asset)
+
+
+def checked_files(asset: AssetSettings) -> set[Path]:
+    """The local files that its listed verifiers name."""
+    return {path for check in asset.verify for path in _local_files(check.options.model_dump())}
+
+
+def _checks(name: str, asset: AssetSettings, provider: object, volume: Path) -> list[Choice]:
+    return [*asset.verify, *_implied(provider, asset.verify, volume, ("assets", name, "source", asset.source.name))]
+
+
+def _checks_fingerprint(checks: Sequence[Choice], asset: AssetSettings) -> str:
+    return fingerprint([[_check(check) for check in checks], _bounds(asset)])
 
 
 def _made(choice: Choice, place: Place, **shared: object) -> Any:

@@ -28,6 +28,7 @@ NAMES = {
     "refresher_transfer_bytes": {"asset"},
     "refresher_transfer_expected_bytes": {"asset"},
     "refresher_config_valid": set(),
+    "refresher_config_last_reload_success_timestamp_seconds": set(),
     "refresher_build_info": {"version"},
 }
 

@@ -64,3 +64,47 @@ def test_other_signals_do_not_end_it() -> None:
         assert output.read(6) == b"other "
         process.send_signal(signal.SIGINT)
         assert output.read() == b"ended\n"
+
+
+CALLED = """
+import os, signal, threading
+from refresher.host import End
+end = End()
+end.answer(signal.SIGHUP, lambda: os.write(1, b"called by " + threading.current_thread().name.encode() + b"\\n"))
+print("ready", flush=True)
+end.wait()
+print("ended")
+"""
+
+
+def test_a_signal_with_an_answer_is_answered_each_time_and_ends_nothing() -> None:
+    with subprocess.Popen([sys.executable, "-c", CALLED], stdout=subprocess.PIPE) as process:
+        output = cast("IO[bytes]", process.stdout)
+        assert output.readline() == b"ready\n"
+        for _ in range(2):
+            process.send_signal(signal.SIGHUP)
+            assert output.readline() == b"called by MainThread\n"
+        process.send_signal(signal.SIGTERM)
+        assert output.read() == b"ended\n"
+
+
+HOLDING_A_LOCK = """
+import signal, threading
+from refresher.host import End
+end, lock = End(), threading.Lock()
+
+def answer():
+    with lock:
+        print("answered")
+    signal.raise_signal(signal.SIGTERM)
+
+end.answer(signal.SIGHUP, answer)
+with lock:
+    signal.raise_signal(signal.SIGHUP)
+end.wait()
+"""
+
+
+def test_an_answer_may_need_a_lock_that_the_interrupted_thread_holds() -> None:
+    ran = subprocess.run([sys.executable, "-c", HOLDING_A_LOCK], capture_output=True, text=True, check=True, timeout=30)
+    assert ran.stdout == "answered\n"

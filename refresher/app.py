@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import timedelta
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from refresher import __version__
@@ -76,6 +77,7 @@ class Sidecar:
             source, running, shared=self._shared, clock=now, change=self._change, again=self.read_again
         )
         self._triggers = Triggers()
+        self._counting = RLock()  # held while it changes who is counted, which may call back at once
         self._running = ExitStack()
 
     @property
@@ -143,8 +145,9 @@ class Sidecar:
 
     def _keep(self, assembly: Assembly) -> None:
         kept = list(assembly.assets.values())
-        self._metrics.follow(notifiers_of(kept))
-        self._roster.change(kept)
+        with self._counting:
+            self._metrics.follow(notifiers_of(kept))
+            self._roster.change(kept)
         self._triggers.follow(self._roster.all())
 
     def _change(self, before: Assembly, after: Assembly) -> None:
@@ -154,10 +157,12 @@ class Sidecar:
         log.info("the configuration was read again: %s", difference(before, after))
         freeze()
 
-    def _forget(self, around: Sequence[Asset]) -> None:
-        """Only these may still report."""
-        self._metrics.forget_all_but(notifiers_of(around))
-        self._log.forget_all_but({asset.name for asset in around})
+    def _forget(self) -> None:
+        """Count no more of whom nothing will be heard again."""
+        with self._counting:
+            around = self._roster.around()
+            self._metrics.forget_all_but(notifiers_of(around))
+            self._log.forget_all_but({asset.name for asset in around})
 
     def _look_over(self) -> None:
         """All assets in one action: waking up costs more than looking."""

@@ -23,10 +23,10 @@ from refresher.term import Clockwork
 
 
 class Roster:
-    """All keepers. `left` is called each time one of them has gone for good, with the assets of those that haven't."""
+    """All keepers. `left` is called each time one of them has gone for good."""
 
     def __init__(
-        self, *, clockwork: Clockwork, clock: Clock, seed: str, reporter: Reporter, left: Callable[[list[Asset]], None]
+        self, *, clockwork: Clockwork, clock: Clock, seed: str, reporter: Reporter, left: Callable[[], None]
     ) -> None:
         self._parts: dict[str, Any] = {"clockwork": clockwork, "clock": clock, "seed": seed, "reporter": reporter}
         self._clockwork, self._clock, self._left = clockwork, clock, left
@@ -40,6 +40,11 @@ class Roster:
         """The keepers of this moment, in the configuration's order."""
         with self._lock:
             return list(self._keepers.values())
+
+    def around(self) -> list[Asset]:
+        """Of which assets something may still be heard: those that are kept, and those that aren't left alone yet."""
+        with self._lock:
+            return [keeper.asset for keeper in (*self._keepers.values(), *self._retiring)]
 
     def keeper(self, asset: str) -> Keeper:
         """The asset's keeper of this moment. Raises NoSuchAssetError."""
@@ -95,12 +100,11 @@ class Roster:
     def _gone(self, keeper: Keeper) -> None:
         with self._lock:
             del self._retiring[keeper]
-            around = [other.asset for other in (*self._keepers.values(), *self._retiring)]
         provider = keeper.asset.provider
         if isinstance(provider, Closable):
             # In an action of its own: a server that is asked to end a login may not answer.
             self._clockwork.at(f"close {next(self._closings)}", self._clock(), provider.close)
-        self._left(around)
+        self._left()
 
 
 def _meet(one: Asset, other: Asset) -> bool:

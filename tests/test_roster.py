@@ -47,8 +47,8 @@ class Staff:
             clockwork=self.clockwork, clock=self.clock, seed="pod-1", reporter=self.noted, left=self.left
         )
 
-    def left(self, around: list[Asset]) -> None:
-        self.around.append(sorted(one.name for one in around))
+    def left(self) -> None:
+        self.around.append(sorted(one.name for one in self.roster.around()))
 
     def keep(self, *assets: Asset) -> None:
         self.roster.change(assets)

@@ -20,7 +20,7 @@ from refresher.commands.endings import (
     reporting_bad_configuration,
     reporting_failed_call,
 )
-from refresher.commands.options import DEFAULT_CONFIG, Asset, Assets, Config, Json, chosen, duration, settings_of
+from refresher.commands.options import DEFAULT_CONFIG, Asset, Assets, Config, Json, chosen, duration, path_of
 from refresher.errors import ConfigError
 from refresher.options import write_duration
 
@@ -105,10 +105,11 @@ def _by_hand(config: Path | None, call: str, asset: str, query: str = "") -> Non
 
 def _client(config: Path | None) -> "Client":
     from refresher.client import Client
+    from refresher.settings import load_control
 
     if config is None and not DEFAULT_CONFIG.exists():
         return Client(DEFAULT_LISTEN)  # as a sidecar that runs without a file
-    control = settings_of(config).control
+    control = load_control(path_of(config), os.environ)
     if control.listen is None:
         raise ConfigError("control.listen: is off, so that nobody can be asked")
     return Client(str(control.listen), token=control.token)

@@ -3,7 +3,7 @@
 from refresher.settings.assembly import Assembly, assemble, assets, difference
 from refresher.settings.build import SharedParts
 from refresher.settings.models import AssetSettings, Choice, Control, Probes, Settings
-from refresher.settings.read import load, short_form
+from refresher.settings.read import load, load_control, short_form
 from refresher.settings.warnings import warnings
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "assets",
     "difference",
     "load",
+    "load_control",
     "short_form",
     "warnings",
 ]

@@ -185,8 +185,7 @@ class Teller:
         """For the earlier of the two: a retry that is far away must not put off another asset's first telling."""
         with self._lock:
             moments = [moment for moment in (self._settled_at, self._retry_at) if moment]
-            # Without members it has ended: its key may be another teller's by now.
-            if moments and self.members:
+            if moments:
                 self._clockwork.at(f"tell {self.key}", min(moments), self._tell)
 
     def _tell(self) -> None:

@@ -219,12 +219,25 @@ def test_a_destination_that_is_taken_out_is_told_no_more(tmp_path: Path, staff: 
     down = App(trouble=TransientError("away"))
     web = asset(tmp_path, Source(), app=down)
     staff.keep(web)
-    assert any(key.startswith("tell") for key in staff.clockwork.armed)
-    staff.keep(replace(web, notifiers=()))
-    assert not any(key.startswith("tell") for key in staff.clockwork.armed)
+    assert "tell app:1" in staff.clockwork.armed
+    staff.roster.change([replace(web, notifiers=())])
+    assert "tell app:1" not in staff.clockwork.armed
     down.trouble = None
     staff.clockwork.turn(hours=1)
     assert down.heard == []
+
+
+def test_who_was_replaced_while_he_waited_is_never_told_of(tmp_path: Path, staff: Staff) -> None:
+    slow, down = Slow(), App(trouble=TransientError("away"))
+    web = asset(tmp_path, slow, app=down)
+    db = asset(tmp_path, Source(), name="db", directory=tmp_path / "db")
+    begun(staff, web)
+    with under_way(staff, slow):
+        staff.keep(replace(web, required=False))
+        staff.keep(replace(web, settle=web.settle * 2))
+    staff.clockwork.turn(seconds=1)
+    staff.roster.change([db])
+    assert "tell app:1" not in staff.clockwork.armed
 
 
 @dataclass
@@ -248,6 +261,24 @@ def test_a_telling_that_is_under_way_is_written_down_before_the_next_keeper_begi
     assert (len(app.heard), staff.roster.keeper("web").state().notified_generation) == (1, 1)
     staff.clockwork.turn(hours=1)
     assert [telling.result for telling in staff.noted.tellings] == ["told"]
+
+
+def test_a_telling_that_is_tried_again_is_over_before_the_next_keeper_begins(tmp_path: Path, staff: Staff) -> None:
+    app = Listener(trouble=TransientError("away"))
+    web = asset(tmp_path, Source(), app=app)
+    staff.keep(web)
+    app.trouble = None
+    seen: list[bool] = []
+
+    def changed() -> None:
+        staff.roster.change([replace(web, required=False)])
+        seen.append("begin web" in staff.clockwork.armed)
+
+    app.meanwhile = changed
+    staff.clockwork.turn(minutes=1)
+    assert (seen, len(app.heard)) == ([False], 1)
+    state = staff.roster.keeper("web").state()
+    assert (state.notified_generation, state.required) == (1, False)
 
 
 def test_a_shared_destination_goes_on_for_those_who_stay(tmp_path: Path, staff: Staff) -> None:

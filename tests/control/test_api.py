@@ -340,3 +340,16 @@ def test_the_list_says_how_the_configuration_stands(client: Client, sidecar: Fak
     assert unwell["valid"] is False
     assert unwell["problems"] == ["assets.web: is not a known key"]
     assert unwell["restart_needed"] == ["control.listen"]
+
+
+def test_an_asset_that_was_taken_out_and_comes_back_begins_anew(
+    serve: Callable[..., Client], sidecar: FakeSidecar
+) -> None:
+    sidecar.ends = {name: outcome(name) for name in sidecar.states}
+    client = serve(limit=RateLimit(burst=2, per_second=1, clock=lambda: 0.0))
+    asked = ["model", "model", "model", "web-tls"]
+    assert [client.post(f"/refresh/{name}").status for name in asked] == [200, 200, 429, 200]
+    model = sidecar.states.pop("model")
+    assert client.post("/refresh/web-tls").status == 200
+    sidecar.states["model"] = model
+    assert client.post("/refresh/model").status == 200

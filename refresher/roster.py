@@ -9,6 +9,7 @@ asset's next keeper, and nobody else's.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from threading import Lock
 from typing import Any
@@ -76,9 +77,9 @@ class Roster:
         self._begin([keeper for keeper, earlier in waits.items() if not earlier])
         for keeper, earlier in waits.items():
             if earlier:
-                all_true(earlier).add_done_callback(lambda _, keeper=keeper: self._begin([keeper]))  # type: ignore[misc]
+                all_true(earlier).add_done_callback(partial(self._begin, [keeper]))
         for keeper, left in retired.items():
-            left.add_done_callback(lambda _, keeper=keeper: self._gone(keeper))  # type: ignore[misc]
+            left.add_done_callback(partial(self._gone, keeper))
 
     def _keeper(self, asset: Asset) -> Keeper:
         return Keeper(Record(asset, started_at=self._clock()), tellers=self._tellers, **self._parts)
@@ -87,7 +88,7 @@ class Roster:
         """Whom the asset's keeper has to wait for."""
         return [left for other, left in self._retiring.items() if not left.done() and _meet(asset, other.asset)]
 
-    def _begin(self, keepers: Iterable[Keeper]) -> None:
+    def _begin(self, keepers: Iterable[Keeper], _: object = None) -> None:
         """All join before one starts, so that a destination that they share is told of them together."""
         with self._lock:
             # Whoever was replaced while it waited never begins.
@@ -97,7 +98,7 @@ class Roster:
             for keeper in current:
                 keeper.start()
 
-    def _gone(self, keeper: Keeper) -> None:
+    def _gone(self, keeper: Keeper, _: object = None) -> None:
         with self._lock:
             del self._retiring[keeper]
         provider = keeper.asset.provider

@@ -38,6 +38,18 @@ class Sharing(Protocol):
 
 
 @runtime_checkable
+class Closable(Protocol):
+    """A provider that holds something open, such as connections, or its part of what providers share."""
+
+    def close(self) -> None:
+        """Let go of it: the asset is gone from the configuration, or has another provider. Called once, and last.
+
+        Never while a fetch goes on, and not at the end of the process, when what is shared is closed as a whole.
+        """
+        ...
+
+
+@runtime_checkable
 class ImplyingVerifiers(Protocol):
     """A provider with verifiers that apply even if the user lists none."""
 

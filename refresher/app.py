@@ -2,27 +2,28 @@
 
 import gc
 import logging
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import timedelta
-from signal import SIGUSR1
-from typing import TYPE_CHECKING, Any
+from threading import RLock
+from typing import TYPE_CHECKING
 
 from refresher import __version__
+from refresher.asked import Request
 from refresher.clockwork import Clockwork
 from refresher.control.metrics import Metrics
 from refresher.drift import LOOK_EVERY
 from refresher.due import Due
-from refresher.host import End, at_signal, begin, now, reap_orphans, seed
-from refresher.keeper import Keeper, Request
+from refresher.host import End, begin, now, reap_orphans, seed
 from refresher.model import Asset, Outcome
 from refresher.notify import Telling
-from refresher.record import Record
+from refresher.reload import Reload, Source
 from refresher.report import Log
-from refresher.settings import Settings, SharedParts, assets
-from refresher.state import AssetState, Trigger
-from refresher.teller import Tellers
+from refresher.roster import Roster
+from refresher.settings import Assembly, Settings, SharedParts, assemble, difference
+from refresher.state import AssetState, ConfigurationState, Trigger
 from refresher.triggers import Triggers
 
 if TYPE_CHECKING:
@@ -60,80 +61,117 @@ class Report:
 
 
 class Sidecar:
-    """Keepers, their clockwork, the listeners and the watches, started and stopped together."""
+    """Keepers, their clockwork, the listeners and the watches, started and stopped together.
 
-    def __init__(self, settings: Settings) -> None:
+    While it runs, its assets can be changed: `read_again`. Raises ConfigError if the configuration doesn't work.
+    """
+
+    def __init__(self, source: Source) -> None:
         self._shared = SharedParts()
-        kept = assets(settings, self._shared)
+        running = assemble(source.read(), self._shared)
         self._clockwork = Clockwork(workers=WORKERS)
-        metrics = Metrics(self, notifiers={asset.name: [one.name for one in asset.notifiers] for asset in kept})
-        report = Report(Log(), metrics)
-        self._keepers = {keeper.asset.name: keeper for keeper in self._keep(kept, report)}
-        self._settings, self._metrics = settings, metrics
+        self._log, self._metrics = Log(), Metrics(self, notifiers=notifiers_of(running.assets.values()))
+        report = Report(self._log, self._metrics)
+        self._roster = Roster(clockwork=self._clockwork, clock=now, seed=seed(), reporter=report, left=self._forget)
+        self._reload = Reload(
+            source, running, shared=self._shared, clock=now, change=self._change, again=self.read_again
+        )
         self._triggers = Triggers(report.woken, seed=seed())
+        self._counting = RLock()  # held while it changes who is counted, which may call back at once
         self._running = ExitStack()
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration that runs."""
+        return self._reload.running.settings
 
     def start(self) -> None:
         """Start everything; what is held is used, what is due is fetched. Raises ConfigError if an address is taken."""
         self._clockwork.start()
         self._running.callback(self._shared.close)
         self._running.callback(self._clockwork.stop)
-        for keeper in self._keepers.values():
-            keeper.start()
-        self._triggers.follow(self._keepers.values())
+        self._keep(self._reload.running)
         self._running.callback(self._triggers.stop)
         self._look_over()
-        server = _server(self, self._metrics, self._settings)
+        server = _server(self, self._metrics, self.settings)
         if server:
             server.start()
             self._running.callback(server.stop)
+        self._running.callback(self._reload.stop)
+        self._reload.start()
 
     def stop(self) -> None:
         """Stop everything, in the opposite order; nothing is waited for."""
         self._running.close()
 
+    def read_again(self) -> None:
+        """Read the configuration soon, and change what differs."""
+        self._clockwork.at("configuration", now(), self._reload.read)
+
     def names(self) -> Sequence[str]:
         """The configured assets."""
-        return list(self._keepers)
+        return [keeper.asset.name for keeper in self._roster.all()]
+
+    def all_states(self) -> Sequence[AssetState]:
+        """How all of them stand."""
+        return [keeper.state() for keeper in self._roster.all()]
 
     def request_all(self) -> None:
         """Ask for a refresh of every asset now, because of a signal."""
         self._triggers.ask_all()
 
     def state(self, asset: str) -> AssetState:
-        """How an asset stands. KeyError for an unknown name."""
-        return self._keepers[asset].state()
+        """How an asset stands. Raises NoSuchAssetError."""
+        return self._roster.keeper(asset).state()
 
     def request(self, asset: str) -> Request:
-        """Ask for a refresh now. KeyError for an unknown name."""
-        return self._keepers[asset].request()
+        """Ask for a refresh now. Raises NoSuchAssetError."""
+        with self._roster.keeping(asset) as keeper:
+            return keeper.request()
 
     def go_back(self, asset: str, *, to: int | None) -> Future[None]:
-        """Put an earlier generation back and pin it. KeyError for an unknown name."""
-        return self._keepers[asset].go_back(to=to)
+        """Put an earlier generation back and pin it. Raises NoSuchAssetError."""
+        with self._roster.keeping(asset) as keeper:
+            return keeper.go_back(to=to)
 
     def unpin(self, asset: str) -> Future[None]:
-        """Follow the source again. KeyError for an unknown name."""
-        return self._keepers[asset].unpin()
+        """Follow the source again. Raises NoSuchAssetError."""
+        with self._roster.keeping(asset) as keeper:
+            return keeper.unpin()
 
     def alive(self) -> bool:
         """Whether the scheduler's loop runs."""
         return now() - self._clockwork.beat_at < STUCK
 
-    def config_valid(self) -> bool:
-        """Whether the configuration works: this sidecar runs on it."""
-        return True
+    def configuration(self) -> ConfigurationState:
+        """How the configuration on disk stands."""
+        return self._reload.state
 
-    def _keep(self, kept: Sequence[Asset], report: Report) -> list[Keeper]:
-        parts: dict[str, Any] = {"clockwork": self._clockwork, "clock": now, "seed": seed(), "reporter": report}
-        records = [Record(asset, started_at=now()) for asset in kept]
-        tellers = Tellers(records, rolled_back=lambda asset: self._keepers[asset.name].was_rolled_back(), **parts)
-        return [Keeper(record, tellers=tellers, **parts) for record in records]
+    def _keep(self, assembly: Assembly) -> None:
+        kept = list(assembly.assets.values())
+        with self._counting:
+            self._metrics.follow(notifiers_of(kept))
+            self._roster.change(kept)
+        self._triggers.follow(self._roster.all())
+
+    def _change(self, before: Assembly, after: Assembly) -> None:
+        transfers = after.settings.transfers
+        after.traffic.limit(connections=transfers.connections, max_rate=transfers.max_rate)
+        self._keep(after)
+        log.info("the configuration was read again: %s", difference(before, after))
+        freeze()
+
+    def _forget(self) -> None:
+        """Count no more of whom nothing will be heard again."""
+        with self._counting:
+            around = self._roster.around()
+            self._metrics.forget_all_but(notifiers_of(around))
+            self._log.forget_all_but({asset.name for asset in around})
 
     def _look_over(self) -> None:
         """All assets in one action: waking up costs more than looking."""
         try:
-            for keeper in self._keepers.values():
+            for keeper in self._roster.all():
                 keeper.look_over()
         finally:
             self._clockwork.at("look over", now() + LOOK_EVERY, self._look_over)
@@ -157,18 +195,33 @@ def _server(sidecar: Sidecar, metrics: Metrics, settings: Settings) -> "ControlS
     )
 
 
-def run(settings: Settings) -> None:
-    """Run the sidecar until SIGTERM or SIGINT."""
+def notifiers_of(assets: Iterable[Asset]) -> dict[str, set[str]]:
+    """Each asset's notifiers by name; two may have one name, while one follows the other."""
+    found: dict[str, set[str]] = {}
+    for asset in assets:
+        found.setdefault(asset.name, set()).update(named.name for named in asset.notifiers)
+    return found
+
+
+def freeze() -> None:
+    """What was made stays, so that the collector need not look through it again and again; what is gone, goes."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+def run(source: Source) -> None:
+    """Run the sidecar until SIGTERM or SIGINT. Raises ConfigError if it can't be started."""
     begin()
     reap_orphans()
     end = End()
-    sidecar = Sidecar(settings)
-    at_signal(SIGUSR1, sidecar.request_all)
+    sidecar = Sidecar(source)
+    end.answer(signal.SIGHUP, sidecar.read_again)
+    end.answer(signal.SIGUSR1, sidecar.request_all)
     sidecar.start()
-    # What the start made stays, so that the collector need not look through it again and again.
-    gc.collect()
-    gc.freeze()
-    log.info("refresher %s keeps fresh in %s: %s", __version__, settings.volume, ", ".join(sidecar.names()))
+    freeze()
+    volume = sidecar.settings.volume
+    log.info("refresher %s keeps fresh in %s: %s", __version__, volume, ", ".join(sidecar.names()))
     try:
         end.wait()
     finally:

@@ -105,6 +105,16 @@ def documents(answer: Any) -> list[dict[str, Any]] | None:
     return found if sensible else None
 
 
+def configuration(answer: Any) -> dict[str, list[str]]:
+    """What is to say of the configuration, in an answer that lists assets; nothing, of a sidecar that doesn't know."""
+    found = answer.get("configuration") if isinstance(answer, dict) else None
+    return {key: _texts(found.get(key) if isinstance(found, dict) else None) for key in ("problems", "restart_needed")}
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
 def reason(problem: Any) -> str:
     """What a problem says is wrong, if it is one."""
     if isinstance(problem, dict) and "title" in problem:

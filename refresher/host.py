@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Thread
 
 FIRST = 1
 """The number of the first process of a container, or of a machine."""
@@ -57,27 +56,33 @@ class End:
 
     def __init__(self) -> None:
         self._asked_for = os.eventfd(0)
+        self._is_near = False
+        self._calls: dict[int, Callable[[], object]] = {}
+        self._called: set[int] = set()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: os.eventfd_write(self._asked_for, 1))
+            signal.signal(number, self._end)
+
+    def answer(self, number: int, call: Callable[[], object]) -> None:
+        """Answer another signal with a call, which `wait` makes: a handler may interrupt who holds a lock it needs."""
+        self._calls[number] = call
+        signal.signal(number, self._note)
 
     def wait(self) -> None:
-        """Return when one of them has come."""
-        os.read(self._asked_for, 8)  # unlike os.eventfd_read, it goes on after any other signal
+        """Return when one of them has come; meanwhile, answer others."""
+        while True:
+            os.read(self._asked_for, 8)  # unlike os.eventfd_read, it goes on after any other signal
+            if self._is_near:
+                return
+            while self._called:
+                self._calls[self._called.pop()]()
 
+    def _end(self, *_: object) -> None:
+        self._is_near = True
+        os.eventfd_write(self._asked_for, 1)
 
-def at_signal(number: signal.Signals, act: Callable[[], None]) -> None:
-    """Have `act` called at this signal, in a thread of its own; for several that come while it runs, once more.
-
-    To be called in the main thread. As `End`, the answer itself takes no lock that it could wait for.
-    """
-    came = os.eventfd(0)
-    signal.signal(number, lambda *_: os.eventfd_write(came, 1))
-    Thread(target=_answer, args=(came, act), name=number.name, daemon=True).start()
-
-
-def _answer(came: int, act: Callable[[], None]) -> None:
-    while os.read(came, 8):
-        act()
+    def _note(self, number: int, _: object) -> None:
+        self._called.add(number)
+        os.eventfd_write(self._asked_for, 1)
 
 
 def reap_orphans() -> None:

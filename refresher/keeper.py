@@ -4,23 +4,25 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 from threading import Lock
 
+from refresher.asked import Asked, Request
 from refresher.cycle import begin, refresh, release, tidy
-from refresher.drift import Sight, sight
 from refresher.due import Due, due, look_at
 from refresher.errors import RefresherError, TransientError
-from refresher.ledger import Holding, Refreshed
-from refresher.model import Clock, Generation, Outcome, Result, Wish
+from refresher.ledger import Refreshed
+from refresher.lookout import Lookout
+from refresher.model import Clock, Outcome, Result, Wish
 from refresher.record import Record
 from refresher.renewal import is_renewal_due, renewal_at
 from refresher.rollback import go_back, obey, unpin
 from refresher.state import AssetState
-from refresher.teller import Clockwork, Reporter, Tellers
+from refresher.teller import Reporter, Tellers
+from refresher.term import Clockwork, Term
 
 log = logging.getLogger("refresher")
 
@@ -30,16 +32,11 @@ PATIENCE = 10.0
 """Seconds that a rollback waits for a refresh that is under way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A refresh that somebody asked for: `visible` once it has ended, `told` once telling of it was tried."""
-
-    visible: Future[Outcome] = field(default_factory=Future)
-    told: Future[bool] = field(default_factory=Future)
-
-
 class Keeper:
-    """Keeps one asset fresh, in actions that the clockwork runs; never two that touch its files at once."""
+    """Keeps one asset fresh, in actions that the clockwork runs; never two that touch its files at once.
+
+    It can be replaced while they run: the next keeper of the same files joins and starts once `retire` is done.
+    """
 
     def __init__(
         self,
@@ -52,48 +49,62 @@ class Keeper:
         reporter: Reporter,
     ) -> None:
         self.asset = record.asset
-        self._clockwork, self._clock, self._seed, self._reporter = clockwork, clock, seed, reporter
+        self._term, self._clock, self._seed, self._reporter = Term(clockwork), clock, seed, reporter
         self._record, self._tellers = record, tellers
         self._fetching = Lock()  # held during a refresh, from its beginning to what follows it
         self._at_work = Lock()  # held while the files are touched
-        self._lock = Lock()  # held for moments, over what follows
-        self._waiting: Request | None = None
-        self._running: Request | None = None
-        self._wanted = False
+        self._asked = Asked()
         self._acts = count()
-        self._sight: Sight = {}
+        self._lookout = Lookout(record)
+
+    def join(self) -> None:
+        """Have the app told of this asset, whose files are this keeper's from now on."""
+        self._tellers.join(self._record, rolled_back=self.was_rolled_back)
 
     def start(self) -> None:
         """Use what is on the volume, have the app told of it, and arm the first refresh; in an action of its own."""
-        self._clockwork.at(f"begin {self.asset.name}", self._clock(), self._begin)
+        self._term.at(f"begin {self.asset.name}", self._clock(), self._begin)
+        self._term.begin()
+
+    def retire(self) -> Future[bool]:
+        """Begin nothing more. Done once nothing that is under way touches the files, or tells of them, any more."""
+        left: Future[bool] = Future()
+        self._term.end().add_done_callback(
+            lambda _: self._tellers.leave(self._record).add_done_callback(lambda _: left.set_result(True))
+        )
+        return left
+
+    def hand_over(self, follower: "Keeper | None") -> None:
+        """Leave to the asset's next keeper how it stands and who waits; without one, tell them that nobody comes."""
+        request = self._asked.given_up()
+        if follower is None:
+            if request:
+                request.refuse(self._taken_out())
+            return
+        if follower.asset.directory == self.asset.directory:
+            follower._record.inherit(self._record)
+        if follower.asset.checks != self.asset.checks and self._record.standing.result is Result.REJECTED:
+            follower.look_now()
+        if request:
+            follower._asked.inherit(request)
+            follower._refresh_now()
 
     def request(self) -> Request:
         """Ask for a refresh now. Who asks while somebody else's is waiting or running shares it."""
-        with self._lock:
-            if self._running and not self._running.visible.done():
-                return self._running
-            self._waiting = self._waiting or Request()
-            self._wanted = True
-            request = self._waiting
-        self._clockwork.at(self._key, self._clock(), self._refresh)
+        if running := self._asked.running():
+            return running
+        request = self._asked.request()
+        self._refresh_now()
         return request
 
     def look_now(self) -> None:
         """Look at the source now, because something may have changed there."""
-        with self._lock:
-            self._wanted = True
-        self._clockwork.at(self._key, self._clock(), self._refresh)
+        self._asked.look()
+        self._refresh_now()
 
     def look_over(self) -> None:
         """See whether readers still see what was published; what was broken is repaired, or else fetched again."""
-        current = self._record.holding.current
-        if current is None or sight(self.asset, current) == self._sight:
-            return
-        if self._at_work.acquire(blocking=False):
-            try:
-                self._repair(current)
-            finally:
-                self._at_work.release()
+        self._term.act(self._look_over)
 
     def go_back(self, *, to: int | None) -> Future[None]:
         """Put an earlier generation back and pin it; the future has the error if that isn't possible."""
@@ -110,7 +121,7 @@ class Keeper:
 
     def was_rolled_back(self) -> None:
         """Take note that the app had the previous generation put back."""
-        self._remember_sight()
+        self._lookout.remember()
         self._arm()
         self._release()
 
@@ -120,9 +131,24 @@ class Keeper:
         renewal = renewal_at(self.asset.refresh, self._record.standing, now=now, seed=self._seed)
         return replace(self._record.state(now), renewal_at=renewal)
 
+    def _taken_out(self) -> Outcome:
+        now, gone = self._clock(), "it was taken out of the configuration"
+        return Outcome(asset=self.asset.name, result=Result.FAILED, started_at=now, finished_at=now, error=gone)
+
     @property
     def _key(self) -> str:
         return f"refresh {self.asset.name}"
+
+    def _refresh_now(self) -> None:
+        self._term.at(self._key, self._clock(), self._refresh)
+
+    def _look_over(self) -> None:
+        if self._lookout.sees_drift() and self._at_work.acquire(blocking=False):
+            try:
+                if self._lookout.repair():
+                    self._arm()
+            finally:
+                self._at_work.release()
 
     def _begin(self) -> None:
         with self._at_work:
@@ -131,8 +157,8 @@ class Keeper:
                 self._note_rollback(obey(self.asset, clock=self._clock))
             except RefresherError as error:
                 self._warn(error)
-                self._clockwork.at(f"begin {self.asset.name}", self._clock() + AGAIN, self._begin)
-            self._remember_sight()
+                self._term.at(f"begin {self.asset.name}", self._clock() + AGAIN, self._begin)
+            self._lookout.remember()
         self._arm()
         if self._record.holding.current:
             self._tellers.changed(self.asset)
@@ -152,9 +178,7 @@ class Keeper:
         self._arm_look()
 
     def _refresh_alone(self) -> None:
-        with self._lock:
-            request, self._waiting, self._wanted = self._waiting, None, False
-            self._running = request
+        request = self._asked.begin()
         retired = self._record.holding.ledger.retired
         try:
             outcome = self._refreshed(Wish.ANEW if request else self._wish())
@@ -190,7 +214,7 @@ class Keeper:
                 self._record.ended(refreshed.outcome, refreshed.holding)
                 # Not after an unchanged look: what somebody broke meanwhile would pass for what was published.
                 if refreshed.outcome.result is Result.PUBLISHED:
-                    self._remember_sight()
+                    self._lookout.remember()
             finally:
                 planned = self._arm()
         self._reporter.refreshed(refreshed.outcome, planned)
@@ -208,42 +232,19 @@ class Keeper:
     def _arm(self) -> Due | None:
         planned = due(self.asset.refresh, self._record.standing, now=self._clock(), seed=self._seed)
         self._record.planned(planned)
-        with self._lock:
-            # What somebody wants is armed for now already, and the latest call would win over it.
-            if planned and not self._wanted:
-                self._clockwork.at(self._key, planned.at, self._refresh)
+        if planned:
+            self._asked.unless_wanted(partial(self._term.at, self._key, planned.at, self._refresh))
         self._arm_look()
         return planned
 
     def _arm_look(self) -> None:
         if look := look_at(self.asset.refresh, self._record.standing, now=self._clock(), seed=self._seed):
-            self._clockwork.at(f"look {self.asset.name}", look, self._look)
+            self._term.at(f"look {self.asset.name}", look, self._look)
 
     def _note_rollback(self, back: Refreshed | None) -> None:
         if back and back.holding:
             self._record.rolled_back(back.outcome, back.holding)
             self._reporter.refreshed(back.outcome, None)
-
-    def _remember_sight(self) -> None:
-        current = self._record.holding.current
-        self._sight = sight(self.asset, current) if current else {}
-
-    def _repair(self, current: Generation) -> None:
-        try:
-            holding = begin(self.asset)
-        except RefresherError as error:
-            self._warn(error)
-            if isinstance(error, TransientError):
-                return
-            holding = Holding(ledger=self._record.holding.ledger)  # broken beyond repair: nothing is ready
-        self._record.holds(holding)
-        self._remember_sight()
-        what = "was repaired" if holding.current else "is damaged, and fetched again"
-        name = self.asset.name
-        log.warning(
-            "%s: generation %d was changed by somebody, and %s", name, current.number, what, extra={"asset": name}
-        )
-        self._arm()
 
     def _by_hand(self, act: Callable[[], None]) -> Future[None]:
         done: Future[None] = Future()
@@ -260,7 +261,8 @@ class Keeper:
             self._release()
 
         # A key of its own: the latest call for a key wins, and nobody's wish may be lost to another's.
-        self._clockwork.at(f"by hand {next(self._acts)} {self.asset.name}", self._clock(), action)
+        if not self._term.surely(f"by hand {next(self._acts)} {self.asset.name}", self._clock(), action):
+            done.set_exception(TransientError("its configuration has just changed; ask again in a moment"))
         return done
 
     def _act(self, act: Callable[[], None]) -> None:
@@ -268,7 +270,7 @@ class Keeper:
             raise TransientError("a refresh of this asset is under way; ask again when it has ended")
         try:
             act()
-            self._remember_sight()
+            self._lookout.remember()
             self._arm()
         finally:
             self._at_work.release()
@@ -278,7 +280,7 @@ class Keeper:
 
     def _release(self) -> None:
         """In an action of its own: a source that doesn't answer must not hold up the refresh."""
-        self._clockwork.at(f"release {self.asset.name}", self._clock(), self._released)
+        self._term.at(f"release {self.asset.name}", self._clock(), self._released)
 
     def _released(self) -> None:
         self._repeat("release", release, self._released)
@@ -291,7 +293,7 @@ class Keeper:
         except RefresherError as error:
             self._warn(error)
         if again_at:
-            self._clockwork.at(f"{verb} {self.asset.name}", again_at, action)
+            self._term.at(f"{verb} {self.asset.name}", again_at, action)
 
     def _warn(self, error: RefresherError) -> None:
         log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})

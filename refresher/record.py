@@ -44,13 +44,22 @@ class Record:
         with self._lock:
             return self._standing
 
+    def inherit(self, before: "Record") -> None:
+        """Stand as the asset did when it was configured otherwise, until it is found what is on the volume."""
+        with before._lock:
+            holding, history, success_at = before._holding, tuple(before._history), before._last_success_at
+        with self._lock:
+            self._holding, self._last_success_at = holding, success_at
+            self._history.extend(history)
+            self._standing = standing_of(self.asset, holding, started_at=self._started_at)
+
     def found(self, holding: Holding) -> None:
         """Note what a start found on the volume, the last outcome before it included."""
         with self._lock:
             self._holding = holding
             self._standing = standing_of(self.asset, holding, started_at=self._started_at)
             last = holding.ledger.outcome
-            if last:
+            if last and last not in self._history:
                 self._history.append(last)
                 self._last_success_at = last.finished_at if last.result in GOOD else None
 

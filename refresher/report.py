@@ -1,7 +1,7 @@
 """Where everything that happens is told: a line in the log, a count in the metrics."""
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -59,6 +59,16 @@ class Spells:
         spell = self._spells.pop(who, None)
         return {"failures": spell.failures, "failing_for": at - spell.since} if spell else {}
 
+    def forget_all_but(self, assets: Container[str]) -> None:
+        """Nothing is said of others any more."""
+        gone = [who for who in list(self._spells) if _asset_of(who) not in assets]
+        for who in gone:
+            self._spells.pop(who, None)
+
+
+def _asset_of(who: Hashable) -> Hashable:
+    return who[0] if isinstance(who, tuple) else who
+
 
 class Log:
     """Writes a line for each outcome and telling, but none for an unchanged look in quiet times.
@@ -68,6 +78,10 @@ class Log:
 
     def __init__(self) -> None:
         self._spells = Spells()
+
+    def forget_all_but(self, assets: Container[str]) -> None:
+        """These are the assets that there are."""
+        self._spells.forget_all_but(assets)
 
     def refreshed(self, outcome: Outcome, due: Due | None) -> None:
         """A refresh ended; the next one is due then."""

@@ -18,6 +18,27 @@ class Trigger(StrEnum):
     SIGNAL = "signal"
 
 
+class NoSuchAssetError(KeyError):
+    """There is none of this name, or none any more: the configuration has changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationState:
+    """How the configuration stands: `problems` keep the file as it is now from being used, and the last good one runs.
+
+    `loaded_at` is when that one was read; `restart_needed` are the keys that it has other values for than are used.
+    """
+
+    loaded_at: datetime
+    problems: tuple[str, ...] = ()
+    restart_needed: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """Whether what is there now is what runs."""
+        return not self.problems
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetState:
     """How one asset stands: what status, the API and the metrics show. Never any content.

@@ -4,8 +4,9 @@ A destination is a notifier with its options. Several assets that have the same 
 joined for a moment of quiet (`settle`), and the app is told once.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
 from typing import Protocol
@@ -16,17 +17,10 @@ from refresher.notify import Telling, is_owed
 from refresher.record import Record
 from refresher.renewal import unit
 from refresher.telling import Told, tell
+from refresher.term import Clockwork
 
 LONGEST_SETTLE = 10
 """Times `settle`: how long changes that keep coming can put off a telling."""
-
-
-class Clockwork(Protocol):
-    """Runs one action a key at a moment; the latest call for a key wins."""
-
-    def at(self, key: str, when: datetime, action: Callable[[], None]) -> None:
-        """Arm the key."""
-        ...
 
 
 class Reporter(Protocol):
@@ -41,27 +35,40 @@ class Reporter(Protocol):
         ...
 
 
-class Tellers:
-    """All destinations, and which assets each of them hears of. `rolled_back` hears of what an app had put back."""
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An asset of which a destination hears; `rolled_back` is called after the app had an earlier one put back."""
 
-    def __init__(
-        self,
-        records: Sequence[Record],
-        *,
-        clockwork: Clockwork,
-        clock: Clock,
-        seed: str,
-        reporter: Reporter,
-        rolled_back: Callable[[Asset], None],
-    ) -> None:
-        self._reporter, self._rolled_back = reporter, rolled_back
+    record: Record
+    rolled_back: Callable[[], None]
+
+
+class Tellers:
+    """All destinations, and which assets each of them hears of."""
+
+    def __init__(self, *, clockwork: Clockwork, clock: Clock, seed: str, reporter: Reporter) -> None:
+        self._clockwork, self._clock, self._seed, self._reporter = clockwork, clock, seed, reporter
+        self._lock = Lock()  # held for moments, while destinations come and go
         self._tellers: dict[str, Teller] = {}
-        for record in records:
-            for named in record.asset.notifiers:
-                if named.key not in self._tellers:
-                    teller = Teller(named, clockwork=clockwork, clock=clock, seed=seed, note=self._note)
-                    self._tellers[named.key] = teller
-                self._tellers[named.key].members.append(record)
+
+    def join(self, record: Record, *, rolled_back: Callable[[], None]) -> None:
+        """Tell of this asset, too. `rolled_back` is called after the app had an earlier generation put back."""
+        member = Member(record, rolled_back)
+        with self._lock:
+            for key, named in {named.key: named for named in record.asset.notifiers}.items():
+                if key not in self._tellers:
+                    self._tellers[key] = self._teller(named)
+                self._tellers[key].members += (member,)
+
+    def leave(self, record: Record) -> Future[bool]:
+        """Tell of this asset no more. Done once no telling of it is under way."""
+        with self._lock:
+            tellers = self._of(record.asset)
+            left = [teller.leave(record) for teller in tellers]
+            for teller in tellers:
+                if not teller.members:
+                    self._tellers.pop(teller.key).end()
+        return all_true(left)
 
     def changed(self, asset: Asset) -> Future[bool]:
         """Tell of the asset's visible generation. Done when all its destinations were tried: whether all have heard."""
@@ -73,15 +80,21 @@ class Tellers:
             teller.remind()
 
     def _of(self, asset: Asset) -> list["Teller"]:
-        return [self._tellers[named.key] for named in asset.notifiers]
+        """Those that are left, of an asset whose last telling ends while it leaves."""
+        keys = dict.fromkeys(named.key for named in asset.notifiers)
+        return [self._tellers[key] for key in keys if key in self._tellers]
 
-    def _note(self, record: Record, told: Told) -> None:
+    def _teller(self, named: NamedNotifier) -> "Teller":
+        return Teller(named, clockwork=self._clockwork, clock=self._clock, seed=self._seed, note=self._note)
+
+    def _note(self, member: Member, told: Told) -> None:
+        record = member.record
         record.holds(told.holding)
         self._reporter.told(told.telling)
         if told.rolled_back:
             record.rolled_back(told.rolled_back, told.holding)
             self._reporter.refreshed(told.rolled_back, None)
-            self._rolled_back(record.asset)
+            member.rolled_back()
             for teller in self._of(record.asset):
                 teller.soon()
 
@@ -96,13 +109,15 @@ class Teller:
         clockwork: Clockwork,
         clock: Clock,
         seed: str,
-        note: Callable[[Record, Told], None],
+        note: Callable[[Member, Told], None],
     ) -> None:
-        self.members: list[Record] = []
+        self.members: tuple[Member, ...] = ()
         self._named, self._clockwork, self._clock, self._seed, self._note = named, clockwork, clock, seed, note
         self._telling = Lock()  # held while the app is told
         self._lock = Lock()  # held for moments, over what follows
         self._waiting: list[Future[bool]] = []
+        self._leaving: list[Future[bool]] = []
+        self._busy = False
         self._settling_since: datetime | None = None
         self._settled_at: datetime | None = None
         self._retry_at: datetime | None = None
@@ -129,8 +144,33 @@ class Teller:
         """Tell at the next opportunity, in an action of its own."""
         self._retry(self._clock())
 
+    @property
+    def key(self) -> str:
+        """What tells the destination apart."""
+        return self._named.key
+
+    def leave(self, record: Record) -> Future[bool]:
+        """Tell of this one no more. Done once no attempt that may tell of it is under way."""
+        left: Future[bool] = Future()
+        with self._lock:
+            self.members = tuple(member for member in self.members if member.record is not record)
+            busy = self._busy
+            if busy:
+                self._leaving.append(left)
+        if not busy:
+            left.set_result(True)
+        return left
+
+    def end(self) -> None:
+        """Nobody is left to tell of."""
+        with self._lock:
+            self._clockwork.cancel(f"tell {self.key}")
+            waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            future.set_result(False)
+
     def _settle(self) -> None:
-        settle, now = max(record.asset.settle for record in self.members), self._clock()
+        settle, now = max(member.record.asset.settle for member in self.members), self._clock()
         with self._lock:
             self._settling_since = self._settling_since or now
             self._settled_at = min(now + settle, self._settling_since + LONGEST_SETTLE * settle)
@@ -146,29 +186,36 @@ class Teller:
         with self._lock:
             moments = [moment for moment in (self._settled_at, self._retry_at) if moment]
             if moments:
-                self._clockwork.at(f"tell {self._named.key}", min(moments), self._tell)
+                self._clockwork.at(f"tell {self.key}", min(moments), self._tell)
 
     def _tell(self) -> None:
         with self._telling:
             with self._lock:
                 waiting, self._waiting = self._waiting, []
                 self._settling_since = self._settled_at = self._retry_at = None
+                self._busy = True
             heard = False
             try:
                 heard = self._attempt()
             finally:
                 self._plan(heard=heard)
+                with self._lock:
+                    self._busy = False
+                    leaving, self._leaving = self._leaving, []
                 for future in waiting:
                     future.set_result(heard)
+                for left in leaving:
+                    left.set_result(True)
 
     def _attempt(self) -> bool:
-        by_name = {record.asset.name: record for record in self.members}
-        for told in tell(self._named, [record.asset for record in self.members], clock=self._clock):
+        by_name = {member.record.asset.name: member for member in self.members}
+        assets = [member.record.asset for member in by_name.values()]
+        for told in tell(self._named, assets, clock=self._clock):
             self._note(by_name[told.telling.asset], told)
         return not self._owes()
 
     def _owes(self) -> bool:
-        return any(is_owed(self._named, record.holding) for record in self.members)
+        return any(is_owed(self._named, member.record.holding) for member in self.members)
 
     def _plan(self, *, heard: bool) -> None:
         if heard:

@@ -41,8 +41,15 @@ class Traffic:
 
     def __init__(self, *, connections: int = CONNECTIONS, max_rate: int | None = None) -> None:
         self.throttle = Throttle(max_rate)
-        self._free = connections
+        self._most = self._free = connections
         self._lock = Lock()
+
+    def limit(self, *, connections: int, max_rate: int | None) -> None:
+        """Other limits from now on, for what is on its way, too; connections that it has already stay."""
+        self.throttle.rate = max_rate
+        with self._lock:
+            self._free += connections - self._most
+            self._most = connections
 
     @contextmanager
     def more(self, wanted: int) -> Iterator[int]:

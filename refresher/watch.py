@@ -61,12 +61,13 @@ _Identity = tuple[Path, int, int]
 
 
 class _Look(NamedTuple):
-    """What is there: where it really is, which one it is, when it last changed, and which directory tells of that."""
+    """What is there: where it really is, which it is, when it changed, its mode, and which directory tells of that."""
 
     path: Path
     device: int
     inode: int
     changed: int
+    mode: int
     watched: _Identity
     is_directory: bool
 
@@ -114,7 +115,7 @@ class Watch:
 
     def _any_directory(self) -> bool:
         """Whether an event alone says enough: next to a file, others may come and go."""
-        return any(look is None or look.is_directory for look in self._looks.values())
+        return any(look and look.is_directory for look in self._looks.values())
 
     def _settle(self) -> None:
         deadline = time.monotonic() + LONGEST.total_seconds()
@@ -137,7 +138,9 @@ class Watch:
             if path not in self._looks or self._looks[path]:
                 _log.warning("%s is not there: looking for it every %g s", path, self._look)
         if self._events:
-            self._events.watch({look.watched for look in looks.values() if look})
+            # Where a file is missing, the directory that it may come back to.
+            watched = [look.watched if look else _around(path) for path, look in looks.items()]
+            self._events.watch({identity for identity in watched if identity})
         differs, self._looks = looks != self._looks, looks
         return differs
 
@@ -187,9 +190,20 @@ def _look_at(path: Path) -> _Look | None:
         there = path.resolve(strict=True)
         facts = there.stat()
         is_directory = S_ISDIR(facts.st_mode)
-        directory = there if is_directory else path.parent.resolve(strict=True)
-        watched = directory.stat()
+        identity = _identity(there) if is_directory else _identity(path.parent)
     except (OSError, RuntimeError):
         return None
-    identity = (directory, watched.st_dev, watched.st_ino)
-    return _Look(there, facts.st_dev, facts.st_ino, facts.st_mtime_ns, identity, is_directory)
+    return _Look(there, facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_mode, identity, is_directory)
+
+
+def _around(path: Path) -> _Identity | None:
+    try:
+        return _identity(path.parent)
+    except (OSError, RuntimeError):
+        return None
+
+
+def _identity(path: Path) -> _Identity:
+    directory = path.resolve(strict=True)
+    facts = directory.stat()
+    return directory, facts.st_dev, facts.st_ino

@@ -68,6 +68,16 @@ def worst_first(states: Sequence[State], *, now: datetime) -> list[State]:
     return sorted(states, key=badness)
 
 
+def configuration_alarms(configuration: Mapping[str, Any]) -> list[str]:
+    """What there is to say of how the configuration stands (`configuration` of `GET /assets`); nothing if it's well."""
+    problems, waiting = configuration["problems"], configuration["restart_needed"]
+    broken = "The configuration file doesn't work, and the configuration from before goes on"
+    return [
+        *([f"{broken}: {'; '.join(problems)}"] if problems else []),
+        *([f"These count from the next restart on: {', '.join(waiting)}"] if waiting else []),
+    ]
+
+
 def summary(states: Sequence[State], *, now: datetime) -> tuple[Level, str]:
     """How all of them stand together, and how bad the worst is."""
     if not states:

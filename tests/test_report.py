@@ -113,3 +113,14 @@ def test_what_the_app_refused_is_a_warning_each_time(caplog: pytest.LogCaptureFi
     for second in range(3):
         log.told(telling(second, "rejected", error="can't use it"))
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
+
+
+def test_trouble_of_an_asset_that_is_gone_is_forgotten(caplog: pytest.LogCaptureFixture) -> None:
+    log = Log()
+    log.refreshed(outcome(1), None)
+    log.told(telling(1))
+    log.forget_all_but({"other"})
+    caplog.clear()
+    log.refreshed(outcome(2, Result.PUBLISHED), None)
+    log.told(telling(2, "told"))
+    assert not any("failure" in message for message in caplog.messages)

@@ -7,7 +7,7 @@ import pytest
 from refresher.errors import ConfigError
 from refresher.model import Asset, NamedVerifier
 from refresher.settings import SharedParts, assets
-from refresher.settings.build import CHECKED_FILE_LIMIT
+from refresher.settings.fingerprints import CHECKED_FILE_LIMIT
 from refresher.settings.read import read
 from refresher.sources import Sources
 from refresher.sources.checks import OfSource

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from refresher.errors import ConfigError
+from refresher.settings import load_control
 from refresher.settings.files import FILE_LIMIT, read_file
 
 
@@ -167,3 +168,12 @@ def test_a_big_ordinary_file_is_read(tmp_path: Path) -> None:
     content = {f"key-{number}": {"a": [1, 2]} for number in range(20_000)}
     (tmp_path / "big.yaml").write_text(json.dumps(content))
     assert read_file(tmp_path / "big.yaml") == content
+
+
+def test_who_asks_a_sidecar_needs_no_more_of_the_configuration_than_where_it_listens(tmp_path: Path) -> None:
+    path = tmp_path / "refresher.yaml"
+    path.write_text("control: {listen: '127.0.0.1:9000'}\nasets: {}\n")
+    assert str(load_control(path, {}).listen) == "127.0.0.1:9000"
+    path.write_text("control: {listen: nowhere}\nasets: {}\n")
+    with pytest.raises(ConfigError, match="asets: is not a known key"):
+        load_control(path, {})

@@ -209,3 +209,14 @@ def test_the_rate_is_that_of_late_and_falls_in_silence() -> None:
     assert rate() == pytest.approx(10, rel=0.2)
     clock.now += 1000
     assert rate() < 1
+
+
+def test_other_limits_count_at_once_and_take_nothing_from_who_has_it() -> None:
+    traffic = Traffic(connections=4, max_rate=1000)
+    with traffic.more(3) as had:
+        traffic.limit(connections=1, max_rate=None)
+        assert (had, traffic.throttle.rate) == (3, None)
+        with traffic.more(2) as none_left:
+            assert none_left == 0
+    with traffic.more(2) as granted:
+        assert granted == 1

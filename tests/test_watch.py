@@ -293,3 +293,26 @@ resource.setrlimit(resource.RLIMIT_NOFILE, limit)
     ended = subprocess.run([sys.executable, "-c", script], timeout=30, check=False, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert "no file events" in ended.stderr
+
+
+def test_a_file_that_goes_and_comes_back_is_told_without_waiting_for_a_look(
+    watching: Callable[..., Watch], told: Told, tmp_path: Path
+) -> None:
+    config = tmp_path / "refresher.yaml"
+    config.write_text("old")
+    watching(config, look=timedelta(hours=1))
+    config.unlink()
+    until(lambda: len(told.times) == 1)
+    (tmp_path / "beside").write_text("something else")
+    a_while(tmp_path)
+    config.write_text("new")
+    until(lambda: len(told.times) == 2)
+
+
+def test_a_file_that_others_may_read_now_is_told(watching: Callable[..., Watch], told: Told, tmp_path: Path) -> None:
+    config = tmp_path / "refresher.yaml"
+    config.write_text("old")
+    config.chmod(0o000)
+    watching(config)
+    config.chmod(0o644)
+    until(lambda: len(told.times) == 1)

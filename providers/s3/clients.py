@@ -5,6 +5,7 @@ signs, and the body comes over connections of our own. The signature is in a hea
 """
 
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -133,6 +134,21 @@ class Clients:
         self._read_timeout, self._contexts = read_timeout, Contexts()
         self._lock = threading.Lock()
         self._logins: dict[tuple[str | None, ...], Login] = {}
+        self._users: Counter[tuple[str | None, ...]] = Counter()
+
+    def join(self, options: S3Options) -> None:
+        """One more source with its endpoint and identity."""
+        with self._lock:
+            self._users[_identity(options)] += 1
+
+    def leave(self, options: S3Options) -> None:
+        """One less; after the last one its login is closed."""
+        key = _identity(options)
+        with self._lock:
+            self._users[key] -= 1
+            unused = self._logins.pop(key, None) if not self._users[key] else None
+        if unused:
+            unused.close()
 
     def login(self, options: S3Options) -> Login:
         """The login for this source; made on first use, and anew when it was refused: botocore reads files once."""

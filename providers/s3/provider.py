@@ -25,7 +25,8 @@ class S3Provider:
     Shared = Clients
 
     def __init__(self, options: S3Options, *, shared: Clients) -> None:
-        self.options, self._objects = options, Objects(options, shared)
+        self.options, self._shared, self._objects = options, shared, Objects(options, shared)
+        shared.join(options)
 
     @classmethod
     def from_url(cls, url: str) -> Mapping[str, Any]:
@@ -53,6 +54,10 @@ class S3Provider:
         from providers.s3.diagnosis import diagnosis  # for one command, and not for each sidecar
 
         return diagnosis(self.options)
+
+    def close(self) -> None:
+        """Leave the connections to the others, or close them after the last of them."""
+        self._shared.leave(self.options)
 
     def _look(self) -> Fetched:
         if self.options.key is not None:

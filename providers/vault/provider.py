@@ -46,8 +46,9 @@ class VaultProvider:
     Shared: ClassVar[type[Shared]] = Shared
 
     def __init__(self, options: VaultOptions, shared: Sessions) -> None:
-        self._options = options
-        self._session = shared.of(reach(options))
+        refuse_unfit(options)
+        self._options, self._shared, self._reach = options, shared, reach(options)
+        self._session = shared.of(self._reach)
         self._endpoint: Endpoint | None = None
         self._read_as = (options.path, options.version)
         if options.data is None:
@@ -104,8 +105,13 @@ class VaultProvider:
             raise PermanentError(f"it was not made at {path}, so it has to run out by itself")
         leases.revoke(self._session, lease)
 
+    def close(self) -> None:
+        """Leave the session to the others, or close it after the last of them."""
+        if self._options.data is None:
+            self._session.reads.unregister(self._read_as)
+        self._shared.leave(self._reach)
+
     def _certificate_source(self) -> "CertificateSource | None":
-        refuse_unfit(self._options)
         if not asks_for_certificate(self._options):
             return None
         from providers.vault.pki.source import CertificateSource  # loads cryptography

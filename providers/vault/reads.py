@@ -86,6 +86,13 @@ class Reads:
         with self._lock:
             self._paths.setdefault(key, _Path()).readers += 1
 
+    def unregister(self, key: Hashable) -> None:
+        """One of them will no more."""
+        with self._lock:
+            self._paths[key].readers -= 1
+            if not self._paths[key].readers:
+                del self._paths[key]
+
     def read(self, key: Hashable, ask: Callable[[], Reading], fresh_for: timedelta) -> Reading:
         """What `ask` answers, or an equally good answer that somebody else was given."""
         path, seconds = self._paths[key], fresh_for.total_seconds()

@@ -4,6 +4,7 @@ import copy
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -196,16 +197,27 @@ class Sessions:
         self._clock = clock
         self._lock = threading.Lock()
         self._sessions: dict[Reach, Session] = {}
+        self._users: Counter[Reach] = Counter()
         self._contexts, self._wrappings = Contexts(), Wrappings()
 
     def of(self, reach: Reach) -> Session:
-        """The one session for that reach."""
+        """The one session for that reach, until as many have left it as were given it."""
         with self._lock:
+            self._users[reach] += 1
             if reach not in self._sessions:
                 self._sessions[reach] = Session(
                     reach, clock=self._clock, contexts=self._contexts, wrappings=self._wrappings
                 )
             return self._sessions[reach]
+
+    def leave(self, reach: Reach) -> None:
+        """One user less. After the last one the session is closed, and its token revoked if that is wanted."""
+        with self._lock:
+            self._users[reach] -= 1
+            unused = self._sessions.pop(reach, None) if not self._users[reach] else None
+        if unused:
+            _end([unused] if reach.revoke_on_exit else [])
+            unused.close()
 
     def close(self) -> None:
         """Revoke the tokens for which that is wanted, which takes `PARTING` at the most, and close all connections."""

@@ -4,6 +4,7 @@ import json
 import sys
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -22,11 +23,13 @@ def run(
     """Keep all assets fresh until SIGTERM."""
     from refresher.app import run as run_sidecar
     from refresher.logs import catch_all, configure
+    from refresher.reload import Source as ConfigurationSource
 
     with reporting_bad_configuration():
         configure(sys.stderr)
         catch_all()
-        run_sidecar(settings_of(config, source, directory, notify))
+        path = None if source else path_of(config)
+        run_sidecar(ConfigurationSource(path, partial(settings_of, config, source, directory, notify)))
     end(DONE)
 
 

@@ -20,7 +20,7 @@ from refresher.commands.endings import (
     reporting_bad_configuration,
     reporting_failed_call,
 )
-from refresher.commands.options import DEFAULT_CONFIG, Asset, Assets, Config, Json, chosen, duration, settings_of
+from refresher.commands.options import DEFAULT_CONFIG, Asset, Assets, Config, Json, chosen, duration, path_of
 from refresher.errors import ConfigError
 from refresher.options import write_duration
 
@@ -62,9 +62,10 @@ def refresh(
 
 def status(assets: Assets = None, config: Config = None, *, as_json: Json = False) -> None:
     """Ask the running sidecar how each asset stands."""
-    from refresher.client import documents, reason
+    from refresher.client import configuration, documents, reason
     from refresher.host import now
     from refresher.tables import status_table
+    from refresher.words import configuration_alarms
 
     with reporting_bad_configuration(), reporting_failed_call():
         _, answer = _client(config).get("/assets")
@@ -73,6 +74,8 @@ def status(assets: Assets = None, config: Config = None, *, as_json: Json = Fals
             fail(NOT_UP_TO_DATE, reason(answer))
         states = chosen({state["asset"]: state for state in known}, assets)
     _print(states, as_json=as_json, table=lambda rows: status_table(rows, now=now(), paint=_paint))
+    for alarm in configuration_alarms(configuration(answer)):
+        complain(alarm)
 
 
 def rollback(
@@ -102,10 +105,11 @@ def _by_hand(config: Path | None, call: str, asset: str, query: str = "") -> Non
 
 def _client(config: Path | None) -> "Client":
     from refresher.client import Client
+    from refresher.settings import load_control
 
     if config is None and not DEFAULT_CONFIG.exists():
         return Client(DEFAULT_LISTEN)  # as a sidecar that runs without a file
-    control = settings_of(config).control
+    control = load_control(path_of(config), os.environ)
     if control.listen is None:
         raise ConfigError("control.listen: is off, so that nobody can be asked")
     return Client(str(control.listen), token=control.token)

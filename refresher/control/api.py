@@ -14,9 +14,9 @@ from starlette.types import Receive
 
 from refresher.control.calls import NO_SUCH_ASSET, Call, Endpoint, Parameter, Reply, refused
 from refresher.control.description import TokenNeeded, with_description
-from refresher.control.documents import asset_document, details_document
+from refresher.control.documents import asset_document, configuration_document, details_document
 from refresher.control.health import Health
-from refresher.control.named import named_asset
+from refresher.control.named import gone, named_asset
 from refresher.control.page.index import Index
 from refresher.control.problems import ProblemResponse, expected, unexpected
 from refresher.control.refreshes import TIMEOUT, Answer, Refreshes, Until, Wish, worst
@@ -33,6 +33,7 @@ from refresher.control.sidecar import Sidecar
 from refresher.control.together import Together
 from refresher.model import Clock
 from refresher.options import parse_duration, write_duration
+from refresher.state import NoSuchAssetError
 
 T = TypeVar("T")
 
@@ -57,7 +58,8 @@ RETRY_AFTER = {"Retry-After": {"type": "integer", "minimum": 1, "description": "
 def starlette(calls: Iterable[Call]) -> Starlette:
     """An application whose every error is a problem document."""
     routes = [call.route() for call in calls]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: expected, Exception: unexpected})
+    answers = {HTTPException: expected, NoSuchAssetError: gone, Exception: unexpected}
+    app = Starlette(routes=routes, exception_handlers=answers)
     app.router.redirect_slashes = False  # a redirect repeats the Host header that it was asked with
     return app
 
@@ -116,7 +118,9 @@ class Api:
         return Response() if listed is None else listed
 
     def _listed(self) -> Response:
-        return JSONResponse({"assets": [asset_document(self._sidecar.state(name)) for name in self._sidecar.names()]})
+        assets = [asset_document(state) for state in self._sidecar.all_states()]
+        configuration = configuration_document(self._sidecar.configuration())
+        return JSONResponse({"assets": assets, "configuration": configuration})
 
     async def asset(self, request: Request) -> Response:
         """How one asset stands, with its history."""
@@ -164,7 +168,15 @@ def read_wish(query: QueryParams) -> Wish:
 
 
 async def _together(work: list[Coroutine[Any, Any, Answer]]) -> list[Answer]:
-    return list(await asyncio.gather(*work))
+    """The answers, without those of assets that were taken out of the configuration meanwhile."""
+    return [answer for answer in await asyncio.gather(*map(_if_there, work)) if answer]
+
+
+async def _if_there(work: Coroutine[Any, Any, Answer]) -> Answer | None:
+    try:
+        return await work
+    except NoSuchAssetError:
+        return None
 
 
 async def _unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:

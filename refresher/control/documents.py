@@ -5,13 +5,14 @@ from typing import overload
 
 from refresher.control.shapes import (
     AssetDocument,
+    ConfigurationDocument,
     DetailsDocument,
     OutcomeDocument,
     RememberedDocument,
     TransferDocument,
 )
 from refresher.model import Outcome, Result
-from refresher.state import AssetState
+from refresher.state import AssetState, ConfigurationState
 from refresher.traffic import Transfer
 
 
@@ -41,6 +42,16 @@ def _transfer_document(transfer: Transfer | None) -> TransferDocument | None:
         "expected": transfer.expected,
         "seconds": round(transfer.seconds, 1),
         "bytes_per_second": round(transfer.rate),
+    }
+
+
+def configuration_document(state: ConfigurationState) -> ConfigurationDocument:
+    """How the configuration stands."""
+    return {
+        "valid": state.valid,
+        "problems": list(state.problems),
+        "loaded_at": moment(state.loaded_at),
+        "restart_needed": list(state.restart_needed),
     }
 
 

@@ -59,8 +59,7 @@ class Health:
         return ProblemResponse(503, detail, members={"assets": reasons})
 
     def _unready(self) -> list[AssetState]:
-        states = (self._sidecar.state(name) for name in self._sidecar.names())
-        return [state for state in states if state.required and not state.ready]
+        return [state for state in self._sidecar.all_states() if state.required and not state.ready]
 
     async def metrics(self, request: Request) -> Response:
         """The Prometheus text format."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from threading import Lock
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -25,11 +26,12 @@ BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800)
 class Metrics:
     """Counts what happens, and reads how things stand from the sidecar when it is asked.
 
-    `notifiers` are every asset's notifiers by name; the sidecar is asked nothing before `text`. Every series that can
-    be known now starts at 0, for `rate()` can't see the first increase of a series that wasn't there before.
+    `notifiers` are every asset's notifiers by name; the sidecar is asked nothing before `text`.
     """
 
     def __init__(self, sidecar: Sidecar, *, notifiers: Mapping[str, Iterable[str]]) -> None:
+        self._lock = Lock()
+        self._followed: set[_Series] = set()
         self._registry = _Registry()
         self._refreshes = self._counter("refreshes", "Refreshes by how they ended", "asset", "result")
         self._notifications = self._counter(
@@ -47,7 +49,25 @@ class Metrics:
             registry=self._registry,
         )
         self._registry.register(_Standing(sidecar))
-        self._begin(notifiers)
+        self.follow(notifiers)
+
+    def follow(self, notifiers: Mapping[str, Iterable[str]]) -> None:
+        """These are every asset's notifiers by name, from now on.
+
+        Every series that can be known now starts at 0, for `rate()` can't see the first increase of one that wasn't
+        there before.
+        """
+        with self._lock:
+            for metric, labels in (series := set(self._series(notifiers))):
+                metric.labels(*labels)
+            self._followed |= series
+
+    def forget_all_but(self, notifiers: Mapping[str, Iterable[str]]) -> None:
+        """Have no series any more of what was followed before, and nobody counts any more."""
+        with self._lock:
+            for metric, labels in (gone := self._followed - set(self._series(notifiers))):
+                metric.remove(*labels)
+            self._followed -= gone
 
     def observe(self, outcome: Outcome) -> None:
         """Count one refresh."""
@@ -73,18 +93,17 @@ class Metrics:
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"refresher_{name}", meaning, labels, registry=self._registry)
 
-    def _begin(self, notifiers: Mapping[str, Iterable[str]]) -> None:
+    def _series(self, notifiers: Mapping[str, Iterable[str]]) -> "Iterator[_Series]":
         for asset, names in notifiers.items():
-            self._fetched.labels(asset)
-            for step in STEPS:
-                self._durations.labels(asset, step)
-            for result in Result:
-                self._refreshes.labels(asset, result)
-            for trigger in Trigger:
-                self._triggers.labels(asset, trigger)
-            for notifier in names:
-                for telling in TELLINGS:
-                    self._notifications.labels(asset, notifier, telling)
+            yield self._fetched, (asset,)
+            yield from ((self._durations, (asset, step)) for step in STEPS)
+            yield from ((self._refreshes, (asset, result)) for result in Result)
+            yield from ((self._triggers, (asset, trigger)) for trigger in Trigger)
+            yield from ((self._notifications, (asset, name, result)) for name in names for result in TELLINGS)
+
+
+_Series = tuple[Counter | Histogram, tuple[str, ...]]
+"""A metric, and the values of its labels."""
 
 
 class _Registry(CollectorRegistry):
@@ -112,10 +131,17 @@ class _Standing(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One family for each gauge."""
-        states = [self._sidecar.state(name) for name in self._sidecar.names()]
+        states, configuration = self._sidecar.all_states(), self._sidecar.configuration()
         for name, (meaning, value) in _GAUGES.items():
             yield _family(name, meaning, {state.asset: value(state) for state in states})
-        yield GaugeMetricFamily("refresher_config_valid", "1 if the configuration works", self._sidecar.config_valid())
+        yield GaugeMetricFamily(
+            "refresher_config_valid", "1 if the configuration, as its file is now, works", configuration.valid
+        )
+        yield GaugeMetricFamily(
+            "refresher_config_last_reload_success_timestamp_seconds",
+            "When the configuration that is used was read",
+            configuration.loaded_at.timestamp(),
+        )
         build = GaugeMetricFamily("refresher_build_info", "Always 1; which refresher this is", labels=("version",))
         build.add_metric((__version__,), 1)
         yield build

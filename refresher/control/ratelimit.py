@@ -1,6 +1,6 @@
 """How often something may happen: a token bucket for each key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 
@@ -24,6 +24,10 @@ class RateLimit:
     def spend(self, key: str) -> None:
         """Take one of the key's tokens."""
         self._filled(key).tokens -= 1
+
+    def forget_all_but(self, keys: Container[str]) -> None:
+        """Others begin anew, with a whole burst."""
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if key in keys}
 
     def _filled(self, key: str) -> _Bucket:
         now = self._clock()

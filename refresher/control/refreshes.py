@@ -112,8 +112,16 @@ class Refreshes:
         latest = self._latest.get(asset)
         if latest is None or latest.request is not request:
             self._limit.spend(asset)
+            self._forget_gone()
             latest = self._latest[asset] = _Ongoing(request)
         return latest
+
+    def _forget_gone(self) -> None:
+        """Names come and go with the configuration, and would stay here for ever."""
+        there = self._sidecar.names()
+        if len(self._latest) > len(there):
+            self._latest = {name: latest for name, latest in self._latest.items() if name in there}
+            self._limit.forget_all_but(there)
 
     def _unfinished(self, asset: str, ongoing: _Ongoing, wish: Wish) -> Answer:
         seconds = f"{wish.timeout.total_seconds():g} s"

@@ -80,10 +80,20 @@ class ListedDocuments(TypedDict):
     assets: list[ListedDocument]
 
 
+class ConfigurationDocument(TypedDict):
+    """How the configuration stands: `problems` keep the file as it is now from being used."""
+
+    valid: bool
+    problems: list[str]
+    loaded_at: Annotated[Moment, Field(description="when the one that is used was read; UTC, in whole seconds")]
+    restart_needed: Annotated[list[str], Field(description="keys whose values count from the next start on")]
+
+
 class AssetDocuments(TypedDict):
-    """How all assets stand."""
+    """How all assets stand, and the configuration that they are from."""
 
     assets: list[AssetDocument]
+    configuration: ConfigurationDocument
 
 
 class Problem(TypedDict):

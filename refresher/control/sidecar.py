@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from refresher.model import Outcome
-from refresher.state import AssetState
+from refresher.state import AssetState, ConfigurationState
 
 
 class Request(Protocol):
@@ -26,15 +26,19 @@ class Sidecar(Protocol):
     """A running sidecar. Every method answers from memory: the event loop of the API waits for none of them."""
 
     def names(self) -> Sequence[str]:
-        """The configured assets."""
+        """The configured assets; others may be, a moment later."""
+        ...
+
+    def all_states(self) -> Sequence[AssetState]:
+        """How all of them stand."""
         ...
 
     def state(self, asset: str) -> AssetState:
-        """How an asset stands, its history oldest first. KeyError for an unknown name."""
+        """How an asset stands, its history oldest first. Raises NoSuchAssetError."""
         ...
 
     def request(self, asset: str) -> Request:
-        """Ask for a refresh now; simultaneous requests share one. KeyError for an unknown name."""
+        """Ask for a refresh now; simultaneous requests share one. Raises NoSuchAssetError."""
         ...
 
     def go_back(self, asset: str, *, to: int | None) -> Future[None]:
@@ -49,6 +53,6 @@ class Sidecar(Protocol):
         """Whether the scheduler's heart beats."""
         ...
 
-    def config_valid(self) -> bool:
-        """Whether the configuration on disk is one that works."""
+    def configuration(self) -> ConfigurationState:
+        """How the configuration on disk stands."""
         ...

@@ -14,7 +14,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from refresher.abilities import Building, Diagnosable, Follow, Following, Observation, Rechecking, Revoking, Watched
+from refresher.abilities import (
+    Building,
+    Closable,
+    Diagnosable,
+    Follow,
+    Following,
+    Observation,
+    Rechecking,
+    Revoking,
+    Watched,
+)
 from refresher.contract import ByteStream, Fetched, FileSet, Finding, Held, Lease, Provider, StagedFile, Unchanged
 from refresher.errors import PermanentError, RefresherError
 from refresher.model import Limits, NamedVerifier
@@ -126,6 +136,11 @@ class Rendering:
         if not isinstance(self._inside, Revoking):
             raise PermanentError("its source can't end a lease, so it has to run out by itself")
         self._inside.revoke(lease)
+
+    def close(self) -> None:
+        """Nobody uses it any more."""
+        if isinstance(self._inside, Closable):
+            self._inside.close()
 
     def diagnose(self) -> Iterable[Observation]:
         """What the source says of itself."""

@@ -1,19 +1,24 @@
 """The configuration: read, checked, and made into assets. Its JSON Schema is in `schema.py`, for who asks for it."""
 
-from refresher.settings.build import SharedParts, assets
+from refresher.settings.assembly import Assembly, assemble, assets, difference
 from refresher.settings.models import AssetSettings, Choice, Control, Probes, Settings
-from refresher.settings.read import load, short_form
+from refresher.settings.plugged import SharedParts
+from refresher.settings.read import load, load_control, short_form
 from refresher.settings.warnings import warnings
 
 __all__ = [
+    "Assembly",
     "AssetSettings",
     "Choice",
     "Control",
     "Probes",
     "Settings",
     "SharedParts",
+    "assemble",
     "assets",
+    "difference",
     "load",
+    "load_control",
     "short_form",
     "warnings",
 ]

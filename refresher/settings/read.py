@@ -17,7 +17,7 @@ from refresher.settings.choices import Choices, Problem
 from refresher.settings.directories import below_volume, overlaps, problem_below_volume
 from refresher.settings.environment import override
 from refresher.settings.files import read_file
-from refresher.settings.models import DEFAULT_VOLUME, Settings
+from refresher.settings.models import DEFAULT_VOLUME, Control, Settings
 from refresher.settings.paths import MISSING, Place, at, laid_over, one_line, written
 from refresher.settings.problems import problems, unknown_key
 
@@ -31,6 +31,21 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     if path is None:
         return read({}, environment)
     return read(read_file(path), environment, beside=path.parent)
+
+
+def load_control(path: Path, environment: Mapping[str, str]) -> Control:
+    """Its section `control`: who asks a running sidecar needs no more, and the rest may not work at the moment.
+
+    Raises ConfigError with every problem, if there is one in this section or the file can't be read.
+    """
+    try:
+        return load(path, environment).control
+    except ConfigError as broken:
+        try:
+            content = override(read_file(path), environment, frozenset(Settings.model_fields)).content
+            return Control.model_validate(content.get("control") or {})
+        except (ConfigError, ValidationError):
+            raise broken from None
 
 
 def short_form(

@@ -7,20 +7,17 @@ from refresher.contract import Provider
 from refresher.errors import ConfigError
 from refresher.host import now
 from refresher.model import NamedVerifier
-from refresher.render.recipe import recipe
+from refresher.render.recipe import Recipe, recipe
 from refresher.render.rendering import Rendering
 from refresher.settings.models import AssetSettings
 from refresher.settings.paths import Place, written
 
 
-def rendered(
+def rendering(
     provider: Provider, asset: AssetSettings, checks: Sequence[NamedVerifier], place: Place
 ) -> tuple[Rendering, str]:
     """The provider that renders what the asset's own provider has, and the digest of how. Raises ConfigError."""
-    try:
-        how = recipe(asset.render, tuple(asset.sources), os.environ)
-    except ConfigError as error:
-        raise ConfigError(*(f"{written((*place, 'render'))}.{problem}" for problem in error.problems)) from None
+    how = recipe_of(asset, place)
     rendering = Rendering(
         provider,
         asset=str(place[-1]),
@@ -31,3 +28,11 @@ def rendered(
         clock=now,
     )
     return rendering, how.digest
+
+
+def recipe_of(asset: AssetSettings, place: Place) -> Recipe:
+    """How its files are made, by the templates as they are now. Raises ConfigError."""
+    try:
+        return recipe(asset.render, tuple(asset.sources), os.environ)
+    except ConfigError as error:
+        raise ConfigError(*(f"{written((*place, 'render'))}.{problem}" for problem in error.problems)) from None

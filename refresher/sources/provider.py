@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from refresher.abilities import Building, Diagnosable, Follow, Following, Observation, Revoking, Watched
+from refresher.abilities import Building, Closable, Diagnosable, Follow, Following, Observation, Revoking, Watched
 from refresher.contract import Fetched, FileSet, Held, Lease, Provider, Unchanged
 from refresher.errors import RefresherError
 from refresher.sources import leases, revisions
@@ -82,6 +82,12 @@ class Sources:
         ended = [_ended(name, self.sources[name], apart[name]) for name in apart.keys() & self.sources.keys()]
         if errors := [error for error in ended if error]:
             raise together(errors)
+
+    def close(self) -> None:
+        """Nobody uses them any more."""
+        for source in self.sources.values():
+            if isinstance(source, Closable):
+                source.close()
 
     def diagnose(self) -> Iterator[Observation]:
         """What each source sees, one after the other: what one of them lacks says nothing of the next."""

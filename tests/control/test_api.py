@@ -1,6 +1,6 @@
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -8,9 +8,11 @@ import pytest
 
 from refresher.control.ratelimit import RateLimit
 from refresher.model import Result
+from refresher.state import NoSuchAssetError
 from refresher.traffic import Transfer
 from tests.control.client import Client
-from tests.fakes.sidecar import NOW, FakeSidecar, outcome, state
+from tests.control.serving import served
+from tests.fakes.sidecar import NOW, FakeRequest, FakeSidecar, outcome, state
 from tests.waiting import until
 
 FIELDS = {
@@ -300,3 +302,54 @@ def test_every_answer_says_when_it_was_made_and_is_not_kept(client: Client) -> N
         assert reply.headers["cache-control"] == "no-store"
         assert reply.headers["x-content-type-options"] == "nosniff"
         assert "server" not in reply.headers
+
+
+class Vanishing(FakeSidecar):
+    """One whose configuration loses an asset while somebody asks for it."""
+
+    def request(self, asset: str) -> FakeRequest:
+        if asset == "model":
+            self.states.pop(asset, None)
+            raise NoSuchAssetError(asset)
+        return super().request(asset)
+
+
+@pytest.fixture
+def vanishing() -> Iterator[Client]:
+    sidecar = Vanishing(state("web-tls"), state("model"))
+    sidecar.ends["web-tls"] = outcome("web-tls")
+    with served(sidecar) as server:
+        yield Client(server.addresses)
+
+
+def test_an_asset_that_is_taken_out_while_it_is_asked_for_is_404(vanishing: Client) -> None:
+    reply = vanishing.post("/refresh/model")
+    assert (reply.status, reply.problem()["detail"]) == (404, "there is no such asset; GET /assets lists them")
+
+
+def test_of_several_one_that_is_taken_out_meanwhile_is_left_out(vanishing: Client) -> None:
+    reply = vanishing.post("/refresh")
+    assert (reply.status, [each["asset"] for each in reply.json["assets"]]) == (200, ["web-tls"])
+
+
+def test_the_list_says_how_the_configuration_stands(client: Client, sidecar: FakeSidecar) -> None:
+    well = client.get("/assets").json["configuration"]
+    assert well == {"valid": True, "problems": [], "loaded_at": "2026-11-22T09:00:00Z", "restart_needed": []}
+    sidecar.valid, sidecar.fixed = False, ("control.listen",)
+    unwell = client.get("/assets").json["configuration"]
+    assert unwell["valid"] is False
+    assert unwell["problems"] == ["assets.web: is not a known key"]
+    assert unwell["restart_needed"] == ["control.listen"]
+
+
+def test_an_asset_that_was_taken_out_and_comes_back_begins_anew(
+    serve: Callable[..., Client], sidecar: FakeSidecar
+) -> None:
+    sidecar.ends = {name: outcome(name) for name in sidecar.states}
+    client = serve(limit=RateLimit(burst=2, per_second=1, clock=lambda: 0.0))
+    asked = ["model", "model", "model", "web-tls"]
+    assert [client.post(f"/refresh/{name}").status for name in asked] == [200, 200, 429, 200]
+    model = sidecar.states.pop("model")
+    assert client.post("/refresh/web-tls").status == 200
+    sidecar.states["model"] = model
+    assert client.post("/refresh/model").status == 200

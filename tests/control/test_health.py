@@ -29,6 +29,7 @@ NAMES = {
     "refresher_transfer_bytes": {"asset"},
     "refresher_transfer_expected_bytes": {"asset"},
     "refresher_config_valid": set(),
+    "refresher_config_last_reload_success_timestamp_seconds": set(),
     "refresher_build_info": {"version"},
 }
 
@@ -168,3 +169,22 @@ def test_what_never_happened_is_zero_and_what_need_not_exist_has_no_sample(
     assert value(text, "refresher_expiry_timestamp_seconds", asset="web-tls") is None
     assert value(text, "refresher_renewal_timestamp_seconds", asset="web-tls") is None
     assert value(text, "refresher_next_refresh_timestamp_seconds", asset="web-tls") is None
+
+
+def test_a_broken_configuration_fails_no_probe(serve: Callable[..., Client], sidecar: FakeSidecar) -> None:
+    sidecar.valid = False
+    probes = serve(probes="127.0.0.1:0").probes()
+    assert [probes.get(path).status for path in ("/readyz", "/livez")] == [200, 200]
+
+
+def test_what_is_configured_later_starts_at_zero_and_what_is_gone_has_no_series(
+    serve: Callable[..., Client], metrics: Metrics
+) -> None:
+    probes = serve(probes="127.0.0.1:0").probes()
+    metrics.observe(outcome("model", steps={"fetch": 0.2}))
+    metrics.follow({"web-tls": ["http"], "new": ["signal"]})
+    metrics.forget_all_but({"web-tls": ["http"], "new": ["signal"]})
+    text = probes.get("/metrics").body.decode()
+    counted = [(labels["asset"], labels.get("notifier")) for name, labels, _ in samples(text) if "_total" in name]
+    assert {asset for asset, _ in counted} == {"web-tls", "new"}
+    assert {notifier for _, notifier in counted} == {None, "http", "signal"}

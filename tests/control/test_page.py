@@ -151,3 +151,11 @@ def test_nothing_of_the_page_is_loaded_before_somebody_opens_it() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert "refresher.control.page.index" in loaded
     assert not {"refresher.control.page.shell", "refresher.control.page.drawing", "refresher.words"} & set(loaded)
+
+
+def test_what_is_wrong_with_the_configuration_stands_above_all_assets(client: Client, sidecar: FakeSidecar) -> None:
+    sidecar.valid, sidecar.fixed = False, ("probes.listen",)
+    text = Seen(client.get("/", {"accept": BROWSER}).body.decode()).text
+    assert "the configuration from before goes on: assets.web: is not a known key" in text
+    assert "These count from the next restart on: probes.listen" in text
+    assert text.index("from before") < text.index("web-tls")

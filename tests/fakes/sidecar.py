@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from refresher.model import Outcome, Result
-from refresher.state import AssetState
+from refresher.state import AssetState, ConfigurationState
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
@@ -62,11 +62,15 @@ class FakeSidecar:
         self.refreshes = 0
         self.beats = True
         self.valid = True
+        self.fixed: tuple[str, ...] = ()
         self.by_hand: list[tuple[str, str, int | None]] = []
         self.refuses: Exception | None = None
 
     def names(self) -> Sequence[str]:
         return tuple(self.states)
+
+    def all_states(self) -> Sequence[AssetState]:
+        return [self.state(name) for name in self.states]
 
     def state(self, asset: str) -> AssetState:
         return self.states[asset]
@@ -102,5 +106,7 @@ class FakeSidecar:
     def alive(self) -> bool:
         return self.beats
 
-    def config_valid(self) -> bool:
-        return self.valid
+    def configuration(self) -> ConfigurationState:
+        return ConfigurationState(
+            loaded_at=NOW, problems=() if self.valid else ("assets.web: is not a known key",), restart_needed=self.fixed
+        )

@@ -215,3 +215,16 @@ def test_options_that_make_no_sense_are_refused_and_not_quoted(options: dict[str
     with pytest.raises(ValidationError) as refused:
         S3Options(**{"bucket": "b", "key": "a", **options})
     assert "x" * 32 not in str(refused.value)
+
+
+def test_connections_are_closed_after_the_last_source_that_uses_them(store: Store, clients: Clients) -> None:
+    store.put("a", b"one")
+    one, other = (store.provider(key="a", clients=clients) for _ in range(2))
+    fetched(one)
+    login = clients.login(one.options)
+    one.close()
+    assert clients.login(one.options) is login
+    other.close()
+    with closing(store.provider(key="a", clients=clients)) as again:
+        assert fetched(again)[1] == {"a": b"one"}
+        assert clients.login(again.options) is not login

@@ -238,3 +238,14 @@ def test_a_source_of_its_own_is_asked_each_time_and_nothing_is_kept(bao: OpenBao
         only.look(patient(first, timedelta(minutes=1)))
     assert asked(bao, mount) == 4
     assert not remembers(only.shared, b"p1")
+
+
+def test_who_is_left_alone_with_a_path_shares_no_answer_any_more(bao: OpenBao, readers: Readers, mount: str) -> None:
+    last, *others = readers(path=f"{mount}/app")
+    found = patient(last.fetched(), timedelta(minutes=1))
+    last.look(found)
+    for other in others:
+        other.provider.close()
+    before = asked(bao, mount)
+    last.look(found)
+    assert asked(bao, mount) == before + 1

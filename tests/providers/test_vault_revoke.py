@@ -94,3 +94,20 @@ def test_a_server_that_never_answers_does_not_hold_up_the_stop(
 def test_a_token_that_was_given_is_never_revoked(auth: object) -> None:
     with pytest.raises(ValidationError, match="isn't its own"):
         VaultProvider.Options.model_validate({"path": "a/b", "revoke_on_exit": True, "auth": auth})
+
+
+def test_the_last_source_with_a_login_revokes_its_token_and_others_go_on_until_then(
+    bao: OpenBao, logins: Logins
+) -> None:
+    login = logins.approle()
+    app = login.source(revoke_on_exit=True)
+    other = login.source(revoke_on_exit=True, shared=app.shared)
+    other.fetched()
+    before = revocations(bao)
+    app.provider.close()
+    other.fetched()
+    assert revocations(bao) == before
+    other.provider.close()
+    assert revocations(bao) == before + 1
+    app.shared.close()
+    assert revocations(bao) == before + 1

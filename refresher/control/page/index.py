@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from refresher.control.documents import details_document
+from refresher.control.documents import configuration_document, details_document
 from refresher.control.sidecar import Sidecar
 from refresher.control.together import Together
 from refresher.model import Clock
@@ -36,8 +36,9 @@ class Index:
         return Response() if page is None else HTMLResponse(page, headers=self._shell.headers | {"vary": "Accept"})
 
     def _page(self, opened: frozenset[str] | None) -> bytes:
-        states = [details_document(self._sidecar.state(name)) for name in self._sidecar.names()]
-        return self._shell.page(states, opened=opened, now=self._clock(), alive=self._sidecar.alive())
+        states = [details_document(state) for state in self._sidecar.all_states()]
+        configuration, alive = configuration_document(self._sidecar.configuration()), self._sidecar.alive()
+        return self._shell.page(states, configuration, opened=opened, now=self._clock(), alive=alive)
 
     @cached_property
     def _shell(self) -> "Shell":

@@ -2,7 +2,7 @@
 const EVERY = 4000; // ms between two looks, but
 const REST = 10; // times what the last one took: watching must not keep a sidecar busy
 const PATIENCE = 8000; // ms until a look counts as unanswered
-const PARTS = ["icon", "heading", "stopped", "assets"];
+const PARTS = ["icon", "heading", "alarms", "assets"];
 const find = (selector, root = document) => root.querySelector(selector);
 const silent = find("#silent");
 const dialog = find("dialog");

@@ -5,15 +5,18 @@ from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from importlib.resources import files
+from itertools import chain
 from string import Template
+from typing import Any
 from urllib.parse import quote
-from xml.etree.ElementTree import Element
 
 from refresher import __version__
 from refresher.control.page.drawing import articles, heading
 from refresher.control.page.markup import element, html
 from refresher.host import seed
-from refresher.words import Level, State, summary
+from refresher.words import Level, State, configuration_alarms, summary
+
+STOPPED = "The scheduler doesn't run any more: nothing is refreshed."
 
 DOTS = {
     Level.UNUSABLE: "#dc2626",
@@ -47,11 +50,17 @@ class Shell:
         }
 
     def page(
-        self, states: Sequence[State], *, opened: Container[str] | None = None, now: datetime, alive: bool
+        self,
+        states: Sequence[State],
+        configuration: Mapping[str, Any],
+        *,
+        opened: Container[str] | None = None,
+        now: datetime,
+        alive: bool,
     ) -> bytes:
         """The whole page, with the details of those assets that are `opened` (None: of all).
 
-        `alive`: whether the scheduler's heart beats.
+        `configuration` is how that stands, as `GET /assets` says it; `alive`: whether the scheduler's heart beats.
         """
         level, words = summary(states, now=now)
         filled = self._page.substitute(
@@ -59,7 +68,7 @@ class Shell:
             title=html(element("title", f"{level.mark} {words} · refresher")),
             icon=_icon(level),
             heading=html(heading(states, host=seed(), now=now)),
-            stopped="" if alive else html(_stopped()),
+            alarms=_alarms([] if alive else [STOPPED], configuration_alarms(configuration)),
             assets="".join(map(html, articles(states, opened=opened, now=now))),
         )
         return filled.encode("utf-8", "replace")  # a source's answer needn't be text
@@ -93,8 +102,8 @@ def _icon(level: Level) -> str:
     return f"data:image/svg+xml,{quote(drawn)}"
 
 
-def _stopped() -> Element:
-    return element("p", "The scheduler doesn't run any more: nothing is refreshed.", role="alert", class_="alarm")
+def _alarms(*alarms: Sequence[str]) -> str:
+    return "".join(html(element("p", alarm, role="alert", class_="alarm")) for alarm in chain(*alarms))
 
 
 def _calls(calls: Mapping[str, str]) -> str:

@@ -1,0 +1,72 @@
+"""What is wanted of one asset: who asks while somebody else's request is waiting or running shares it."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Lock
+
+from refresher.model import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A refresh that somebody asked for: `visible` once it has ended, `told` once telling of it was tried."""
+
+    visible: Future[Outcome] = field(default_factory=Future)
+    told: Future[bool] = field(default_factory=Future)
+
+    def refuse(self, outcome: Outcome) -> None:
+        """It won't be done: this is how it ended."""
+        self.visible.set_result(outcome)
+        self.told.set_result(False)
+
+
+class Asked:
+    """At most one request waits and one runs; a look that is wanted has nobody who waits for it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._waiting: Request | None = None
+        self._running: Request | None = None
+        self._wanted = False
+
+    def running(self) -> Request | None:
+        """The request whose refresh is under way."""
+        with self._lock:
+            return self._running if self._running and not self._running.visible.done() else None
+
+    def request(self) -> Request:
+        """The request that the next refresh answers."""
+        with self._lock:
+            self._waiting = self._waiting or Request()
+            self._wanted = True
+            return self._waiting
+
+    def look(self) -> None:
+        """Want a refresh soon, without waiting for it."""
+        with self._lock:
+            self._wanted = True
+
+    def begin(self) -> Request | None:
+        """A refresh begins: the request that it answers, if there is one."""
+        with self._lock:
+            request, self._waiting, self._wanted = self._waiting, None, False
+            self._running = request
+            return request
+
+    def unless_wanted(self, arm: Callable[[], None]) -> None:
+        """Arm, unless a refresh is wanted: that is armed for now already, and the latest call would win over it."""
+        with self._lock:
+            if not self._wanted:
+                arm()
+
+    def given_up(self) -> Request | None:
+        """The request that nobody here will answer any more."""
+        with self._lock:
+            request, self._waiting = self._waiting, None
+            return request
+
+    def inherit(self, request: Request) -> None:
+        """Answer what another keeper was asked for."""
+        with self._lock:
+            self._waiting, self._wanted = request, True

@@ -1,0 +1,116 @@
+"""What another configuration changes of the assets that run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refresher.errors import ConfigError
+from refresher.settings import Assembly, SharedParts, assemble, difference
+from refresher.settings.read import read
+from tests.fakes import acme
+
+SOURCE = {"source": {"acme": {"item": "one"}}}
+
+
+@pytest.fixture(autouse=True)
+def _acme_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "packages").mkdir()
+    acme.install(monkeypatch, tmp_path / "packages")
+
+
+class Configured:
+    """A configuration that is changed, and what becomes of its assets."""
+
+    def __init__(self) -> None:
+        self.shared = SharedParts()
+        self.content: dict[str, Any] = {"assets": {"a": dict(SOURCE), "b": dict(SOURCE)}}
+        self.running = self.assembled(None)
+
+    def assembled(self, before: Assembly | None) -> Assembly:
+        return assemble(read(self.content, {}), self.shared, before)
+
+    def after(self, **sections: Any) -> str:
+        """What the sections change, in words."""
+        self.content |= sections
+        before, self.running = self.running, self.assembled(self.running)
+        return str(difference(before, self.running))
+
+
+@pytest.fixture
+def configured() -> Configured:
+    return Configured()
+
+
+def test_the_same_configuration_changes_nothing(configured: Configured) -> None:
+    assert configured.after() == "nothing differs"
+
+
+def test_added_changed_and_removed_assets_are_told_apart(configured: Configured) -> None:
+    assets = {"b": {**SOURCE, "required": False}, "c": SOURCE}
+    assert configured.after(assets=assets) == "added c; changed b; removed a; 0 as before"
+    assert configured.after(assets=assets | {"d": SOURCE}) == "added d; 2 as before"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"source": {"acme": {"item": "two"}}},
+        {"source": {"acme": {"item": "one", "token": {"env": "A"}}}},
+        {"verify": [{"acme": {"level": 2}}]},
+        {"publish": {"keep": 5}},
+        {"publish": {"directory": "elsewhere"}},
+        {"notify": [{"acme": {"url": "http://a"}}]},
+        {"settle": "2s"},
+        {"on_reject": "rollback"},
+        {"refresh": {"every": "7m"}},
+        {"required": False},
+        {"max_stale": "1h"},
+        {"limits": {"files": 3}},
+        {"unpack": True},
+    ],
+)
+def test_whatever_an_asset_is_made_from_makes_another_one_of_it(configured: Configured, keys: dict[str, Any]) -> None:
+    assert configured.after(assets={"a": SOURCE, "b": {**SOURCE, **keys}}) == "changed b; 1 as before"
+
+
+def test_what_all_assets_are_given_changes_those_that_do_not_say_it_themselves(configured: Configured) -> None:
+    assets = {"a": SOURCE, "b": {**SOURCE, "required": True}}
+    assert configured.after(assets=assets, defaults={"required": False}) == "changed a; 1 as before"
+    assert configured.after(providers={"acme": {"address": "here"}}) == "changed a, b; 0 as before"
+    assert configured.after(volume="/elsewhere") == "changed a, b; 0 as before"
+
+
+def test_another_order_is_no_change_and_is_kept(configured: Configured) -> None:
+    assert configured.after(assets={"b": SOURCE, "a": SOURCE}) == "nothing differs"
+    assert list(configured.running.assets) == ["b", "a"]
+
+
+def test_a_file_that_a_check_names_is_part_of_it(configured: Configured, tmp_path: Path) -> None:
+    roots = tmp_path / "roots.pem"
+    roots.write_text("one")
+    assets = {"a": SOURCE, "b": {**SOURCE, "verify": [{"acme": {"roots": str(roots)}}]}}
+    configured.after(assets=assets)
+    assert configured.running.files() == {roots}
+    roots.write_text("two")
+    assert configured.after() == "changed b; 1 as before"
+
+
+def test_a_configuration_with_a_problem_makes_nothing_that_stays_open(configured: Configured) -> None:
+    impossible = {"source": {"acme": {"item": "impossible"}}}
+    closed: list[str] = []
+
+    def close(provider: acme.AcmeProvider) -> None:
+        closed.append(provider.options.item)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(acme.AcmeProvider, "close", close, raising=False)
+        with pytest.raises(ConfigError, match=r"assets\.z\.source\.acme: the item can't be had"):
+            configured.after(assets={"a": SOURCE, "new": {"source": {"acme": {"item": "two"}}}, "z": impossible})
+    assert closed == ["two"]
+
+
+def test_what_all_transfers_share_stays_one_thing(configured: Configured) -> None:
+    before = configured.running.traffic
+    assert configured.after(transfers={"connections": 3}) == "nothing differs"
+    assert configured.running.traffic is before

@@ -1,7 +1,6 @@
 """The command that plans a deployment: what a fleet would do to its source."""
 
 import json
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +27,9 @@ def time(written: str) -> timedelta:
 
 
 def simulate(
-    asset: Annotated[str | None, typer.Argument(show_default=False, help="Whose `refresh` they all have.")] = None,
+    asset: Annotated[
+        str | None, typer.Argument(metavar="ASSET", show_default=False, help="Whose `refresh` all have.")
+    ] = None,
     config: Config = None,
     *,
     pods: Annotated[int, typer.Option(min=1, max=100_000, help="How many there are.")] = 10_000,
@@ -72,14 +73,12 @@ def simulate(
 
 
 def _refresh(asset: str | None, config: Path | None) -> "Refresh":
-    """That of the asset, or the defaults. Raises ConfigError."""
+    """That of the asset, or what assets have that say nothing. Raises ConfigError."""
     from refresher.model import Refresh
-    from refresher.settings import SharedParts, assets
 
-    if asset is None:
-        if config:
-            raise ConfigError("which asset's `refresh` is meant? Name one: refresher simulate ASSET -c FILE")
+    if asset is None and config is None:
         return Refresh()
-    with closing(SharedParts()) as shared:
-        kept = {each.name: each for each in assets(settings_of(config), shared)}
-        return chosen(kept, [asset])[0].refresh
+    settings = settings_of(config)
+    if asset is None:
+        return settings.defaults.refresh or Refresh()
+    return chosen(settings.assets, [asset])[0].refresh

@@ -1,6 +1,7 @@
 """The findings as a picture. The only file that knows matplotlib, which `refresher[simulate]` brings."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,9 @@ from refresher.simulate.plot import columns
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SECONDS_AN_HOUR = 3600
 STYLE: Any = {"svg.hashsalt": "refresher", "svg.fonttype": "none", "axes.spines.top": False, "axes.spines.right": False}
 """The same findings make the same bytes, and text stays text."""
-COLUMNS = 600
+COLUMNS = 400
 APART = 0.02
 """Of the width: phases that are closer aren't named."""
 ENDINGS = (".svg", ".png")
@@ -46,18 +46,26 @@ def draw(findings: Sequence[Findings], path: Path) -> None:
 
 
 def _draw(axes: "Axes", findings: Findings) -> None:
-    course = findings.course
-    counts, length = columns(findings.bins, COLUMNS), course.end.total_seconds() / SECONDS_AN_HOUR
+    course, counts = findings.course, columns(findings.bins, COLUMNS)
+    length = _hours(course.end)
     hours = [number * length / len(counts) for number in range(len(counts))]
     axes.fill_between(hours, [count / BIN for count in counts], step="post", linewidth=0)
-    outage = (course.outage.begin, course.outage.end)
-    axes.axvspan(*(moment.total_seconds() / SECONDS_AN_HOUR for moment in outage), color="tab:red", alpha=0.15)
-    named_at = -length
-    for load in findings.loads:
-        begin = load.phase.begin.total_seconds() / SECONDS_AN_HOUR
-        axes.axvline(begin, color="0.8", linewidth=0.5)
-        if begin - named_at > length * APART:
-            axes.annotate(load.phase.name, (begin, 1), xycoords=("data", "axes fraction"), rotation=30, fontsize=8)
-            named_at = begin
+    axes.axvspan(_hours(course.outage.begin), _hours(course.outage.end), color="tab:red", alpha=0.15)
     axes.set(xlabel="hours", ylabel="requests a second", ylim=0, xlim=(0, length))
     axes.set_title(f"{findings.pods} pods, {course.title}", loc="left", pad=36)
+    _name_phases(axes, findings)
+
+
+def _name_phases(axes: "Axes", findings: Findings) -> None:
+    apart = _hours(findings.course.end) * APART
+    named_at = -apart
+    for load in findings.loads:
+        begin = _hours(load.phase.begin)
+        axes.axvline(begin, color="0.8", linewidth=0.5)
+        if begin - named_at >= apart:
+            axes.annotate(load.phase.name, (begin, 1), xycoords=("data", "axes fraction"), rotation=30, fontsize=8)
+            named_at = begin
+
+
+def _hours(moment: timedelta) -> float:
+    return moment / timedelta(hours=1)

@@ -4,8 +4,8 @@ Claims: a hundred `refresher run` on one web server ask it as often, in each pha
 the simulation says, within a fifth of the median of nine simulated fleets that differ in their seed, the real one's
 among them; and between two looks of one pod lies as much time. Ten thousand pods keep the goals of docs/fleet.md.
 
-In the outage the server answers 503, so that it can count who asks. Nothing of the simulation is taken from what the
-real fleet does: it knows when the pods are started, and the configuration.
+In the outage the server answers 503, so that it can count who asks. Of the real fleet the simulation knows the
+configuration, and when each pod asked first: how long a process takes to start depends on the machine.
 """
 
 import argparse
@@ -116,8 +116,26 @@ def _wait_for(counting: Counting, moment: timedelta) -> None:
     time.sleep(max(0.0, moment.total_seconds() - counting.now))
 
 
-def real(fleet: Fleet, course: Course) -> Seen:
-    """The course with real processes and a real server."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Fleet):
+    """A fleet whose pods, by their numbers, are started at these moments."""
+
+    starts: tuple[timedelta, ...]
+
+    def member(self, number: int) -> tuple[str, timedelta]:
+        name, _ = Fleet.member(self, number)
+        return name, self.starts[number]
+
+
+def started(fleet: Fleet, asked: Sequence[tuple[float, str]]) -> Started:
+    """The same fleet, as it was started really: each pod's first request."""
+    first = {path: at for at, path in sorted(asked, reverse=True)}
+    starts = tuple(timedelta(seconds=first[f"/{fleet.member(number)[0]}"]) for number in range(fleet.pods))
+    return Started(pods=fleet.pods, refresh=fleet.refresh, rollout=fleet.rollout, seed=fleet.seed, starts=starts)
+
+
+def real(fleet: Fleet, course: Course) -> list[tuple[float, str]]:
+    """When which pod asked, in the course with real processes and a real server."""
     counting = Counting()
     with tempfile.TemporaryDirectory(prefix="refresher-soak-") as root, web_server() as server:
         server.respond = counting
@@ -130,7 +148,7 @@ def real(fleet: Fleet, course: Course) -> Seen:
             counting.is_away = False
             say("the server is back")
             _wait_for(counting, course.end)
-    return seen(course, counting.asked)
+    return counting.asked
 
 
 def virtual(fleet: Fleet, course: Course) -> Seen:
@@ -140,9 +158,10 @@ def virtual(fleet: Fleet, course: Course) -> Seen:
 
 
 def compared(fleet: Fleet, course: Course) -> list[Line]:
-    """What the simulation says beforehand, and what comes."""
-    expected = [virtual(replace(fleet, seed=fleet.seed + number), course) for number in range(SEEDS)]
-    came = real(fleet, course)
+    """What came, beside what the simulation says."""
+    asked = real(fleet, course)
+    came, same = seen(course, asked), started(fleet, asked)
+    expected = [virtual(replace(same, seed=fleet.seed + number), course) for number in range(SEEDS)]
     lines = []
     for name in came.requests:
         lines.append(_beside(f"{name}: requests", came.requests[name], [each.requests[name] for each in expected]))

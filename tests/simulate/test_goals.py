@@ -52,6 +52,11 @@ def test_certificates_expire_in_an_outage_that_is_longer_than_what_is_left_of_th
     assert 20 * MINUTE < findings.longest_expired < HOUR
 
 
+def test_clocks_that_are_behind_by_most_of_a_lifetime_let_certificates_expire() -> None:
+    findings = certificates(lifetime=HOUR, outage=0 * SECOND, skew=45 * MINUTE)
+    assert 0 < findings.expired < findings.pods / 2
+
+
 def test_certificates_without_a_spread_are_renewed_all_at_once() -> None:
     foolish, usual = certificates(refresh=Refresh(spread=0), outage=0 * SECOND), certificates(outage=0 * SECOND)
     assert ratio(foolish, "steady") > 5 * ratio(usual, "steady")

@@ -110,7 +110,7 @@ class Choices:
         scheme, mark, _ = url.partition("://")
         if not mark:
             raise ConfigError("must be a mapping with a provider's name, or a URL such as https://host/path")
-        name = {"https": "http"}.get(scheme.lower(), scheme.lower())
+        name = {"https": "http"}.get(scheme.lower(), scheme.lower().partition("+")[0])
         provider = as_from_url(self._plugin(Kind.PROVIDER, name))
         if provider is None:
             raise ConfigError(f"the provider {name!r} has no URL form; write its options as a mapping")

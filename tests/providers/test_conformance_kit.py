@@ -1,4 +1,5 @@
 import io
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ import pytest
 
 from refresher.abilities import Observation
 from refresher.contract import Fetched, Held, InlineFile, Unchanged
-from refresher.errors import PermanentError, TransientError
+from refresher.errors import PermanentError, RefresherError, TransientError
 from refresher.testing import ProviderContract
 
 
@@ -205,6 +206,49 @@ def test_a_provider_that_diagnoses_well_passes() -> None:
 def test_a_vendors_exception_is_not_swallowed(test: Callable[[Kit], None]) -> None:
     with pytest.raises(KeyError):
         test(Kit(VendorErrors))
+
+
+@dataclass
+class Asking(MemoryProvider):
+    """Waits for a byte of the address, for ever if it is given no limit, and fails."""
+
+    address: tuple[str, int] = ("", 0)
+    patience: float | None = None
+    failure: type[RefresherError] = TransientError
+
+    @contextmanager
+    def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
+        try:
+            with socket.create_connection(self.address, self.patience) as connection:
+                connection.recv(1)
+        except OSError as error:
+            raise self.failure("it says nothing") from error
+        yield self.source.fetched()
+
+
+class Waiting(Kit):
+    def __init__(self, patience: float | None, failure: type[RefresherError] = TransientError) -> None:
+        super().__init__()
+        self.patience, self.failure = patience, failure
+
+    def silent_provider(self, host: str, port: int) -> Asking:
+        return Asking(self.source, (host, port), self.patience, self.failure)
+
+
+def test_a_provider_that_gives_up_passes() -> None:
+    Waiting(0.1).test_who_says_nothing_is_given_up()
+
+
+def test_a_provider_that_gives_up_for_good_fails() -> None:
+    with pytest.raises(AssertionError, match="PermanentError where TransientError is due"):
+        Waiting(0.1, PermanentError).test_who_says_nothing_is_given_up()
+
+
+def test_a_provider_that_waits_for_ever_fails() -> None:
+    kit = Waiting(None)
+    kit.gives_up_within = 1.0
+    with pytest.raises(AssertionError, match="still waits after 1 s"):
+        kit.test_who_says_nothing_is_given_up()
 
 
 def test_a_source_that_mints_has_to_say_so() -> None:

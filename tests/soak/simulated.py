@@ -1,6 +1,6 @@
 """A hundred real sidecars beside simulated ones, and ten thousand simulated ones: `python -m tests.soak.simulated`.
 
-Claims: a hundred `refresher run` on one web server ask it as often, in each phase and in its busiest ten seconds, as
+Claims: a hundred `refresher run` on one web server ask it as often, in each phase and in its busiest half interval, as
 the simulation says, within a fifth of the median of nine simulated fleets that differ in their seed, the real one's
 among them; and between two looks of one pod lies as much time. Ten thousand pods keep the goals of docs/fleet.md.
 
@@ -31,7 +31,6 @@ from tests.soak.lab import Line, conclude, say
 AGREES = 0.2
 """Of the simulated figure: how far the real one may be away."""
 SEEDS = 9
-BIN = 10
 
 
 class Counting:
@@ -71,9 +70,10 @@ class Seen:
     waits: tuple[float, float, float]
 
 
-def seen(course: Course, asked: Sequence[tuple[float, str]]) -> Seen:
-    moments = [at for at, _ in asked]
-    bins = {phase.name: counted(moments, phase.begin, phase.end, BIN) for phase in course.phases}
+def seen(course: Course, asked: Sequence[tuple[float, str]], *, every: timedelta) -> Seen:
+    """What was asked for. A bin is half an interval: in a whole one each pod would be counted once, in step or not."""
+    moments, width = [at for at, _ in asked], every.total_seconds() / 2
+    bins = {phase.name: counted(moments, phase.begin, phase.end, width) for phase in course.phases}
     return Seen(
         {name: sum(counts) for name, counts in bins.items()},
         {name: max(counts) for name, counts in bins.items()},
@@ -154,18 +154,20 @@ def real(fleet: Fleet, course: Course) -> list[tuple[float, str]]:
 def virtual(fleet: Fleet, course: Course) -> Seen:
     """The same on the virtual clock."""
     source, _ = run(fleet, course, Abilities())
-    return seen(course, list(zip(source.asked, source.askers, strict=True)))
+    return seen(course, list(zip(source.asked, source.askers, strict=True)), every=fleet.refresh.every)
 
 
 def compared(fleet: Fleet, course: Course) -> list[Line]:
     """What came, beside what the simulation says."""
     asked = real(fleet, course)
-    came, same = seen(course, asked), started(fleet, asked)
+    came, same = seen(course, asked, every=fleet.refresh.every), started(fleet, asked)
     expected = [virtual(replace(same, seed=fleet.seed + number), course) for number in range(SEEDS)]
     lines = []
     for name in came.requests:
         lines.append(_beside(f"{name}: requests", came.requests[name], [each.requests[name] for each in expected]))
-        lines.append(_beside(f"{name}: busiest 10 s", came.busiest[name], [each.busiest[name] for each in expected]))
+        lines.append(
+            _beside(f"{name}: busiest half interval", came.busiest[name], [each.busiest[name] for each in expected])
+        )
     for number, share in enumerate(("10%", "half", "90%")):
         what = f"steady: seconds between two looks, {share} below"
         lines.append(_beside(what, came.waits[number], [each.waits[number] for each in expected]))

@@ -101,7 +101,13 @@ def _is_out_of_turn(refresh: Refresh, standing: Standing, at: datetime) -> bool:
         return True
     if standing.out_of_turn or last is None or last < standing.started_at:
         return False
-    return at - last < refresh.every * (1 - refresh.jitter)
+    # Its turn comes after the shortest interval, and the answer may be another asset's, as old as it may be.
+    return at - last < refresh.every * (1 - refresh.jitter) - fresh_for(refresh)
+
+
+def fresh_for(refresh: Refresh) -> timedelta:
+    """How old an answer may be that was given to another look: by their jitter alone, two can come so far apart."""
+    return refresh.every * refresh.jitter * 2
 
 
 def rechecks(asset: Asset) -> bool:

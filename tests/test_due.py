@@ -11,7 +11,7 @@ from refresher.contract import Lease
 from refresher.due import LONGEST, PUNCTUAL, Due, Why, backoff, due, look_at
 from refresher.model import Refresh, Result
 from refresher.renewal import OVERDUE, SHORTEST, emergency_at, is_renewal_due, unit
-from refresher.standing import Standing, after
+from refresher.standing import Standing, after, fresh_for
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -136,6 +136,11 @@ def test_the_look_after_one_out_of_turn_is_the_intervals_again() -> None:
     wished = looked(LOOKED, NOW + REFRESH.every + SECOND)
     assert (LOOKED.out_of_turn, wished.out_of_turn) == (False, True)
     assert not looked(wished, NOW + REFRESH.every * 1.5).out_of_turn
+
+
+def test_a_look_that_an_older_answer_served_is_in_turn() -> None:
+    served = looked(LOOKED, NOW + REFRESH.every * 1.9 - fresh_for(REFRESH))
+    assert not served.out_of_turn
 
 
 def test_what_was_found_at_a_start_is_looked_at_in_turn() -> None:

@@ -15,7 +15,7 @@ from refresher.ledger import Holding, Ledger, Refusal, Seen
 from refresher.model import Asset, Candidate, Clock, Generation, Outcome, Result, Wish
 from refresher.place import Place
 from refresher.renewal import emergency_at
-from refresher.standing import rechecks, standing_of
+from refresher.standing import fresh_for, rechecks, standing_of
 from refresher.traffic import Progress
 from refresher.volume import explained
 
@@ -119,8 +119,7 @@ class Attempt:
             digests=digests,
             lease=self.ledger.lease,
             due=not is_look,
-            # By their jitter alone, two looks at one thing can come so far apart.
-            fresh_for=refresh.every * refresh.jitter * 2 if is_look else timedelta(0),
+            fresh_for=fresh_for(refresh) if is_look else timedelta(0),
         )
 
     @contextmanager

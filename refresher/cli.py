@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from refresher import __version__
-from refresher.commands import local, sidecar
+from refresher.commands import fleet, local, sidecar
 from refresher.commands.endings import DONE
 from refresher.host import end_on_sigterm
 
@@ -39,6 +39,7 @@ for command in (
     local.check,
     local.plan,
     local.doctor,
+    fleet.simulate,
     sidecar.refresh,
     sidecar.status,
     sidecar.rollback,

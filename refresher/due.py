@@ -97,7 +97,8 @@ def weigh(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -> 
     reasons = sorted(_reasons(refresh, standing, now, seed), key=_at)
     retry, delays = _retry(refresh, standing, now, seed), _is_delayed(standing)
     chosen = _chosen(reasons[0] if reasons else None, retry, standing)
-    chosen = replace(chosen, at=max(chosen.at, now)) if chosen else None
+    if chosen and chosen.at < now:
+        chosen = replace(chosen, at=now)
     return Weighed(chosen=chosen, reasons=tuple(reasons), retry=retry, delays=delays)
 
 
@@ -152,13 +153,15 @@ def _emergencies(refresh: Refresh, standing: Standing, now: datetime) -> list[Du
 
 
 def _interval_at(refresh: Refresh, standing: Standing, seed: str) -> datetime:
-    """`every` ± jitter after the last attempt; the first one of a process anywhere within `every` of its start."""
+    """`every` ± jitter after the last attempt; after a start, or an attempt out of turn, anywhere within `every`."""
     attempt = standing.last_attempt_at
     if attempt is None or attempt < standing.started_at:
         return later(standing.started_at, refresh.every * unit(seed, standing.asset, "start", standing.started_at))
     # Drawn by the moment alone: assets that one answer served are due together again, and one will serve them again.
-    swing = refresh.jitter * (2 * unit(seed, "interval", attempt) - 1)
-    return later(attempt, max(refresh.every * (1 + swing), min(refresh.every, SHORTEST)))
+    draw = unit(seed, "interval", attempt)
+    # What made one pod look out of turn, an outage above all, made others: in step, they would be for hours.
+    share = draw if standing.out_of_turn else 1 + refresh.jitter * (2 * draw - 1)
+    return later(attempt, max(refresh.every * share, min(refresh.every, SHORTEST)))
 
 
 def _rotation_at(standing: Standing, changes_at: datetime) -> datetime:

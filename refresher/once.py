@@ -15,10 +15,10 @@ from refresher.errors import RefresherError
 from refresher.host import now, seed
 from refresher.model import Asset, Clock, Outcome, Wish
 from refresher.notify import Telling
-from refresher.record import GOOD, Record
+from refresher.record import Record
 from refresher.report import Log
 from refresher.settings import Settings, SharedParts, assets
-from refresher.standing import rechecks
+from refresher.standing import GOOD, rechecks
 from refresher.telling import tell
 from refresher.traffic import Transfer
 

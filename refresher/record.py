@@ -7,16 +7,14 @@ from threading import Lock
 
 from refresher.due import Due
 from refresher.ledger import Holding
-from refresher.model import Asset, Outcome, Result
+from refresher.model import Asset, Outcome
 from refresher.notify import untold
-from refresher.standing import Standing, standing_of
+from refresher.standing import GOOD, Standing, after, standing_of
 from refresher.state import AssetState
 from refresher.traffic import Progress
 
 HISTORY = 20
 """Outcomes that status shows."""
-GOOD = frozenset({Result.PUBLISHED, Result.UNCHANGED})
-"""Outcomes after a successful look at the source."""
 
 
 class Record:
@@ -69,16 +67,7 @@ class Record:
             if holding.ledger.last_generation < self._holding.ledger.last_generation:
                 return
             self._holding = holding
-            seen = standing_of(self.asset, holding, started_at=self._started_at)
-            before = self._standing
-            self._standing = replace(
-                seen,
-                last_attempt_at=before.last_attempt_at,
-                result=before.result,
-                permanent=before.permanent,
-                retry_after=before.retry_after,
-                failures=before.failures,
-            )
+            self._standing = self._seen(self._standing)
 
     def ended(self, outcome: Outcome, holding: Holding | None) -> None:
         """Note how a refresh ended."""
@@ -86,14 +75,15 @@ class Record:
         self.progress.expect(0)
         with self._lock:
             self._holding = holding or self._holding
-            self._standing = replace(
-                standing_of(self.asset, self._holding, started_at=self._started_at),
-                last_attempt_at=outcome.looked_at,
-                result=outcome.result,
+            attempted = after(
+                self.asset.refresh,
+                self._standing,
+                outcome.result,
+                at=outcome.looked_at,
                 permanent=outcome.error_class == "PermanentError",
                 retry_after=outcome.retry_after,
-                failures=0 if good else self._standing.failures + 1,
             )
+            self._standing = self._seen(attempted)
             self._history.append(outcome)
             self._last_success_at = outcome.finished_at if good else self._last_success_at
 
@@ -146,6 +136,18 @@ class Record:
                 history=tuple(self._history),
                 transfer=self.progress.transfer(),
             )
+
+    def _seen(self, attempted: Standing) -> Standing:
+        """What is held now, and what is known of attempts."""
+        return replace(
+            standing_of(self.asset, self._holding, started_at=self._started_at),
+            last_attempt_at=attempted.last_attempt_at,
+            result=attempted.result,
+            permanent=attempted.permanent,
+            retry_after=attempted.retry_after,
+            failures=attempted.failures,
+            out_of_turn=attempted.out_of_turn,
+        )
 
     def _is_ready(self, now: datetime) -> bool:
         expires_at, max_stale = self._holding.expires_at, self.asset.max_stale

@@ -81,8 +81,8 @@ def is_renewal_due(refresh: Refresh, standing: Standing, *, now: datetime, seed:
 
 def renewals(refresh: Refresh, standing: Standing, now: datetime, seed: str) -> list[Renewal]:
     """Each term of what is held, with the moment at which it wants renewal."""
-    draw = unit(seed, standing.asset, "renewal", standing.generation)
-    return [_renewal(refresh, term, draw, now) for term in terms(standing)]
+    part = "renewal", standing.generation
+    return [_renewal(refresh, term, unit(seed, standing.asset, *part), now) for term in terms(standing)]
 
 
 def _renewal(refresh: Refresh, term: Term, draw: float, now: datetime) -> Renewal:

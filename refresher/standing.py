@@ -6,7 +6,10 @@ from datetime import datetime, timedelta
 from refresher.abilities import Rechecking
 from refresher.contract import Lease
 from refresher.ledger import Holding
-from refresher.model import Asset, Result
+from refresher.model import Asset, Refresh, Result
+
+GOOD = frozenset({Result.PUBLISHED, Result.UNCHANGED})
+"""Outcomes after a successful look at the source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,7 @@ class Standing:
 
     `last_attempt_at` is when the last attempt ended, in this process or an earlier one, and `result` how; `permanent`
     and `retry_after` are what it met; `failures` counts attempts in a row that ended neither published nor unchanged.
+    `out_of_turn`: it was a good one, and not the interval's.
     """
 
     asset: str
@@ -39,6 +43,7 @@ class Standing:
     permanent: bool = False
     retry_after: timedelta | None = None
     failures: int = 0
+    out_of_turn: bool = False
     pinned: bool = False
 
 
@@ -66,6 +71,43 @@ def standing_of(asset: Asset, holding: Holding, *, started_at: datetime) -> Stan
         lease=ledger.lease,
         pinned=ledger.pinned is not None,
     )
+
+
+def after(
+    refresh: Refresh,
+    standing: Standing,
+    result: Result,
+    *,
+    at: datetime,
+    permanent: bool = False,
+    retry_after: timedelta | None = None,
+) -> Standing:
+    """How it stands once an attempt has ended so, at that moment; what is held since then is the caller's to add."""
+    return replace(
+        standing,
+        last_attempt_at=at,
+        result=result,
+        permanent=permanent,
+        retry_after=retry_after,
+        failures=0 if result in GOOD else standing.failures + 1,
+        out_of_turn=result in GOOD and _is_out_of_turn(refresh, standing, at),
+    )
+
+
+def _is_out_of_turn(refresh: Refresh, standing: Standing, at: datetime) -> bool:
+    """Whether a look comes then for another reason than the interval: the first, a retry, somebody's wish."""
+    last = standing.last_attempt_at
+    if standing.generation is None or standing.failures:
+        return True
+    if standing.out_of_turn or last is None or last < standing.started_at:
+        return False
+    # Its turn comes after the shortest interval, and the answer may be another asset's, as old as it may be.
+    return at - last < refresh.every * (1 - refresh.jitter) - fresh_for(refresh)
+
+
+def fresh_for(refresh: Refresh) -> timedelta:
+    """How old an answer may be that was given to another look: by their jitter alone, two can come so far apart."""
+    return refresh.every * refresh.jitter * 2
 
 
 def rechecks(asset: Asset) -> bool:

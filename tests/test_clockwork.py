@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from refresher.clockwork import Clockwork
+from refresher.clockwork import Clockwork, grouped
 from tests.waiting import until
 
 FAR = datetime(9999, 12, 31, tzinfo=UTC)
@@ -236,6 +236,14 @@ def test_what_is_armed_for_seconds_ahead_is_never_early_and_hardly_late(clockwor
     late = [ran[number] - moment for number, moment in enumerate(moments)]
     assert min(late) >= timedelta(0)
     assert max(late) < timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(("ahead", "waits"), [(3.9, 3.9), (4.1, 4.2), (4.2, 4.2), (4.3, 4.7), (86401, 86401)])
+def test_moments_seconds_ahead_are_on_a_grid_that_began_with_the_process(ahead: float, waits: float) -> None:
+    present = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    began = present - timedelta(milliseconds=300)
+    moment = grouped(present + timedelta(seconds=ahead), now=present, began=began)
+    assert moment - present == timedelta(seconds=waits)
 
 
 def test_stopping_waits_for_no_action_and_nothing_runs_afterwards() -> None:

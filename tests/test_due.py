@@ -11,7 +11,7 @@ from refresher.contract import Lease
 from refresher.due import LONGEST, PUNCTUAL, Due, Why, backoff, due, look_at
 from refresher.model import Refresh, Result
 from refresher.renewal import OVERDUE, SHORTEST, emergency_at, is_renewal_due, unit
-from refresher.standing import Standing
+from refresher.standing import Standing, after, fresh_for
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -105,6 +105,57 @@ def test_the_interval_comes_before_a_renewal_that_is_farther_away() -> None:
 def test_a_clock_that_was_set_back_does_not_put_off_the_interval() -> None:
     ahead = ended(replace(PLAIN, started_at=NOW + DAY), Result.UNCHANGED, last_attempt_at=NOW + DAY)
     assert ask(ahead).at - NOW <= REFRESH.every * 1.1
+
+
+def looked(standing: Standing, at: datetime, result: Result = Result.UNCHANGED) -> Standing:
+    return after(REFRESH, standing, result, at=at)
+
+
+LOOKED = looked(replace(PLAIN, last_attempt_at=NOW), NOW + REFRESH.every)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        NOTHING,
+        replace(LOOKED, result=Result.FAILED, failures=3),
+        replace(LOOKED, last_attempt_at=NOW + REFRESH.every * 0.5),
+    ],
+    ids=["nothing-held", "failing", "asked"],
+)
+def test_the_interval_after_a_look_out_of_turn_ends_anywhere_within_it(before: Standing) -> None:
+    """Whatever made this pod look may have made all others look, too: a deployment, an outage, a push."""
+    at = NOW + REFRESH.every
+    unchanged = replace(looked(before, at), generation=1)
+    waits = sorted((ask(unchanged, now=at, seed=f"pod-{n}").at - at) / REFRESH.every for n in range(1000))
+    assert 0 <= waits[0] < 0.02
+    assert 0.98 < waits[-1] < 1
+
+
+def test_the_look_after_one_out_of_turn_is_the_intervals_again() -> None:
+    wished = looked(LOOKED, NOW + REFRESH.every + SECOND)
+    assert (LOOKED.out_of_turn, wished.out_of_turn) == (False, True)
+    assert not looked(wished, NOW + REFRESH.every * 1.5).out_of_turn
+
+
+def test_a_look_that_an_older_answer_served_is_in_turn() -> None:
+    served = looked(LOOKED, NOW + REFRESH.every * 1.9 - fresh_for(REFRESH))
+    assert not served.out_of_turn
+
+
+def test_what_was_found_at_a_start_is_looked_at_in_turn() -> None:
+    assert not looked(PLAIN, NOW + SECOND).out_of_turn
+    assert not looked(replace(PLAIN, last_attempt_at=NOW - SECOND), NOW + SECOND).out_of_turn
+
+
+@pytest.mark.parametrize("result", [Result.FAILED, Result.REJECTED])
+def test_no_failure_shortens_the_interval_or_the_back_off_by_being_out_of_turn(result: Result) -> None:
+    failed = replace(LOOKED, failures=20)
+    for attempt in range(100):
+        failed = looked(failed, failed.last_attempt_at + SECOND * (1 + attempt), result)  # type: ignore[operator]
+        now = failed.last_attempt_at
+        assert now is not None
+        assert ask(failed, now=now).at - now >= min(LONGEST * 0.75, REFRESH.every * 0.9)
 
 
 # Renewal

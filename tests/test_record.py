@@ -98,3 +98,17 @@ def test_a_start_remembers_the_last_outcome(tmp_path: Path) -> None:
     record.found(begin(web))
     state = record.state(NOON)
     assert (state.result, state.generation, state.last_success_at) == (Result.PUBLISHED, 1, NOON)
+
+
+def test_the_first_fetch_is_out_of_turn_and_the_look_an_interval_later_is_not(tmp_path: Path) -> None:
+    source, clock = Source(), Time()
+    web = asset(tmp_path, source)
+    record = Record(web, started_at=NOON)
+    turns = []
+    for _ in range(2):
+        refreshed = refresh(web, wish=Wish.RENEW, clock=clock)
+        record.ended(refreshed.outcome, refreshed.holding)
+        record.holds(record.holding)
+        turns.append(record.standing.out_of_turn)
+        clock.passes(minutes=5)
+    assert turns == [True, False]

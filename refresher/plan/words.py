@@ -18,7 +18,8 @@ def explained(reason: Due, plan: Plan) -> str:
             return "what is held came from another configured source, so this one is asked at once"
         case Why.INTERVAL:
             every, jitter = write_duration(refresh.every), f"{refresh.jitter:.0%}"
-            return f"refresh.every {every} ± {jitter} after the last look, or anywhere within {every} of a start"
+            after_start = f"anywhere within {every} of a start or a look out of turn"
+            return f"refresh.every {every} ± {jitter} after the last look, or {after_start}"
         case Why.ROTATION:
             return "a second after the source said that it will have something else"
         case Why.EMERGENCY:

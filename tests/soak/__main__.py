@@ -9,6 +9,7 @@ PROOFS: dict[str, Sequence[str] | None] = {
     "rotations": ["--rotations", "300"],
     "restarts": [],
     "fleet": ["--seconds", "90"],
+    "simulated": None,  # of fewer pods chance alone is more than what is to be seen
     "outages": [],
     "transfers": ["--size", "512", "--breaks", "3"],
     "replaced": ["--tries", "4"],

@@ -13,6 +13,7 @@ from refresher.clockwork import Clockwork
 from refresher.control.metrics import Metrics
 from refresher.drift import LOOK_EVERY
 from refresher.due import Due
+from refresher.endpoint import Endpoints
 from refresher.host import End, begin, now, reap_orphans, seed
 from refresher.keeper import Keeper, Request
 from refresher.model import Asset, Outcome
@@ -60,6 +61,7 @@ class Sidecar:
         self._shared = SharedParts()
         kept = assets(settings, self._shared)
         self._clockwork = Clockwork(workers=WORKERS)
+        self._endpoints = Endpoints(settings.endpoints, clockwork=self._clockwork, clock=now)
         metrics = Metrics(self, notifiers={asset.name: [one.name for one in asset.notifiers] for asset in kept})
         self._keepers = {keeper.asset.name: keeper for keeper in self._keep(kept, Report(Log(), metrics))}
         self._settings, self._metrics = settings, metrics
@@ -117,7 +119,8 @@ class Sidecar:
         parts: dict[str, Any] = {"clockwork": self._clockwork, "clock": now, "seed": seed(), "reporter": report}
         records = [Record(asset, started_at=now()) for asset in kept]
         tellers = Tellers(records, rolled_back=lambda asset: self._keepers[asset.name].was_rolled_back(), **parts)
-        return [Keeper(record, tellers=tellers, **parts) for record in records]
+        endpoints = self._endpoints
+        return [Keeper(record, tellers=tellers, endpoint=endpoints.of(record.asset), **parts) for record in records]
 
     def _look_over(self) -> None:
         """All assets in one action: waking up costs more than looking."""

@@ -36,6 +36,7 @@ class Attempt:
     wish: Wish
     clock: Clock
     progress: Progress = field(default_factory=Progress)
+    answered: Callable[[], object] = lambda: None
     started_at: datetime = field(init=False)
     steps: dict[str, float] = field(default_factory=dict)
     before: Holding | None = None
@@ -122,6 +123,11 @@ class Attempt:
             # By their jitter alone, two looks at one thing can come so far apart.
             fresh_for=refresh.every * refresh.jitter * 2 if is_look else timedelta(0),
         )
+
+    def hear(self, answer: Fetched | Unchanged) -> None:
+        """Take note of what the source said."""
+        self.answer = answer
+        self.answered()
 
     @contextmanager
     def shown(self, place: Place) -> Iterator[FileSet | None]:

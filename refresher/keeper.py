@@ -5,15 +5,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 from threading import Lock
 
-from refresher.cycle import begin, refresh, release, tidy
+from refresher.asking import Asking
+from refresher.cycle import begin, refresh
 from refresher.drift import Sight, sight
 from refresher.due import Due, due, look_at
+from refresher.endpoint import Endpoint, Turn
 from refresher.errors import RefresherError, TransientError
+from refresher.housekeeping import AGAIN, Housekeeping
 from refresher.ledger import Holding, Refreshed
 from refresher.model import Clock, Generation, Outcome, Result, Wish
 from refresher.record import Record
@@ -24,8 +26,6 @@ from refresher.teller import Clockwork, Reporter, Tellers
 
 log = logging.getLogger("refresher")
 
-AGAIN = timedelta(seconds=30)
-"""Before the volume, which could not be used, is tried again for what isn't a refresh."""
 PATIENCE = 10.0
 """Seconds that a rollback waits for a refresh that is under way."""
 
@@ -46,6 +46,7 @@ class Keeper:
         record: Record,
         *,
         tellers: Tellers,
+        endpoint: Endpoint,
         clockwork: Clockwork,
         clock: Clock,
         seed: str,
@@ -54,6 +55,8 @@ class Keeper:
         self.asset = record.asset
         self._clockwork, self._clock, self._seed, self._reporter = clockwork, clock, seed, reporter
         self._record, self._tellers = record, tellers
+        self._asking = Asking(record, endpoint, seed=seed, wake=self._wake)
+        self._housekeeping = Housekeeping(self.asset, endpoint=endpoint, clockwork=clockwork, clock=clock)
         self._fetching = Lock()  # held during a refresh, from its beginning to what follows it
         self._at_work = Lock()  # held while the files are touched
         self._lock = Lock()  # held for moments, over what follows
@@ -75,14 +78,14 @@ class Keeper:
             self._waiting = self._waiting or Request()
             self._wanted = True
             request = self._waiting
-        self._clockwork.at(self._key, self._clock(), self._refresh)
+        self._wake()
         return request
 
     def look_now(self) -> None:
         """Look at the source now, because something may have changed there."""
         with self._lock:
             self._wanted = True
-        self._clockwork.at(self._key, self._clock(), self._refresh)
+        self._wake()
 
     def look_over(self) -> None:
         """See whether readers still see what was published; what was broken is repaired, or else fetched again."""
@@ -116,13 +119,13 @@ class Keeper:
         """Take note that the app had the previous generation put back."""
         self._remember_sight()
         self._arm()
-        self._release()
+        self._housekeeping.release()
 
     def state(self) -> AssetState:
         """How the asset stands."""
         now = self._clock()
         renewal = renewal_at(self.asset.refresh, self._record.standing, now=now, seed=self._seed)
-        return replace(self._record.state(now), renewal_at=renewal)
+        return self._asking.shown(replace(self._record.state(now), renewal_at=renewal))
 
     @property
     def _key(self) -> str:
@@ -140,8 +143,8 @@ class Keeper:
         self._arm()
         if self._record.holding.current:
             self._tellers.changed(self.asset)
-            self._tidy()
-            self._release()
+            self._housekeeping.tidy()
+            self._housekeeping.release()
 
     def _look(self) -> None:
         """A refresh, unless one is under way: that sees as much, and arms the next look."""
@@ -151,15 +154,22 @@ class Keeper:
     def _refresh(self) -> None:
         # Two keys lead here, and two fetches at once would make two of what is made anew.
         with self._fetching:
-            self._refresh_alone()
+            # Who asks by hand stands in no line.
+            turn = self._asking.turn_by_hand() if self._waiting else self._asking.turn()
+            if turn:
+                with turn:
+                    self._refresh_alone(turn)
 
-    def _refresh_alone(self) -> None:
+    def _wake(self) -> None:
+        self._clockwork.at(self._key, self._clock(), self._refresh)
+
+    def _refresh_alone(self, turn: Turn) -> None:
         with self._lock:
             request, self._waiting, self._wanted = self._waiting, None, False
             self._running = request
         retired = self._record.holding.ledger.retired
         try:
-            outcome = self._refreshed(Wish.ANEW if request else self._wish())
+            outcome = self._refreshed(Wish.ANEW if request else self._wish(), turn)
         except BaseException as error:
             if request:
                 request.visible.set_exception(error)
@@ -168,17 +178,17 @@ class Keeper:
             request.visible.set_result(outcome)
         self._tell(request, outcome)
         if outcome.result is Result.PUBLISHED:
-            self._tidy()
+            self._housekeeping.tidy()
         # Only for news: what couldn't be ended is armed for later, and no look may bring that forward.
         if self._record.holding.ledger.retired not in ((), retired):
-            self._release()
+            self._housekeeping.release()
 
     def _wish(self) -> Wish:
         standing, now = self._record.standing, self._clock()
         is_due = is_renewal_due(self.asset.refresh, standing, now=now, seed=self._seed)
         return Wish.RENEW if is_due else Wish.LOOK
 
-    def _refreshed(self, wish: Wish) -> Outcome:
+    def _refreshed(self, wish: Wish, turn: Turn) -> Outcome:
         with ExitStack() as alone:
             try:
                 refreshed = refresh(
@@ -186,10 +196,12 @@ class Keeper:
                     wish=wish,
                     clock=self._clock,
                     progress=self._record.progress,
+                    answered=turn.answered,
                     # From then on until it is noted what came of it: fetching itself holds up nobody.
                     alone=partial(alone.enter_context, self._at_work),
                 )
                 self._record.ended(refreshed.outcome, refreshed.holding)
+                self._asking.learn(turn, refreshed.outcome)
                 # Not after an unchanged look: what somebody broke meanwhile would pass for what was published.
                 if refreshed.outcome.result is Result.PUBLISHED:
                     self._remember_sight()
@@ -256,8 +268,8 @@ class Keeper:
                 return
             done.set_result(None)
             self._tellers.changed(self.asset)
-            self._tidy()
-            self._release()
+            self._housekeeping.tidy()
+            self._housekeeping.release()
 
         # A key of its own: the latest call for a key wins, and nobody's wish may be lost to another's.
         self._clockwork.at(f"by hand {next(self._acts)} {self.asset.name}", self._clock(), action)
@@ -272,26 +284,6 @@ class Keeper:
             self._arm()
         finally:
             self._at_work.release()
-
-    def _tidy(self) -> None:
-        self._repeat("tidy", tidy, self._tidy)
-
-    def _release(self) -> None:
-        """In an action of its own: a source that doesn't answer must not hold up the refresh."""
-        self._clockwork.at(f"release {self.asset.name}", self._clock(), self._released)
-
-    def _released(self) -> None:
-        self._repeat("release", release, self._released)
-
-    def _repeat(self, verb: str, act: Callable[..., datetime | None], action: Callable[[], None]) -> None:
-        """Act now, and have the action run again when `act` says so, or soon if the volume could not be used."""
-        again_at: datetime | None = self._clock() + AGAIN
-        try:
-            again_at = act(self.asset, clock=self._clock)
-        except RefresherError as error:
-            self._warn(error)
-        if again_at:
-            self._clockwork.at(f"{verb} {self.asset.name}", again_at, action)
 
     def _warn(self, error: RefresherError) -> None:
         log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})

@@ -3,9 +3,28 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from refresher.model import Outcome, Result
 from refresher.traffic import Transfer
+
+
+class CircuitState(StrEnum):
+    """Whether an endpoint is asked: by all, by nobody for a while, or by one asset at a time."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointState:
+    """How the server stands that an asset comes from: `failures` in a row, and `until` when nobody asks it."""
+
+    address: str
+    circuit: CircuitState
+    until: datetime | None
+    failures: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +32,8 @@ class AssetState:
     """How one asset stands: what status, the API and the metrics show. Never any content.
 
     `refused` is what the app answered, if it can't use the visible generation; `transfer` what is on its way now;
-    `renewal_at` when what is visible wants to be replaced, which stays where it is while nothing comes of it.
+    `renewal_at` when what is visible wants to be replaced, which stays where it is while nothing comes of it;
+    `endpoint` how the server stands that it comes from, None where there is none.
     """
 
     asset: str
@@ -38,3 +58,4 @@ class AssetState:
     history: tuple[Outcome, ...] = ()
     transfer: Transfer | None = None
     renewal_at: datetime | None = None
+    endpoint: EndpointState | None = None

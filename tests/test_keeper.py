@@ -11,10 +11,11 @@ import pytest
 from refresher.contract import Change, Finding, Lease
 from refresher.cycle import refresh
 from refresher.due import Due
+from refresher.endpoint import Endpoints
 from refresher.errors import TransientError
 from refresher.keeper import Keeper
 from refresher.ledger import Told
-from refresher.model import Asset, NamedNotifier, OnReject, Outcome, Publish, Refresh, Result, Wish
+from refresher.model import Asset, Budget, NamedNotifier, OnReject, Outcome, Publish, Refresh, Result, Wish
 from refresher.notify import Telling
 from refresher.place import opened
 from refresher.record import Record
@@ -62,7 +63,11 @@ def all_kept(assets: list[Asset], clock: Time) -> tuple[list[Keeper], Turned, No
     parts: dict[str, Any] = {"clockwork": clockwork, "clock": clock, "seed": "pod-1", "reporter": noted}
     keepers: dict[str, Keeper] = {}
     tellers = Tellers(records, rolled_back=lambda one: keepers[one.name].was_rolled_back(), **parts)
-    keepers |= {record.asset.name: Keeper(record, tellers=tellers, **parts) for record in records}
+    endpoints = Endpoints(Budget(), clockwork=clockwork, clock=clock)
+    keepers |= {
+        record.asset.name: Keeper(record, tellers=tellers, endpoint=endpoints.of(record.asset), **parts)
+        for record in records
+    }
     for keeper in keepers.values():
         keeper.start()
     return list(keepers.values()), clockwork, noted

@@ -6,7 +6,7 @@ by its plugin's own `Options`, and arrive here as `Choice`s.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from refresher.address import TCP_PATTERN, Address, Tcp, Unix, parse_address
-from refresher.model import ASSET_NAME, Limits, OnReject, Publish, Refresh
+from refresher.model import ASSET_NAME, Budget, Limits, OnReject, Publish, Refresh
 from refresher.options import Duration, ReadBy, Secret, Size
 from refresher.plugins import Kind
 from refresher.settings.problems import REFUSED
@@ -183,6 +183,11 @@ class Transfers(Section):
         return self
 
 
+def _passable(budget: Budget) -> Budget:
+    _refuse({name: "must be more than 0" for name, value in asdict(budget).items() if value < 1}, budget)
+    return budget
+
+
 class Defaults(Section):
     """What assets are given that they don't say themselves."""
 
@@ -221,6 +226,7 @@ class Settings(BaseSettings):
     control: Control = Field(default_factory=Control)
     probes: Probes = Field(default_factory=Probes)
     transfers: Transfers = Field(default_factory=Transfers)
+    endpoints: Annotated[Budget, AfterValidator(_passable)] = Field(default_factory=Budget)
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     defaults: Defaults = Field(default_factory=Defaults)
     assets: dict[AssetName, AssetSettings] = Field(min_length=1)

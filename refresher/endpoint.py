@@ -22,6 +22,9 @@ from refresher.teller import Clockwork
 
 log = logging.getLogger("refresher")
 
+CERTAIN = 2
+"""Failures in a row from which on it is said: the first may be one asset's own, which another's answer disproves."""
+
 Wake = Callable[[], None]
 """Tells one who waits that it's his turn; called from any thread."""
 
@@ -166,7 +169,8 @@ class Endpoint:
         if self._circuit.is_closed:
             return
         now = self._clock()
-        self._say(logging.INFO, "answers again", failing_for=now - self._failing_since)
+        if self._circuit.failures >= CERTAIN:
+            self._say(logging.INFO, "answers again", failing_for=now - self._failing_since)
         self._circuit, self._bucket = Circuit(), self._bucket.emptied(now)
         self._line = self._stricken | self._line
         self._stricken = {}
@@ -180,10 +184,10 @@ class Endpoint:
             self._stricken[turn.name] = Waiting(name=turn.name, since=how.at, ends_at=how.ends_at)
         if turn.known != self._known:
             return
-        was_closed, self._known = self._circuit.is_closed, self._known + 1
+        self._known += 1
+        self._failing_since = how.at if self._circuit.is_closed else self._failing_since
         self._circuit = self._circuit.failed(how.at, draw=how.draw, retry_after=how.retry_after)
-        if was_closed:
-            self._failing_since = how.at
+        if self._circuit.failures == CERTAIN:
             self._say(logging.WARNING, "doesn't answer: until it does, one asset at a time asks it")
 
     def _say(self, level: int, what: str, **facts: object) -> None:

@@ -190,7 +190,7 @@ def _went_wrong(state: State, now: datetime) -> Remark | None:
 
 def _unreached(state: State, now: datetime) -> Remark | None:
     server = state.get("endpoint")
-    if not server or server["circuit"] == "closed":
+    if not server or server["failures"] < 2:  # the first may be one asset's own
         return None
     when = span(server["until"], now=now) if server["circuit"] == "open" else "now"
     said = f"{server['address']}, {counted(server['failures'], 'failure')} in a row; one asset asks again {when}"

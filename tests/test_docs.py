@@ -32,7 +32,7 @@ from refresher.settings.read import read
 from refresher.verifiers.checksums import ChecksumsOptions, ChecksumsVerifier
 from refresher.verifiers.signature import SignatureOptions, SignatureVerifier
 from tests.fakes.candidate import FakeCandidate
-from tests.fakes.sidecar import NOW, FakeSidecar, state
+from tests.fakes.sidecar import AWAY, NOW, FakeSidecar, state
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -204,7 +204,9 @@ def test_every_command_and_call_is_documented() -> None:
 
 
 def test_the_metrics_that_are_documented_are_those_that_there_are() -> None:
-    text = Metrics(FakeSidecar(state("web", renewal_at=NOW)), notifiers={"web": ["http"]}).text().decode()
+    text = (
+        Metrics(FakeSidecar(state("web", renewal_at=NOW, endpoint=AWAY)), notifiers={"web": ["http"]}).text().decode()
+    )
     there = dict(re.findall(r"^# TYPE (\w+) (\w+)", text, flags=re.M))
     rows = re.findall(r"^\| `(refresher_\w+)` \| (\w+) \| ([\w, -]+) \|", MONITORING, flags=re.M)
     assert {name: kind for name, kind, _ in rows} == there

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from refresher.asking import WHY as ENDPOINT_WHY
 from refresher.due import Why
 from refresher.words import (
     WHY,
@@ -149,7 +150,7 @@ def test_the_next_refresh_is_said_with_its_reason() -> None:
 
 
 def test_every_reason_has_its_words() -> None:
-    assert set(WHY) == set(Why)
+    assert set(WHY) == {*Why, ENDPOINT_WHY}
 
 
 def test_the_worst_comes_first_and_of_equals_what_expires_first() -> None:

@@ -1,4 +1,4 @@
-"""Four errors, named after what the core does next.
+"""Four errors and their kinds, named after what the core does next.
 
     RefresherError
     ├── ConfigError      do not start; say which key

@@ -10,6 +10,7 @@ PROOFS: dict[str, Sequence[str] | None] = {
     "restarts": [],
     "fleet": ["--seconds", "90"],
     "outages": [],
+    "endpoints": ["30"],
     "transfers": ["--size", "512", "--breaks", "3"],
     "replaced": ["--tries", "4"],
     "beside": None,  # a median of a few calls says nothing

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from refresher.due import earliest_end, retry_draw
+from refresher.circuit import Need
+from refresher.due import earliest_end, retry_draw, shortest_interval
 from refresher.endpoint import Endpoint, Turn, Unavailable
 from refresher.errors import UnavailableError
 from refresher.model import Outcome
@@ -22,8 +23,7 @@ class Asking:
 
     def turn(self) -> Turn | None:
         """The turn to ask, None if others go first."""
-        ends_at = earliest_end(self._record.standing)
-        return self._endpoint.turn(self._record.asset.name, ends_at=ends_at, wake=self._wake)
+        return self._endpoint.turn(self._record.asset.name, need=self._need(), wake=self._wake)
 
     def turn_by_hand(self) -> Turn:
         """The turn of one who doesn't stand in line."""
@@ -39,14 +39,20 @@ class Asking:
             failures=standing.failures,
             draw=retry_draw(standing, self._seed),
             retry_after=outcome.retry_after,
-            ends_at=earliest_end(standing),
+            need=self._need(),
         )
         turn.failed(failed)
 
     def shown(self, state: AssetState) -> AssetState:
         """How the asset stands, with its endpoint, which may put its next refresh off."""
         state, planned = replace(state, endpoint=self._endpoint.state()), state.next_refresh_at
-        until = self._endpoint.until(earliest_end(self._record.standing))
+        until = self._endpoint.until(self._need())
         if until and planned and until > planned:
             return replace(state, next_refresh_at=until, why_next=WHY)
         return state
+
+    def _need(self) -> Need:
+        """What is said to change at the source is needed then: a password that it rotates ends with that."""
+        standing = self._record.standing
+        ends = [end for end in (earliest_end(standing), standing.changes_at) if end]
+        return Need(ends_at=min(ends, default=None), every=shortest_interval(self._record.asset.refresh, standing))

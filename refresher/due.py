@@ -102,6 +102,14 @@ def look_at(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -
     return max(now, look)
 
 
+def shortest_interval(refresh: Refresh, standing: Standing) -> timedelta | None:
+    """The least time from one look to the next, None if it isn't looked at on an interval."""
+    if not refresh.every or standing.generation is None or standing.source_changed:
+        return None
+    is_made_anew_or_left = standing.minted or standing.pinned
+    return None if is_made_anew_or_left else max(refresh.every * (1 - refresh.jitter), min(refresh.every, SHORTEST))
+
+
 def earliest_end(standing: Standing) -> datetime | None:
     """When the first of what is held, content or lease, can't be used any more; None if it has no end."""
     return min((term.ends_at for term in terms(standing)), default=None)

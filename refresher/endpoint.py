@@ -15,7 +15,7 @@ from typing import Self
 from weakref import WeakValueDictionary
 
 from refresher.abilities import Reaching
-from refresher.circuit import Bucket, Circuit, Waiting, admitted, next_look, room
+from refresher.circuit import ANY_TIME, Bucket, Circuit, Need, Waiting, admitted, next_look, room
 from refresher.model import Asset, Budget, Clock
 from refresher.state import EndpointState
 from refresher.teller import Clockwork
@@ -23,7 +23,7 @@ from refresher.teller import Clockwork
 log = logging.getLogger("refresher")
 
 CERTAIN = 2
-"""Failures in a row from which on it is said: the first may be one asset's own, which another's answer disproves."""
+"""Assets that found nobody before it is said: one alone may have trouble of its own."""
 
 Wake = Callable[[], None]
 """Tells one who waits that it's his turn; called from any thread."""
@@ -38,14 +38,14 @@ class Answered:
 class Unavailable:
     """Nobody answered, or everybody was asked for a pause: the asset's so many-th failure in a row.
 
-    `draw` and `retry_after` are as for `Circuit.failed`; what it holds ends at `ends_at`.
+    `draw` and `retry_after` are as for `Circuit.failed`.
     """
 
     at: datetime
     failures: int
     draw: float
     retry_after: timedelta | None = None
-    ends_at: datetime | None = None
+    need: Need = ANY_TIME
 
 
 class Turn:
@@ -91,14 +91,15 @@ class Endpoint:
         self._known = 0  # how often something was learned: who began to ask before has nothing to add
         self._circuit, self._failing_since = Circuit(), clock()
         self._failures: Counter[str] = Counter()  # each asset's, since it went away
+        self._witnesses: set[str] = set()  # those whose attempts told something new
         self._stricken: dict[str, Waiting] = {}  # whose failures in a row are all among these
 
-    def turn(self, name: str, *, ends_at: datetime | None, wake: Wake) -> Turn | None:
-        """A turn; None: the asset stands in line, and is woken to ask again. What it holds ends at `ends_at`."""
+    def turn(self, name: str, *, need: Need, wake: Wake) -> Turn | None:
+        """A turn; None: the asset stands in line, and is woken to ask again."""
         now = self._clock()
         with self._lock:
             since = self._line[name].since if name in self._line else now
-            waiting = Waiting(name=name, since=since, ends_at=ends_at, failures=self._failures[name])
+            waiting = Waiting(name=name, since=since, need=need, failures=self._failures[name])
             self._line[name], self._wakes[name] = waiting, wake
             given = self._given(name, now) if waiting in self._admitted(now) else None
         self._look()
@@ -127,10 +128,10 @@ class Endpoint:
                 known.pop(name, None)
         self._look()
 
-    def until(self, ends_at: datetime | None) -> datetime | None:
-        """When one may ask whose files end then; None while it is asked without a pause."""
+    def until(self, need: Need = ANY_TIME) -> datetime | None:
+        """When one may ask who needs it so; None while it is asked without a pause."""
         with self._lock:
-            return self._circuit.until(ends_at)
+            return self._circuit.until(need)
 
     def state(self) -> EndpointState | None:
         """How it stands; None if it is no server."""
@@ -175,19 +176,22 @@ class Endpoint:
         self._line = self._stricken | self._line
         self._stricken = {}
         self._failures.clear()
+        self._witnesses.clear()
         self._known += 1
 
     def _fails(self, turn: Turn, how: Unavailable) -> None:
         """Those who asked side by side learned it together, and that counts once."""
         self._failures[turn.name] += 1
         if self._failures[turn.name] == how.failures:
-            self._stricken[turn.name] = Waiting(name=turn.name, since=how.at, ends_at=how.ends_at)
+            self._stricken[turn.name] = Waiting(name=turn.name, since=how.at, need=how.need)
         if turn.known != self._known:
             return
-        self._known += 1
-        self._failing_since = how.at if self._circuit.is_closed else self._failing_since
-        self._circuit = self._circuit.failed(how.at, draw=how.draw, retry_after=how.retry_after)
-        if self._circuit.failures == CERTAIN:
+        before, self._known = self._circuit, self._known + 1
+        self._failing_since = how.at if before.is_closed else self._failing_since
+        self._witnesses.add(turn.name)
+        found = len(self._witnesses)
+        self._circuit = before.failed(how.at, failures=found, draw=how.draw, retry_after=how.retry_after)
+        if before.failures < CERTAIN <= self._circuit.failures:
             self._say(logging.WARNING, "doesn't answer: until it does, one asset at a time asks it")
 
     def _say(self, level: int, what: str, **facts: object) -> None:

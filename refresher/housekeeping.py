@@ -36,7 +36,7 @@ class Housekeeping:
     def _release(self) -> None:
         # A login that lives on for a while needs no answer as a certificate does: it is never the one that asks whether
         # the server is back.
-        if self._endpoint.until(None):
+        if self._endpoint.until():
             self._clockwork.at(f"release {self._asset.name}", self._clock() + AGAIN, self._release)
             return
         with self._endpoint.take(f"release {self._asset.name}"):

@@ -19,7 +19,7 @@ class CircuitState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointState:
-    """How the server stands that an asset comes from: `failures` in a row, and `until` when nobody asks it."""
+    """How the server stands that an asset comes from: until when nobody asks it, and how many found it away."""
 
     address: str
     circuit: CircuitState

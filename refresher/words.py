@@ -190,10 +190,10 @@ def _went_wrong(state: State, now: datetime) -> Remark | None:
 
 def _unreached(state: State, now: datetime) -> Remark | None:
     server = state.get("endpoint")
-    if not server or server["failures"] < 2:  # the first may be one asset's own
+    if not server or server["failures"] < 2:  # one alone may have trouble of its own
         return None
-    when = span(server["until"], now=now) if server["circuit"] == "open" else "now"
-    said = f"{server['address']}, {counted(server['failures'], 'failure')} in a row; one asset asks again {when}"
+    asked = f"again {span(server['until'], now=now)}" if server["circuit"] == "open" else "by one at a time"
+    said = f"{server['address']} doesn't answer, as {counted(server['failures'], 'asset')} found; asked {asked}"
     return Remark(Level.NOTICE, "server away", said)
 
 

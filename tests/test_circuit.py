@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from refresher.circuit import LAPSE, Bucket, Circuit, Waiting, admitted, next_look, room
-from refresher.due import LONGEST, due, retry_draw
+from refresher.circuit import ANY_TIME, LAPSE, Bucket, Circuit, Need, Waiting, admitted, next_look, room
+from refresher.due import LONGEST, due, retry_draw, shortest_interval
 from refresher.model import Refresh, Result
 from refresher.renewal import OVERDUE, SHORTEST
 from refresher.standing import Standing
@@ -23,10 +23,9 @@ waits = st.none() | st.timedeltas(timedelta(0), DAY)
 
 
 def failing(failures: int, *, draw: float = 0.0, retry_after: timedelta | None = None) -> Circuit:
+    """A circuit after so many assets found nobody, the last of them at `NOW`."""
     circuit = Circuit()
-    for _ in range(failures):
-        circuit = circuit.failed(NOW, draw=draw, retry_after=retry_after)
-    return circuit
+    return circuit.failed(NOW, failures=failures, draw=draw, retry_after=retry_after) if failures else circuit
 
 
 def waiting(name: str, **facts: object) -> Waiting:
@@ -60,7 +59,7 @@ def test_a_pause_that_the_server_asks_for_is_kept_for_five_minutes_at_most() -> 
 def test_whose_files_end_soon_waits_no_longer_than_he_would_alone(
     failures: int, draw: float, retry_after: timedelta | None, ends_at: datetime | None
 ) -> None:
-    until = failing(failures, draw=draw, retry_after=retry_after).until(ends_at)
+    until = failing(failures, draw=draw, retry_after=retry_after).until(Need(ends_at=ends_at))
     assert until is not None
     assert until - NOW <= LONGEST
     if ends_at:
@@ -68,9 +67,21 @@ def test_whose_files_end_soon_waits_no_longer_than_he_would_alone(
         assert until - NOW <= (max(left / 2, SHORTEST) if left > timedelta(0) else OVERDUE) + MOMENT
 
 
-@given(st.integers(1, 40), st.text(), st.none() | st.timedeltas(timedelta(0), LONGEST), ends, st.booleans())
+@given(
+    st.integers(1, 40),
+    st.text(),
+    st.none() | st.timedeltas(timedelta(0), LONGEST),
+    ends,
+    st.booleans(),
+    st.timedeltas(timedelta(0), DAY),
+)
 def test_an_asset_alone_at_its_server_asks_when_its_own_schedule_says(
-    failures: int, seed: str, retry_after: timedelta | None, ends_at: datetime | None, minted: bool
+    failures: int,
+    seed: str,
+    retry_after: timedelta | None,
+    ends_at: datetime | None,
+    minted: bool,
+    every: timedelta,
 ) -> None:
     standing = Standing(
         asset="web",
@@ -84,8 +95,10 @@ def test_an_asset_alone_at_its_server_asks_when_its_own_schedule_says(
         failures=failures,
         retry_after=retry_after,
     )
-    planned = due(Refresh(every=DAY, jitter=0.0), standing, now=NOW, seed=seed)
-    until = failing(failures, draw=retry_draw(standing, seed), retry_after=retry_after).until(ends_at)
+    refresh = Refresh(every=every)
+    planned = due(refresh, standing, now=NOW, seed=seed)
+    need = Need(ends_at=ends_at, every=shortest_interval(refresh, standing))
+    until = failing(failures, draw=retry_draw(standing, seed), retry_after=retry_after).until(need)
     assert until is not None
     assert planned is None or until <= planned.at
 
@@ -93,7 +106,21 @@ def test_an_asset_alone_at_its_server_asks_when_its_own_schedule_says(
 @given(st.timedeltas(timedelta(0), 400 * DAY))
 def test_a_clock_that_was_set_back_ends_the_wait(back: timedelta) -> None:
     assume(back)
-    assert failing(9).lets(None, NOW - back)
+    assert failing(9).lets(ANY_TIME, NOW - back)
+
+
+def test_who_asks_for_a_need_of_his_own_makes_nobody_else_wait_for_longer() -> None:
+    circuit, expired = failing(6), Need(ends_at=NOW)
+    for tries in range(1, 4):
+        at = NOW + tries * 9 * SECOND
+        assert circuit.until(expired) == at
+        circuit = circuit.failed(at, failures=7, draw=0.0)
+    assert (circuit.failures, circuit.until()) == (6, NOW + 32 * SECOND)
+
+
+def test_a_server_is_asked_as_often_as_the_interval_of_who_waits_says() -> None:
+    assert failing(9).until(Need(every=10 * SECOND)) == NOW + 10 * SECOND
+    assert failing(9, retry_after=MINUTE).until(Need(every=10 * SECOND)) == NOW + 10 * SECOND
 
 
 # The line
@@ -110,20 +137,20 @@ def test_whose_files_end_first_goes_first_then_who_waited_longest() -> None:
     line = [
         waiting("model"),
         waiting("config", since=NOW - SECOND),
-        waiting("later", ends_at=NOW + DAY),
-        waiting("sooner", ends_at=NOW + HOUR),
+        waiting("later", need=Need(ends_at=NOW + DAY)),
+        waiting("sooner", need=Need(ends_at=NOW + HOUR)),
     ]
     assert names(line) == ["sooner", "later", "config", "model"]
     assert names(line, free=2) == ["sooner", "later"]
 
 
 def test_who_found_nobody_there_goes_behind_those_who_have_not_tried() -> None:
-    line = [waiting("web", ends_at=NOW + HOUR, failures=1), waiting("model")]
+    line = [waiting("web", need=Need(ends_at=NOW + HOUR), failures=1), waiting("model")]
     assert names(line) == ["model", "web"]
 
 
 def test_nobody_is_let_in_before_the_wait_is_over_but_whose_files_end_soon() -> None:
-    line = [waiting("web", ends_at=NOW + 10 * SECOND), waiting("model")]
+    line = [waiting("web", need=Need(ends_at=NOW + 10 * SECOND)), waiting("model")]
     circuit = failing(6)
     assert names(line, circuit, now=NOW + 4 * SECOND) == []
     assert names(line, circuit, now=NOW + 5 * SECOND) == ["web"]
@@ -131,7 +158,7 @@ def test_nobody_is_let_in_before_the_wait_is_over_but_whose_files_end_soon() -> 
 
 
 def test_who_was_called_and_does_not_come_lets_the_others_pass() -> None:
-    line = [waiting("gone", ends_at=NOW, called_at=NOW), waiting("model")]
+    line = [waiting("gone", need=Need(ends_at=NOW), called_at=NOW), waiting("model")]
     assert names(line, free=1) == ["gone"]
     assert names(line, free=1, now=NOW + LAPSE) == ["model"]
     assert names(line, free=1, now=NOW - LAPSE) == ["model"]
@@ -144,7 +171,12 @@ def test_whoever_waits_is_let_in_or_looked_at_again(
     circuit = failing(data.draw(st.integers(0, 12)))
     now = NOW + data.draw(st.timedeltas(timedelta(0), 6 * MINUTE))
     stand = [
-        waiting(str(number), ends_at=ends_at, failures=failures, called_at=None if called is None else now + called)
+        waiting(
+            str(number),
+            need=Need(ends_at=ends_at),
+            failures=failures,
+            called_at=None if called is None else now + called,
+        )
         for number, (ends_at, failures, called) in enumerate(line)
     ]
     free = room(circuit, BUCKET, asking=0, concurrency=3, now=now)

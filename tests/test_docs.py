@@ -341,7 +341,7 @@ def test_the_provider_in_the_documentation_passes_the_conformance_kit(tmp_path: 
     ((provider,), (suite,)) = blocks("python", role="provider"), blocks("python", role="test")
     (tmp_path / "my_sqlite.py").write_text(provider.text)
     (tmp_path / "test_my_sqlite.py").write_text(suite.text)
-    assert "14 passed" in pytest_in(tmp_path)
+    assert "15 passed" in pytest_in(tmp_path)
 
 
 def test_the_diagnosis_in_the_documentation_passes_the_conformance_kit(tmp_path: Path) -> None:
@@ -353,7 +353,7 @@ def test_the_diagnosis_in_the_documentation_passes_the_conformance_kit(tmp_path:
     text = suite.text.replace("from my_sqlite import SqliteOptions, SqliteProvider\n", examined)
     assert "ExaminedProvider" in text
     (tmp_path / "test_my_sqlite.py").write_text(text)
-    assert "14 passed" in pytest_in(tmp_path)
+    assert "15 passed" in pytest_in(tmp_path)
 
 
 LARGE = """
@@ -412,7 +412,7 @@ def test_the_large_file_in_the_documentation_passes_the_conformance_kit(tmp_path
     (block,) = blocks("python", role="file")
     (tmp_path / "large.py").write_text(block.text)
     (tmp_path / "test_large.py").write_text(LARGE)
-    assert "14 passed" in pytest_in(tmp_path)
+    assert "15 passed" in pytest_in(tmp_path)
 
 
 def recipe(beginning: str) -> Block:

@@ -42,14 +42,14 @@ class TransferDocument(TypedDict):
 
 
 class EndpointDocument(TypedDict):
-    """The server that an asset comes from: who asks it, until when nobody does, and its failures in a row."""
+    """The server that an asset comes from: who asks it, and until when nobody does."""
 
     address: str
     circuit: Annotated[
         CircuitState, Field(description="closed: all may ask; open: nobody does; half-open: one asset at a time")
     ]
     until: Moment | None
-    failures: Count
+    failures: Annotated[int, Field(ge=0, description="assets that found nobody there since it last answered")]
 
 
 class AssetDocument(OutcomeDocument):

@@ -9,12 +9,14 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from refresher.errors import PermanentError, RefresherError, RejectedError, TransientError
+from refresher.errors import PermanentError, RefresherError, RejectedError, TransientError, UnavailableError
 
 PROXY_LOGIN = 407
 """A proxy's answer that it wants a login, which no server gives (RFC 9110, 15.5.8)."""
 AGAIN_SOON = frozenset({408, 416, 425, 429})
 """Client errors that are about the moment (RFC 9110, 8470, 6585); 416: the file is shorter than it was."""
+AWAY = frozenset({429, 502, 503, 504})
+"""What a server says for itself, or one before it: it wants a pause (RFC 6585), or isn't there. 500 is one thing's."""
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
 _DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
 
@@ -123,6 +125,8 @@ def status_error(response: urllib3.BaseHTTPResponse, url: str) -> RefresherError
     """What a status other than success means for the next attempt."""
     who = f"the proxy to {url}" if response.status == PROXY_LOGIN else url
     message = f"{who} answers {response.status}"
+    if response.status in AWAY:
+        return UnavailableError(message, retry_after=retry_after(response.headers))
     if response.status in AGAIN_SOON or response.status >= 500:
         return TransientError(message, retry_after=retry_after(response.headers))
     return PermanentError(message)

@@ -33,6 +33,11 @@ class Origin(NamedTuple):
         parts = urlsplit(url)
         return cls(parts.scheme, parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
 
+    def __str__(self) -> str:
+        """`https://vault:8200`; the port always, so that two ways to write one server are one."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
 
 Facts = tuple[tuple[int, int, int], ...]
 """Inode, bytes and modification time of each certificate file: others mean that it was replaced."""

@@ -64,6 +64,11 @@ class HttpProvider:
         refuse_url(url)
         return {"url": url}
 
+    @property
+    def endpoint(self) -> str:
+        """The configured server; where it redirects to is its own matter."""
+        return str(Origin.of(self.options.url))
+
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
         """One conditional GET; see `Provider.fetch`. All bytes are one answer's, or pinned: no second look."""

@@ -4,7 +4,7 @@ import re
 
 import urllib3
 
-from refresher.errors import PermanentError, RefresherError, TransientError
+from refresher.errors import PermanentError, RefresherError, TransientError, UnavailableError
 
 
 def unreachable(error: Exception, url: str) -> RefresherError:
@@ -16,20 +16,22 @@ def unreachable(error: Exception, url: str) -> RefresherError:
     if isinstance(error, urllib3.exceptions.LocationValueError):
         return PermanentError(f"{url} is no URL that can be asked")
     if isinstance(error, urllib3.exceptions.NameResolutionError):
-        return TransientError(f"the host of {url} has no address")
+        return UnavailableError(f"the host of {url} has no address")
     if isinstance(error, urllib3.exceptions.ProxyError):
         return _proxy_error(error, url)
     # Before the timeouts, one of which urllib3 takes a refused connection for.
     if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return TransientError(f"{url} accepts no connection")
+        return UnavailableError(f"{url} accepts no connection")
     if isinstance(error, urllib3.exceptions.TimeoutError):
-        return TransientError(f"{url} doesn't answer in time")
-    return TransientError(f"{url} can't be reached: {type(error).__name__}")
+        return UnavailableError(f"{url} doesn't answer in time")
+    # An answer that isn't HTTP, or breaks off, may be this one's alone.
+    is_away = isinstance(error, OSError) or any(isinstance(each, OSError) for each in error.args)
+    return (UnavailableError if is_away else TransientError)(f"{url} can't be reached: {type(error).__name__}")
 
 
 def _proxy_error(error: urllib3.exceptions.ProxyError, url: str) -> RefresherError:
     refused = re.match("Tunnel connection failed: ([0-9]{3})", str(error.original_error))
     if refused is None:
         return unreachable(error.original_error, f"the proxy to {url}")
-    kind = PermanentError if refused[1].startswith("4") else TransientError
+    kind = PermanentError if refused[1].startswith("4") else UnavailableError
     return kind(f"the proxy to {url} answers {refused[1]}")

@@ -123,6 +123,16 @@ class Rechecking(Protocol):
 
 
 @runtime_checkable
+class Reaching(Protocol):
+    """A provider that asks one server: all who ask it share its turns, and the pause while it doesn't answer."""
+
+    @property
+    def endpoint(self) -> str:
+        """`https://vault:8200`: neither path nor login, for it is shown; empty if there is none with these options."""
+        ...
+
+
+@runtime_checkable
 class Revoking(Protocol):
     """A provider that can end a lease before its time."""
 

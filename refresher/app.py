@@ -16,6 +16,7 @@ from refresher.clockwork import Clockwork
 from refresher.control.metrics import Metrics
 from refresher.drift import LOOK_EVERY
 from refresher.due import Due
+from refresher.endpoint import Endpoints
 from refresher.host import End, begin, now, reap_orphans, seed
 from refresher.model import Asset, Outcome
 from refresher.notify import Telling
@@ -72,7 +73,15 @@ class Sidecar:
         self._clockwork = Clockwork(workers=WORKERS)
         self._log, self._metrics = Log(), Metrics(self, notifiers=notifiers_of(running.assets.values()))
         report = Report(self._log, self._metrics)
-        self._roster = Roster(clockwork=self._clockwork, clock=now, seed=seed(), reporter=report, left=self._forget)
+        self._endpoints = Endpoints(running.settings.endpoints, clockwork=self._clockwork, clock=now)
+        self._roster = Roster(
+            endpoints=self._endpoints,
+            clockwork=self._clockwork,
+            clock=now,
+            seed=seed(),
+            reporter=report,
+            left=self._forget,
+        )
         self._reload = Reload(
             source, running, shared=self._shared, clock=now, change=self._change, again=self.read_again
         )
@@ -157,6 +166,7 @@ class Sidecar:
     def _change(self, before: Assembly, after: Assembly) -> None:
         transfers = after.settings.transfers
         after.traffic.limit(connections=transfers.connections, max_rate=transfers.max_rate)
+        self._endpoints.allow(after.settings.endpoints)
         self._keep(after)
         log.info("the configuration was read again: %s", difference(before, after))
         freeze()

@@ -35,6 +35,11 @@ class Asked:
         with self._lock:
             return self._running if self._running and not self._running.visible.done() else None
 
+    def is_waiting(self) -> bool:
+        """Whether somebody waits for the next refresh."""
+        with self._lock:
+            return self._waiting is not None
+
     def request(self) -> Request:
         """The request that the next refresh answers."""
         with self._lock:

@@ -36,6 +36,7 @@ class Attempt:
     wish: Wish
     clock: Clock
     progress: Progress = field(default_factory=Progress)
+    answered: Callable[[], object] = lambda: None
     started_at: datetime = field(init=False)
     steps: dict[str, float] = field(default_factory=dict)
     before: Holding | None = None
@@ -121,6 +122,11 @@ class Attempt:
             due=not is_look,
             fresh_for=fresh_for(refresh) if is_look else timedelta(0),
         )
+
+    def hear(self, answer: Fetched | Unchanged) -> None:
+        """Take note of what the source said."""
+        self.answer = answer
+        self.answered()
 
     @contextmanager
     def shown(self, place: Place) -> Iterator[FileSet | None]:

@@ -36,14 +36,16 @@ def refresh(
     wish: Wish,
     clock: Clock,
     progress: Progress | None = None,
+    answered: Callable[[], object] = lambda: None,
     alone: Callable[[], object] = lambda: None,
 ) -> Refreshed:
     """Bring the asset up to date. Every way in which it can end is an Outcome, and only `published` changes a file.
 
     Fetching takes as long as the source takes, and locks nothing: meanwhile the app can be told, and an earlier
-    generation put back. `alone` is called before anything is touched that others touch, too.
+    generation put back. `answered` is called once the source has said what there is, before any of it is transferred;
+    `alone` before anything is touched that others touch, too.
     """
-    attempt = Attempt(asset=asset, wish=wish, clock=clock, progress=progress or Progress())
+    attempt = Attempt(asset=asset, wish=wish, clock=clock, progress=progress or Progress(), answered=answered)
     with attempt.concluded(), opened(asset) as place, ExitStack() as until_published:
         attempt.look(place)
         arrived = None
@@ -110,7 +112,7 @@ def _fetch(attempt: Attempt, place: Place, until_published: ExitStack) -> tuple[
     """Ask the source, and stage what it has; None, and an outcome, if that is what is held."""
     shown = until_published.enter_context(attempt.shown(place))
     with ExitStack() as until_fetched, attempt.step("fetch"), attempt.provider(shown).fetch(attempt.held()) as answer:
-        attempt.answer = answer
+        attempt.hear(answer)
         if isinstance(answer, Unchanged):
             attempt.outcome = attempt.unchanged(answer)
             return None

@@ -116,6 +116,29 @@ def look_at(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -
     return max(now, look)
 
 
+def shortest_interval(refresh: Refresh, standing: Standing) -> timedelta | None:
+    """The least time from one look to the next, None if it isn't looked at on an interval."""
+    if not refresh.every or standing.generation is None or standing.source_changed:
+        return None
+    is_made_anew_or_left = standing.minted or standing.pinned
+    return None if is_made_anew_or_left else max(refresh.every * (1 - refresh.jitter), min(refresh.every, SHORTEST))
+
+
+def earliest_end(standing: Standing) -> datetime | None:
+    """When the first of what is held, content or lease, can't be used any more; None if it has no end."""
+    return min((term.ends_at for term in terms(standing)), default=None)
+
+
+def longest_retry(ends_at: datetime | None, moment: datetime) -> timedelta:
+    """What a retry waits at the most after this moment, if what is held ends then."""
+    return max(_longest_wait(ends_at, moment) * PUNCTUAL, SHORTEST)
+
+
+def retry_draw(standing: Standing, seed: str) -> float:
+    """How much of a quarter (0 to 1) is taken off the wait after the last attempt."""
+    return unit(seed, standing.asset, "retry", standing.failures, standing.last_attempt_at)
+
+
 def backoff(failures: int, draw: float) -> timedelta:
     """The wait after so many failures in a row: 1 s doubling to 5 min, minus up to 25% as `draw` (0 to 1) says."""
     doublings = min(max(failures, 1) - 1, 10)
@@ -218,9 +241,8 @@ def _is_retried(refresh: Refresh, standing: Standing, now: datetime, seed: str) 
 
 
 def _retry_wait(refresh: Refresh, standing: Standing, attempt: datetime, seed: str) -> timedelta:
-    draw = unit(seed, standing.asset, "retry", standing.failures, attempt)
-    bound = max(_longest_wait(_ends_at(standing), attempt) * PUNCTUAL, SHORTEST)
-    wait = min(backoff(standing.failures, draw), bound)
+    bound = longest_retry(earliest_end(standing), attempt)
+    wait = min(backoff(standing.failures, retry_draw(standing, seed)), bound)
     if standing.retry_after:
         wait = max(wait, min(standing.retry_after, bound, OBEYED))
     if standing.result in _REFUSED:  # it arrived, so it may have been made for us
@@ -234,10 +256,6 @@ def _longest_wait(ends_at: datetime | None, moment: datetime) -> timedelta:
         return timedelta.max
     remaining = ends_at - moment
     return max(remaining / 2, SHORTEST) if remaining > timedelta(0) else OVERDUE
-
-
-def _ends_at(standing: Standing) -> datetime | None:
-    return min((term.ends_at for term in terms(standing)), default=None)
 
 
 def _at(reason: Due) -> datetime:

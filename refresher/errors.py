@@ -1,9 +1,10 @@
-"""Four errors, named after what the core does next.
+"""Four errors and their kinds, named after what the core does next.
 
     RefresherError
     ├── ConfigError      do not start; say which key
     ├── TransientError   try again soon, with back-off
-    │   └── StartOverError   read the file again at once, from its beginning
+    │   ├── StartOverError     read the file again at once, from its beginning
+    │   └── UnavailableError   the same for everything from that endpoint, which one asset at a time asks until then
     ├── PermanentError   the next scheduled refresh is soon enough; raise the alarm
     └── RejectedError    it arrived and must not be published; the last good files stay
 
@@ -45,6 +46,13 @@ class StartOverError(TransientError):
     """A file can't be read on from the middle: what came of it is given up, and it is read once more as a whole.
 
     For `open` with an offset, and `open_range`. Asked to go on at the next attempt, the source would say the same.
+    """
+
+
+class UnavailableError(TransientError):
+    """It is the endpoint's, and not this one thing's: nobody answers there, or it asks everybody for a pause.
+
+    Not for an answer that says that one thing is broken: whatever else comes from there would wait for it.
     """
 
 

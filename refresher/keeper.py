@@ -5,15 +5,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 from threading import Lock
 
 from refresher.asked import Asked, Request
-from refresher.cycle import begin, refresh, release, tidy
+from refresher.asking import Asking
+from refresher.cycle import begin, refresh
 from refresher.due import Due, due, look_at
+from refresher.endpoint import Endpoint, Turn
 from refresher.errors import RefresherError, TransientError
+from refresher.housekeeping import AGAIN, Housekeeping
 from refresher.ledger import Refreshed
 from refresher.lookout import Lookout
 from refresher.model import Clock, Outcome, Result, Wish
@@ -26,8 +28,6 @@ from refresher.term import Clockwork, Term
 
 log = logging.getLogger("refresher")
 
-AGAIN = timedelta(seconds=30)
-"""Before the volume, which could not be used, is tried again for what isn't a refresh."""
 PATIENCE = 10.0
 """Seconds that a rollback waits for a refresh that is under way."""
 
@@ -43,6 +43,7 @@ class Keeper:
         record: Record,
         *,
         tellers: Tellers,
+        endpoint: Endpoint,
         clockwork: Clockwork,
         clock: Clock,
         seed: str,
@@ -51,6 +52,8 @@ class Keeper:
         self.asset = record.asset
         self._term, self._clock, self._seed, self._reporter = Term(clockwork), clock, seed, reporter
         self._record, self._tellers = record, tellers
+        self._asking = Asking(record, endpoint, seed=seed, wake=self._refresh_now)
+        self._housekeeping = Housekeeping(self.asset, endpoint=endpoint, term=self._term, clock=clock)
         self._fetching = Lock()  # held during a refresh, from its beginning to what follows it
         self._at_work = Lock()  # held while the files are touched
         self._asked = Asked()
@@ -69,9 +72,12 @@ class Keeper:
     def retire(self) -> Future[bool]:
         """Begin nothing more. Done once nothing that is under way touches the files, or tells of them, any more."""
         left: Future[bool] = Future()
-        self._term.end().add_done_callback(
-            lambda _: self._tellers.leave(self._record).add_done_callback(lambda _: left.set_result(True))
-        )
+
+        def part(_: object) -> None:
+            self._asking.leave()
+            self._tellers.leave(self._record).add_done_callback(lambda _: left.set_result(True))
+
+        self._term.end().add_done_callback(part)
         return left
 
     def hand_over(self, follower: "Keeper | None") -> None:
@@ -123,13 +129,13 @@ class Keeper:
         """Take note that the app had the previous generation put back."""
         self._lookout.remember()
         self._arm()
-        self._release()
+        self._housekeeping.release()
 
     def state(self) -> AssetState:
         """How the asset stands."""
         now = self._clock()
         renewal = renewal_at(self.asset.refresh, self._record.standing, now=now, seed=self._seed)
-        return replace(self._record.state(now), renewal_at=renewal)
+        return self._asking.shown(replace(self._record.state(now), renewal_at=renewal))
 
     def _taken_out(self) -> Outcome:
         now, gone = self._clock(), "it was taken out of the configuration"
@@ -162,8 +168,8 @@ class Keeper:
         self._arm()
         if self._record.holding.current:
             self._tellers.changed(self.asset)
-            self._tidy()
-            self._release()
+            self._housekeeping.tidy()
+            self._housekeeping.release()
 
     def _look(self) -> None:
         """A refresh, unless one is under way: that sees as much, and arms the next look."""
@@ -173,15 +179,20 @@ class Keeper:
     def _refresh(self) -> None:
         # Two keys lead here, and two fetches at once would make two of what is made anew.
         with self._fetching:
-            self._refresh_alone()
-        # A look that came after the next one was armed found this refresh under way still, and saw nothing.
-        self._arm_look()
+            # Who asks by hand stands in no line.
+            turn = self._asking.turn_by_hand() if self._asked.is_waiting() else self._asking.turn()
+            if turn:
+                with turn:
+                    self._refresh_alone(turn)
+        if turn:
+            # A look that came after the next one was armed found this refresh under way still, and saw nothing.
+            self._arm_look()
 
-    def _refresh_alone(self) -> None:
+    def _refresh_alone(self, turn: Turn) -> None:
         request = self._asked.begin()
         retired = self._record.holding.ledger.retired
         try:
-            outcome = self._refreshed(Wish.ANEW if request else self._wish())
+            outcome = self._refreshed(Wish.ANEW if request else self._wish(), turn)
         except BaseException as error:
             if request:
                 request.visible.set_exception(error)
@@ -190,17 +201,17 @@ class Keeper:
             request.visible.set_result(outcome)
         self._tell(request, outcome)
         if outcome.result is Result.PUBLISHED:
-            self._tidy()
+            self._housekeeping.tidy()
         # Only for news: what couldn't be ended is armed for later, and no look may bring that forward.
         if self._record.holding.ledger.retired not in ((), retired):
-            self._release()
+            self._housekeeping.release()
 
     def _wish(self) -> Wish:
         standing, now = self._record.standing, self._clock()
         is_due = is_renewal_due(self.asset.refresh, standing, now=now, seed=self._seed)
         return Wish.RENEW if is_due else Wish.LOOK
 
-    def _refreshed(self, wish: Wish) -> Outcome:
+    def _refreshed(self, wish: Wish, turn: Turn) -> Outcome:
         with ExitStack() as alone:
             try:
                 refreshed = refresh(
@@ -208,10 +219,12 @@ class Keeper:
                     wish=wish,
                     clock=self._clock,
                     progress=self._record.progress,
+                    answered=turn.answered,
                     # From then on until it is noted what came of it: fetching itself holds up nobody.
                     alone=partial(alone.enter_context, self._at_work),
                 )
                 self._record.ended(refreshed.outcome, refreshed.holding)
+                self._asking.learn(turn, refreshed.outcome)
                 # Not after an unchanged look: what somebody broke meanwhile would pass for what was published.
                 if refreshed.outcome.result is Result.PUBLISHED:
                     self._lookout.remember()
@@ -257,8 +270,8 @@ class Keeper:
                 return
             done.set_result(None)
             self._tellers.changed(self.asset)
-            self._tidy()
-            self._release()
+            self._housekeeping.tidy()
+            self._housekeeping.release()
 
         # A key of its own: the latest call for a key wins, and nobody's wish may be lost to another's.
         if not self._term.surely(f"by hand {next(self._acts)} {self.asset.name}", self._clock(), action):
@@ -274,26 +287,6 @@ class Keeper:
             self._arm()
         finally:
             self._at_work.release()
-
-    def _tidy(self) -> None:
-        self._repeat("tidy", tidy, self._tidy)
-
-    def _release(self) -> None:
-        """In an action of its own: a source that doesn't answer must not hold up the refresh."""
-        self._term.at(f"release {self.asset.name}", self._clock(), self._released)
-
-    def _released(self) -> None:
-        self._repeat("release", release, self._released)
-
-    def _repeat(self, verb: str, act: Callable[..., datetime | None], action: Callable[[], None]) -> None:
-        """Act now, and have the action run again when `act` says so, or soon if the volume could not be used."""
-        again_at: datetime | None = self._clock() + AGAIN
-        try:
-            again_at = act(self.asset, clock=self._clock)
-        except RefresherError as error:
-            self._warn(error)
-        if again_at:
-            self._term.at(f"{verb} {self.asset.name}", again_at, action)
 
     def _warn(self, error: RefresherError) -> None:
         log.warning("%s: %s", self.asset.name, error, extra={"asset": self.asset.name})

@@ -25,6 +25,7 @@ FIELDS = (
     "revision",
     "generation",
     "notifier",
+    "endpoint",
     "duration",
     "fetched_bytes",
     "error_class",

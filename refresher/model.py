@@ -134,6 +134,17 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How many assets may ask one server at once, how many a second, and how many in a row after a pause."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    concurrency: int = 16
+    per_second: int = 50
+    burst: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NamedVerifier:
     """A verifier and the name that the configuration gave it."""
 

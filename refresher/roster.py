@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Any
 
 from refresher.abilities import Closable
+from refresher.endpoint import Endpoints
 from refresher.keeper import Keeper
 from refresher.model import Asset, Clock
 from refresher.record import Record
@@ -27,10 +28,17 @@ class Roster:
     """All keepers. `left` is called each time one of them has gone for good."""
 
     def __init__(
-        self, *, clockwork: Clockwork, clock: Clock, seed: str, reporter: Reporter, left: Callable[[], None]
+        self,
+        *,
+        endpoints: Endpoints,
+        clockwork: Clockwork,
+        clock: Clock,
+        seed: str,
+        reporter: Reporter,
+        left: Callable[[], None],
     ) -> None:
         self._parts: dict[str, Any] = {"clockwork": clockwork, "clock": clock, "seed": seed, "reporter": reporter}
-        self._clockwork, self._clock, self._left = clockwork, clock, left
+        self._endpoints, self._clockwork, self._clock, self._left = endpoints, clockwork, clock, left
         self._tellers = Tellers(**self._parts)
         self._lock = Lock()  # held for moments, over what follows
         self._keepers: dict[str, Keeper] = {}
@@ -82,7 +90,8 @@ class Roster:
             left.add_done_callback(partial(self._gone, keeper))
 
     def _keeper(self, asset: Asset) -> Keeper:
-        return Keeper(Record(asset, started_at=self._clock()), tellers=self._tellers, **self._parts)
+        record, endpoint = Record(asset, started_at=self._clock()), self._endpoints.of(asset)
+        return Keeper(record, tellers=self._tellers, endpoint=endpoint, **self._parts)
 
     def _before(self, asset: Asset) -> list[Future[bool]]:
         """Whom the asset's keeper has to wait for."""

@@ -39,12 +39,31 @@ class ConfigurationState:
         return not self.problems
 
 
+class CircuitState(StrEnum):
+    """Whether an endpoint is asked: by all, by nobody for a while, or by one asset at a time."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointState:
+    """How the server stands that an asset comes from: until when nobody asks it, and how many found it away."""
+
+    address: str
+    circuit: CircuitState
+    until: datetime | None
+    failures: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetState:
     """How one asset stands: what status, the API and the metrics show. Never any content.
 
     `refused` is what the app answered, if it can't use the visible generation; `transfer` what is on its way now;
-    `renewal_at` when what is visible wants to be replaced, which stays where it is while nothing comes of it.
+    `renewal_at` when what is visible wants to be replaced, which stays where it is while nothing comes of it;
+    `endpoint` how the server stands that it comes from, None where there is none.
     """
 
     asset: str
@@ -69,3 +88,4 @@ class AssetState:
     history: tuple[Outcome, ...] = ()
     transfer: Transfer | None = None
     renewal_at: datetime | None = None
+    endpoint: EndpointState | None = None

@@ -24,6 +24,7 @@ WHY = {
     "rotation": "after its rotation",
     "emergency": "before it ends",
     "retry": "to try again",
+    "endpoint": "if its server answers",
 }
 """By `why_next`: what the next refresh is for."""
 
@@ -197,6 +198,15 @@ def _went_wrong(state: State, now: datetime) -> Remark | None:
     return None
 
 
+def _unreached(state: State, now: datetime) -> Remark | None:
+    server = state.get("endpoint")
+    if not server or server["failures"] < 2:  # one alone may have trouble of its own
+        return None
+    asked = f"again {span(server['until'], now=now)}" if server["circuit"] == "open" else "by one at a time"
+    said = f"{server['address']} doesn't answer, as {counted(server['failures'], 'asset')} found; asked {asked}"
+    return Remark(Level.NOTICE, "server away", said)
+
+
 def _untold(state: State, now: datetime) -> Remark | None:
     visible, told = state["generation"], state["notified_generation"]
     if visible is None or visible == told or state["refused"]:
@@ -228,6 +238,7 @@ _REMARKS: tuple[Callable[[State, datetime], Remark | None], ...] = (
     _expired,
     _refused,
     _went_wrong,
+    _unreached,
     _untold,
     _pinned,
     _coming,

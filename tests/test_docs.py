@@ -33,7 +33,7 @@ from refresher.settings.read import read
 from refresher.verifiers.checksums import ChecksumsOptions, ChecksumsVerifier
 from refresher.verifiers.signature import SignatureOptions, SignatureVerifier
 from tests.fakes.candidate import FakeCandidate
-from tests.fakes.sidecar import NOW, FakeSidecar, state
+from tests.fakes.sidecar import AWAY, NOW, FakeSidecar, state
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -214,7 +214,9 @@ def test_every_command_and_call_is_documented() -> None:
 
 
 def test_the_metrics_that_are_documented_are_those_that_there_are() -> None:
-    text = Metrics(FakeSidecar(state("web", renewal_at=NOW)), notifiers={"web": ["http"]}).text().decode()
+    text = (
+        Metrics(FakeSidecar(state("web", renewal_at=NOW, endpoint=AWAY)), notifiers={"web": ["http"]}).text().decode()
+    )
     there = dict(re.findall(r"^# TYPE (\w+) (\w+)", text, flags=re.M))
     rows = re.findall(r"^\| `(refresher_\w+)` \| (\w+) \| ([\w, -]+) \|", MONITORING, flags=re.M)
     assert {name: kind for name, kind, _ in rows} == there
@@ -349,7 +351,7 @@ def test_the_provider_in_the_documentation_passes_the_conformance_kit(tmp_path: 
     ((provider,), (suite,)) = blocks("python", role="provider"), blocks("python", role="test")
     (tmp_path / "my_sqlite.py").write_text(provider.text)
     (tmp_path / "test_my_sqlite.py").write_text(suite.text)
-    assert "16 passed" in pytest_in(tmp_path)
+    assert "17 passed" in pytest_in(tmp_path)
 
 
 def test_the_diagnosis_in_the_documentation_passes_the_conformance_kit(tmp_path: Path) -> None:
@@ -361,7 +363,7 @@ def test_the_diagnosis_in_the_documentation_passes_the_conformance_kit(tmp_path:
     text = suite.text.replace("from my_sqlite import SqliteOptions, SqliteProvider\n", examined)
     assert "ExaminedProvider" in text
     (tmp_path / "test_my_sqlite.py").write_text(text)
-    assert "16 passed" in pytest_in(tmp_path)
+    assert "17 passed" in pytest_in(tmp_path)
 
 
 LARGE = """
@@ -420,7 +422,7 @@ def test_the_large_file_in_the_documentation_passes_the_conformance_kit(tmp_path
     (block,) = blocks("python", role="file")
     (tmp_path / "large.py").write_text(block.text)
     (tmp_path / "test_large.py").write_text(LARGE)
-    assert "16 passed" in pytest_in(tmp_path)
+    assert "17 passed" in pytest_in(tmp_path)
 
 
 def recipe(beginning: str) -> Block:

@@ -15,23 +15,9 @@ from refresher.keeper import Keeper
 from refresher.ledger import Told
 from refresher.model import Asset, NamedNotifier, OnReject, Outcome, Publish, Refresh, Result, Wish
 from refresher.place import opened
-from refresher.record import Record
-from refresher.teller import Tellers
 from tests.fakes.clockwork import Noted, Turned
+from tests.fakes.keeping import all_kept
 from tests.fakes.source import NOON, App, Certificates, Judge, Logins, Source, Time, asset, read
-
-
-def all_kept(assets: list[Asset], clock: Time) -> tuple[list[Keeper], Turned, Noted]:
-    clockwork, noted = Turned(clock), Noted()
-    records = [Record(one, started_at=clock()) for one in assets]
-    parts: dict[str, Any] = {"clockwork": clockwork, "clock": clock, "seed": "pod-1", "reporter": noted}
-    tellers = Tellers(**parts)
-    keepers = [Keeper(record, tellers=tellers, **parts) for record in records]
-    for keeper in keepers:
-        keeper.join()
-    for keeper in keepers:
-        keeper.start()
-    return keepers, clockwork, noted
 
 
 def kept(web: Asset, clock: Time) -> tuple[Keeper, Turned, Noted]:

@@ -9,8 +9,9 @@ from threading import Event, Thread
 import pytest
 
 from refresher.contract import Change, Fetched, Held, Unchanged
+from refresher.endpoint import Endpoints
 from refresher.errors import TransientError
-from refresher.model import Asset, NamedNotifier, OnReject, Result
+from refresher.model import Asset, Budget, NamedNotifier, OnReject, Result
 from refresher.roster import Roster
 from refresher.state import NoSuchAssetError
 from tests.fakes.clockwork import Noted, Turned
@@ -44,7 +45,12 @@ class Staff:
         self.clockwork = Turned(self.clock)
         self.around: list[list[str]] = []
         self.roster = Roster(
-            clockwork=self.clockwork, clock=self.clock, seed="pod-1", reporter=self.noted, left=self.left
+            endpoints=Endpoints(Budget(), clockwork=self.clockwork, clock=self.clock),
+            clockwork=self.clockwork,
+            clock=self.clock,
+            seed="pod-1",
+            reporter=self.noted,
+            left=self.left,
         )
 
     def left(self) -> None:

@@ -102,7 +102,7 @@ def test_all_problems_are_told_at_once_each_with_its_full_path() -> None:
     """)
     assert set(found) == {
         "volum: is not a known key; did you mean 'volume'? "
-        "known are assets, control, defaults, probes, providers, "
+        "known are assets, control, defaults, endpoints, probes, providers, "
         "transfers, volume",
         "control.listen: must be host:port, unix:/path, or off, found 'nowhere'",
         "assets.web-tls.source.acme.itm: is not a known key; did you mean 'item'? "

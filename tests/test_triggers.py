@@ -11,8 +11,9 @@ from refresher.keeper import Keeper
 from refresher.model import Asset, Refresh
 from refresher.state import Trigger
 from refresher.triggers import Triggers
+from tests.fakes.clockwork import Turned
+from tests.fakes.keeping import all_kept
 from tests.fakes.source import Source, Time, asset
-from tests.test_keeper import Turned, all_kept
 from tests.waiting import until
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from refresher.asking import WHY as ENDPOINT_WHY
 from refresher.due import Why
 from refresher.words import (
     WHY,
@@ -148,8 +149,22 @@ def test_the_next_refresh_is_said_with_its_reason() -> None:
     assert next_refresh(state(next_refresh_at=None, pinned=True), now=NOW) == "once it is unpinned"
 
 
+def away(circuit: str, failures: int) -> dict[str, Any]:
+    until = "2026-11-22T09:01:00Z"
+    return state(endpoint={"address": "https://vault:8200", "circuit": circuit, "until": until, "failures": failures})
+
+
+def test_a_server_that_is_away_is_said_once_two_assets_found_so() -> None:
+    (well,) = remarks(away("open", 1), now=NOW)
+    assert well.words == "fresh"
+    (one,) = remarks(away("open", 2), now=NOW)
+    assert (one.words, one.level) == ("server away", Level.NOTICE)
+    assert one.sentence == "https://vault:8200 doesn't answer, as 2 assets found; asked again in 1 min"
+    assert remarks(away("half-open", 3), now=NOW)[0].sentence.endswith("as 3 assets found; asked by one at a time")
+
+
 def test_every_reason_has_its_words() -> None:
-    assert set(WHY) == set(Why)
+    assert set(WHY) == {*Why, ENDPOINT_WHY}
 
 
 def test_the_worst_comes_first_and_of_equals_what_expires_first() -> None:

@@ -13,6 +13,7 @@ from providers.s3.clients import Clients
 from providers.s3.listing import all_below, one_object, where_it_points
 from providers.s3.objects import Objects
 from providers.s3.options import S3Options
+from providers.s3.sessions import endpoint
 from refresher.abilities import Observation
 from refresher.contract import Fetched, Held, Unchanged
 from refresher.errors import TransientError
@@ -36,6 +37,11 @@ class S3Provider:
             raise ValueError("must be s3://bucket/key or s3://bucket/prefix/")
         path = unquote(parts.path.removeprefix("/"))
         return {"bucket": parts.netloc, "prefix" if not path or path.endswith("/") else "key": path}
+
+    @property
+    def endpoint(self) -> str:
+        """The server that is asked first; a bucket may be led elsewhere."""
+        return endpoint(self.options)
 
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:

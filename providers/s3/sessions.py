@@ -1,5 +1,7 @@
 """Who asks: boto3's own chain of credentials, with a profile and a role to take if the options name them."""
 
+import os
+from collections.abc import Mapping
 from functools import partial
 
 import boto3
@@ -13,11 +15,24 @@ from botocore.credentials import (
 )
 from botocore.exceptions import NoCredentialsError
 
-from providers.connections import CONNECTIONS
+from providers.connections import CONNECTIONS, Origin
 from providers.s3.options import S3Options
 
 CONNECT = 5.0
 """Seconds until a connection has to stand."""
+
+
+def endpoint(options: S3Options, environment: Mapping[str, str] = os.environ) -> str:
+    """The server's scheme, host and port, as the options and the environment name it; boto3 itself takes long to say.
+
+    Empty if what they name is no URL: boto3 says so when it is asked.
+    """
+    named = options.endpoint_url or environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    region = options.region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    try:
+        return str(Origin.of(named or f"https://s3.{f'{region}.' if region else ''}amazonaws.com"))
+    except (KeyError, ValueError):
+        return ""
 
 
 def session(options: S3Options, *, read_timeout: float) -> boto3.session.Session:

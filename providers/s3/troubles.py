@@ -9,17 +9,19 @@ import urllib3
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
-from providers.answers import retry_after
+from providers.answers import AWAY, retry_after
 from providers.streams import give_back
 from providers.unreachable import unreachable
-from refresher.errors import PermanentError, RefresherError, TransientError
+from refresher.errors import PermanentError, RefresherError, TransientError, UnavailableError
 
 LOGIN_REFUSED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
 ) | frozenset({"TokenRefreshRequired", "403"})
 """Error codes after which the credentials are looked up anew; a HEAD's refusal has no body and so no code but 403."""
-AGAIN_SOON = frozenset({"RequestTimeout", "RequestTimeTooSkewed", "SlowDown", "Throttling", "ThrottlingException"})
-AGAIN_SOON_STATUS = frozenset({408, 409, 425, 429})
+AGAIN_SOON = frozenset({"RequestTimeout", "RequestTimeTooSkewed"})
+SLOWER = frozenset({"SlowDown", "Throttling", "ThrottlingException"})
+"""What asks everybody for a pause, with whatever status."""
+AGAIN_SOON_STATUS = frozenset({408, 409, 425})
 CHANGED = frozenset({404, 412, 416})
 """What answers a read that is pinned to a revision when the object isn't that one any more."""
 ARCHIVED = "InvalidObjectState"
@@ -90,6 +92,8 @@ def refusal(answer: Answer, place: str, *, reading: bool) -> RefresherError:
         return PermanentError(f"{place} is archived: it has to be restored before it can be read")
     if reading and answer.status in CHANGED:
         return TransientError(f"{place} changed while it was fetched")
+    if answer.status in AWAY or answer.code in SLOWER:
+        return UnavailableError(said, retry_after=retry_after(answer.headers))
     # Any other success, or a redirect, in the middle of a fetch: the next look follows where the bucket went.
     elsewhere = reading and answer.status < 400
     if answer.status >= 500 or answer.status in AGAIN_SOON_STATUS or answer.code in AGAIN_SOON or elsewhere:
@@ -112,5 +116,5 @@ def _failure(error: aws.BotoCoreError, place: str) -> RefresherError:
         return NoLoginNowError(f"{place}: no credentials at the moment: {kind}")
     broken = (aws.HTTPClientError, aws.ConnectionError, aws.IncompleteReadError)
     if isinstance(error, broken) and not isinstance(error, aws.SSLError):
-        return TransientError(f"{place} can't be reached: {kind}")
+        return UnavailableError(f"{place} can't be reached: {kind}")
     return PermanentError(f"{place} can't be asked: {kind}")

@@ -12,11 +12,12 @@ from urllib.parse import quote, urlencode, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError
 
+from providers.answers import AWAY
 from providers.connections import Certificates, Contexts
 from providers.reachable import server_time
 from providers.vault.pools import PlainPool, TlsPool
 from providers.vault.time_limit import remaining
-from refresher.errors import PermanentError, RefresherError, TransientError
+from refresher.errors import PermanentError, RefresherError, TransientError, UnavailableError
 
 BODY_LIMIT = 32 * 1024 * 1024
 """Bytes; Vault's own limit for a request, and so for nearly all that it can hold."""
@@ -49,6 +50,8 @@ class Answer:
         if self.status < 300:
             return self
         text = f"{self.request} was answered {self.status}" + (f": {self.complaint}" if self.complaint else "")
+        if self.status in AWAY:
+            raise UnavailableError(text, retry_after=self.retry_after)
         if self.status in _SOON or self.status >= 500:
             raise TransientError(text, retry_after=self.retry_after)
         raise PermanentError(text)
@@ -159,12 +162,14 @@ def _translated(error: Exception, request: str) -> RefresherError:
     """The vendor's exceptions in our words. A certificate that can't be used stays so until somebody changes it."""
     root = _root(error)
     if isinstance(error, NewConnectionError):
-        return TransientError(f"{request} failed: {_reason(root)}")
+        return UnavailableError(f"{request} failed: {_reason(root)}")
     if isinstance(root, ssl.SSLCertVerificationError):
         return PermanentError(f"{request}: the server's certificate is not trusted: {root.verify_message}")
     if isinstance(root, ValueError):
         return PermanentError(f"{request} can't be sent: the namespace or the path holds what HTTP doesn't allow")
-    return TransientError(f"{request} failed: {_reason(root)}")
+    # An answer that isn't HTTP, or breaks off, may be this one's alone.
+    is_away = isinstance(root, OSError | urllib3.exceptions.TimeoutError)
+    return (UnavailableError if is_away else TransientError)(f"{request} failed: {_reason(root)}")
 
 
 def _root(error: BaseException) -> BaseException:

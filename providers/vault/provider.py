@@ -85,6 +85,11 @@ class VaultProvider:
         file = self._options.token_file
         return [file] if file else []
 
+    @property
+    def endpoint(self) -> str:
+        """The server, however many namespaces and logins it has."""
+        return self._session.endpoint
+
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
         """Ask Vault. Raises TransientError or PermanentError."""

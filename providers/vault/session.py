@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from providers.connections import Certificates, Contexts
+from providers.connections import Certificates, Contexts, Origin
 from providers.vault.connection import Answer, Connection
 from providers.vault.login import Login, granted, log_in, log_out, looked_up
 from providers.vault.options import Credential
@@ -48,6 +48,11 @@ class Session:
         """What the server said of the mounts that were asked for, by their paths, each with a slash at its end."""
         self.reads = Reads()
         """What several sources read there."""
+
+    @property
+    def endpoint(self) -> str:
+        """Scheme, host and port of the server."""
+        return str(Origin.of(self._reach.address))
 
     def send(
         self,

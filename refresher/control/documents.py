@@ -7,12 +7,13 @@ from refresher.control.shapes import (
     AssetDocument,
     ConfigurationDocument,
     DetailsDocument,
+    EndpointDocument,
     OutcomeDocument,
     RememberedDocument,
     TransferDocument,
 )
 from refresher.model import Outcome, Result
-from refresher.state import AssetState, ConfigurationState
+from refresher.state import AssetState, ConfigurationState, EndpointState
 from refresher.traffic import Transfer
 
 
@@ -27,10 +28,22 @@ def moment(at: datetime | None) -> str | None:
 
 
 def asset_document(state: AssetState) -> AssetDocument:
-    """How an asset stands, with the result and the error of its last outcome, and what is on its way."""
+    """How an asset stands, with the result and the error of its last outcome, what is on its way, and from where."""
     return {
         **outcome_document(state, state.result, state.error),
         "transfer": _transfer_document(state.transfer),
+        "endpoint": _endpoint_document(state.endpoint),
+    }
+
+
+def _endpoint_document(endpoint: EndpointState | None) -> EndpointDocument | None:
+    if endpoint is None:
+        return None
+    return {
+        "address": endpoint.address,
+        "circuit": endpoint.circuit,
+        "until": moment(endpoint.until),
+        "failures": endpoint.failures,
     }
 
 

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from refresher import __version__
 from refresher.control.sidecar import Sidecar
 from refresher.model import Outcome, Result
-from refresher.state import AssetState, Trigger
+from refresher.state import AssetState, CircuitState, EndpointState, Trigger
 
 STEPS = ("fetch", "stage", "verify", "publish")
 """Of a refresh, that are measured; `fetch` includes `stage`."""
@@ -134,6 +134,7 @@ class _Standing(Collector):
         states, configuration = self._sidecar.all_states(), self._sidecar.configuration()
         for name, (meaning, value) in _GAUGES.items():
             yield _family(name, meaning, {state.asset: value(state) for state in states})
+        yield _circuits([state.endpoint for state in states if state.endpoint])
         yield GaugeMetricFamily(
             "refresher_config_valid", "1 if the configuration, as its file is now, works", configuration.valid
         )
@@ -152,6 +153,14 @@ def _family(name: str, meaning: str, values: Mapping[str, float | None]) -> Metr
     for asset, value in values.items():
         if value is not None:
             family.add_metric((asset,), value)
+    return family
+
+
+def _circuits(endpoints: Iterable[EndpointState]) -> Metric:
+    meaning = "1 while the server doesn't answer, and at most one asset at a time asks it"
+    family = GaugeMetricFamily("refresher_endpoint_circuit_open", meaning, labels=("endpoint",))
+    for address, circuit in sorted({each.address: each.circuit for each in endpoints}.items()):
+        family.add_metric((address,), circuit is not CircuitState.CLOSED)
     return family
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from refresher.model import Result
+from refresher.state import CircuitState
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="UTC, in whole seconds")]
 Digest = Annotated[str, Field(pattern="^sha256:[0-9a-f]+$")]
@@ -40,10 +41,22 @@ class TransferDocument(TypedDict):
     bytes_per_second: Count
 
 
+class EndpointDocument(TypedDict):
+    """The server that an asset comes from: who asks it, and until when nobody does."""
+
+    address: str
+    circuit: Annotated[
+        CircuitState, Field(description="closed: all may ask; open: nobody does; half-open: one asset at a time")
+    ]
+    until: Moment | None
+    failures: Annotated[int, Field(ge=0, description="assets that found nobody there since it last answered")]
+
+
 class AssetDocument(OutcomeDocument):
-    """How an asset stands, with the end of its last refresh, and what is on its way."""
+    """How an asset stands, with the end of its last refresh, what is on its way, and the server it comes from."""
 
     transfer: TransferDocument | None
+    endpoint: EndpointDocument | None
 
 
 class RememberedDocument(TypedDict):

@@ -21,6 +21,7 @@ from refresher.abilities import (
     Follow,
     Following,
     Observation,
+    Reaching,
     Rechecking,
     Revoking,
     Watched,
@@ -103,6 +104,11 @@ class Rendering:
         before = self._memory.inputs(held.revision if held else None, self._published)
         with self._asked(before).fetch(self._shown(held, before)) as answer:  # 1.
             yield answer if isinstance(answer, Unchanged) else self._rendered(answer, before)  # 2.
+
+    @property
+    def endpoint(self) -> str:
+        """The source's; empty if it names none."""
+        return self._inside.endpoint if isinstance(self._inside, Reaching) else ""
 
     @property
     def watched(self) -> Sequence[Path]:

@@ -6,7 +6,7 @@ by its plugin's own `Options`, and arrive here as `Choice`s.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -26,7 +26,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from refresher.address import TCP_PATTERN, Address, Tcp, Unix, parse_address
 from refresher.filenames import names_problem
-from refresher.model import ASSET_NAME, LayoutName, Limits, OnReject, Publish, Refresh
+from refresher.model import ASSET_NAME, Budget, LayoutName, Limits, OnReject, Publish, Refresh
 from refresher.options import Duration, ReadBy, Secret, Size
 from refresher.plugins import Kind
 from refresher.render.entries import Entry
@@ -196,6 +196,11 @@ class Transfers(Section):
         return self
 
 
+def _passable(budget: Budget) -> Budget:
+    _refuse({name: "must be more than 0" for name, value in asdict(budget).items() if value < 1}, budget)
+    return budget
+
+
 class Defaults(Section):
     """What assets are given that they don't say themselves."""
 
@@ -266,6 +271,7 @@ class Settings(BaseSettings):
     control: Control = Field(default_factory=Control)
     probes: Probes = Field(default_factory=Probes)
     transfers: Transfers = Field(default_factory=Transfers)
+    endpoints: Annotated[Budget, AfterValidator(_passable)] = Field(default_factory=Budget)
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     defaults: Defaults = Field(default_factory=Defaults)
     assets: dict[AssetName, AssetSettings] = Field(min_length=1)

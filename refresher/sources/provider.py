@@ -7,7 +7,17 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from refresher.abilities import Building, Closable, Diagnosable, Follow, Following, Observation, Revoking, Watched
+from refresher.abilities import (
+    Building,
+    Closable,
+    Diagnosable,
+    Follow,
+    Following,
+    Observation,
+    Reaching,
+    Revoking,
+    Watched,
+)
 from refresher.contract import Fetched, FileSet, Held, Lease, Provider, Unchanged
 from refresher.errors import RefresherError
 from refresher.sources import leases, revisions
@@ -52,6 +62,12 @@ class Sources:
         """Ask all sources. Raises the worst of their errors, which says all."""
         with ExitStack() as contexts:
             yield Fetching(self.sources, held, self._given, self._learned, self._timeout, contexts).answer()
+
+    @property
+    def endpoint(self) -> str:
+        """Where all of them come from; empty if that isn't one server."""
+        endpoints = {source.endpoint if isinstance(source, Reaching) else "" for source in self.sources.values()}
+        return endpoints.pop() if len(endpoints) == 1 else ""
 
     @property
     def watched(self) -> Sequence[Path]:

@@ -8,10 +8,21 @@ import time
 import warnings
 from contextlib import closing, nullcontext, suppress
 from threading import Event, Thread
+from urllib.parse import urlsplit
 
-from refresher.abilities import Checked, Diagnosable, Follow, Following, Observation, Ranged, Verdict, Versioned
+from refresher.abilities import (
+    Checked,
+    Diagnosable,
+    Follow,
+    Following,
+    Observation,
+    Ranged,
+    Reaching,
+    Verdict,
+    Versioned,
+)
 from refresher.contract import ByteStream, Fetched, Held, Lease, Provider, RemoteFile, Unchanged
-from refresher.errors import PermanentError, RefresherError, TransientError
+from refresher.errors import PermanentError, RefresherError, TransientError, UnavailableError
 from refresher.testing.expecting import in_time, raises
 
 
@@ -166,6 +177,17 @@ class ProviderContract:
                 return
             with raises(TransientError):
                 in_time(lambda: _hold(provider), within=self.gives_up_within)
+
+    def test_who_names_an_endpoint_says_when_it_is_away_and_shows_no_path_and_no_login(self) -> None:
+        """All assets of one endpoint wait together, and it is shown in status, metrics and logs."""
+        away = self.unreachable_provider()
+        if not isinstance(away, Reaching) or not away.endpoint:
+            return
+        parts = urlsplit(away.endpoint)
+        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        assert away.endpoint == shown, "an endpoint is scheme, host and port, and nothing else"
+        with raises(UnavailableError):
+            _hold(away)
 
     def test_a_diagnosis_finds_what_works_and_what_does_not(self) -> None:
         """Nothing fails where a fetch works, and something where nobody answers; what fails comes with advice."""

@@ -251,7 +251,7 @@ def test_the_assets_are_listed_with_how_they_stand(client: Client, sidecar: Fake
     sidecar.states["model"] = state("model", result=Result.FAILED, error="no such bucket", expires_at=None)
     assets = client.get("/assets").json["assets"]
     assert [each["asset"] for each in assets] == ["web-tls", "model"]
-    assert [set(each) for each in assets] == [FIELDS | {"transfer"}] * 2
+    assert [set(each) for each in assets] == [FIELDS | {"transfer", "endpoint"}] * 2
     assert (assets[1]["result"], assets[1]["error"], assets[1]["expires_at"]) == ("failed", "no such bucket", None)
 
 
@@ -259,7 +259,14 @@ def test_one_asset_comes_with_its_history_oldest_first(client: Client, sidecar: 
     history = tuple(outcome("web-tls", generation=n, finished_at=NOW + timedelta(seconds=n)) for n in range(3))
     sidecar.states["web-tls"] = state("web-tls", history=history, consecutive_failures=3)
     asset = client.get("/assets/web-tls").json
-    assert set(asset) == FIELDS | {"transfer", "last_attempt_at", "last_success_at", "consecutive_failures", "history"}
+    assert set(asset) == FIELDS | {
+        "transfer",
+        "endpoint",
+        "last_attempt_at",
+        "last_success_at",
+        "consecutive_failures",
+        "history",
+    }
     assert asset["last_success_at"] == asset["last_attempt_at"] == "2026-11-22T09:00:00Z"
     assert asset["consecutive_failures"] == 3
     assert [each["generation"] for each in asset["history"]] == [0, 1, 2]

@@ -8,7 +8,7 @@ from refresher.control.metrics import Metrics
 from refresher.model import Result
 from refresher.traffic import Transfer
 from tests.control.client import Client
-from tests.fakes.sidecar import NOW, FakeSidecar, outcome, state
+from tests.fakes.sidecar import AWAY, NOW, FakeSidecar, outcome, state
 
 NAMES = {
     "refresher_refreshes_total": {"asset", "result"},
@@ -28,6 +28,7 @@ NAMES = {
     "refresher_consecutive_failures": {"asset"},
     "refresher_transfer_bytes": {"asset"},
     "refresher_transfer_expected_bytes": {"asset"},
+    "refresher_endpoint_circuit_open": {"endpoint"},
     "refresher_config_valid": set(),
     "refresher_config_last_reload_success_timestamp_seconds": set(),
     "refresher_build_info": {"version"},
@@ -84,7 +85,7 @@ def test_readyz_says_which_asset_is_not_ready_and_why(
 def test_every_metric_is_there_with_its_labels(
     serve: Callable[..., Client], metrics: Metrics, sidecar: FakeSidecar
 ) -> None:
-    sidecar.states["web-tls"] = state("web-tls", renewal_at=NOW)
+    sidecar.states["web-tls"] = state("web-tls", renewal_at=NOW, endpoint=AWAY)
     metrics.observe(outcome("web-tls", steps={"fetch": 0.2}))
     reply = serve(probes="127.0.0.1:0").probes().get("/metrics")
     assert reply.headers["content-type"].startswith("text/plain; version=")

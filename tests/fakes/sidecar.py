@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from refresher.model import Outcome, Result
-from refresher.state import AssetState, ConfigurationState
+from refresher.state import AssetState, CircuitState, ConfigurationState, EndpointState
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+AWAY = EndpointState(address="https://vault:8200", circuit=CircuitState.OPEN, until=NOW, failures=3)
 
 
 def state(asset: str, **facts: object) -> AssetState:

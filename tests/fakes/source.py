@@ -30,6 +30,7 @@ class Source:
     changes_at: datetime | None = None
     shown: list[Held | None] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
+    endpoint: str = ""
 
     def put(self, revision: str, **files: bytes) -> None:
         self.revision, self.files = (

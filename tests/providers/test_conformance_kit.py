@@ -10,7 +10,7 @@ import pytest
 
 from refresher.abilities import Observation
 from refresher.contract import Fetched, Held, InlineFile, Unchanged
-from refresher.errors import PermanentError, RefresherError, TransientError
+from refresher.errors import PermanentError, RefresherError, TransientError, UnavailableError
 from refresher.testing import ProviderContract
 
 
@@ -217,6 +217,23 @@ def test_a_provider_that_can_be_waited_at_passes() -> None:
     kit.test_waiting_at_the_source_ends_with_a_change_and_when_it_is_told_to()
 
 
+class NeverSaysAway(MemoryProvider):
+    endpoint = "https://memory:443"
+
+
+class ShowsItsPath(MemoryProvider):
+    endpoint = "https://memory:443/secret"
+
+    @contextmanager
+    def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
+        raise UnavailableError("nobody answers")
+        yield Unchanged()
+
+
+class ShowsItsLogin(ShowsItsPath):
+    endpoint = "https://user:password@memory:443"
+
+
 @pytest.fixture
 def _closed_afterwards() -> Iterator[None]:
     yield
@@ -237,6 +254,9 @@ def _closed_afterwards() -> Iterator[None]:
         (OneStream, Kit.test_two_streams_of_one_file_are_independent),
         (SwappedErrors, Kit.test_what_is_missing_is_permanent),
         (SwappedErrors, Kit.test_who_is_unreachable_is_transient),
+        (NeverSaysAway, Kit.test_who_names_an_endpoint_says_when_it_is_away_and_shows_no_path_and_no_login),
+        (ShowsItsPath, Kit.test_who_names_an_endpoint_says_when_it_is_away_and_shows_no_path_and_no_login),
+        (ShowsItsLogin, Kit.test_who_names_an_endpoint_says_when_it_is_away_and_shows_no_path_and_no_login),
         (SeesNothing, Kit.test_a_diagnosis_finds_what_works_and_what_does_not),
         (SeesGhosts, Kit.test_a_diagnosis_finds_what_works_and_what_does_not),
         (AdvisesNothing, Kit.test_a_diagnosis_finds_what_works_and_what_does_not),

@@ -13,7 +13,7 @@ import pytest
 from providers.vault.connection import BODY_LIMIT
 from refresher.contract import Unchanged
 from refresher.demo.openbao import OpenBao
-from refresher.errors import PermanentError, RefresherError, TransientError
+from refresher.errors import PermanentError, RefresherError, TransientError, UnavailableError
 from tests.fakes.fault_proxy import (
     END,
     Fault,
@@ -136,18 +136,18 @@ AT_ONCE = {
     "405": (refuses(405, "unsupported operation"), PermanentError, "answered 405: unsupported operation"),
     "408": (replies(408, HTML), TransientError, "answered 408"),
     "412 behind": (refuses(412, "required index state not present"), TransientError, "answered 412: required index"),
-    "429": (refuses(429, "request path rate limit"), TransientError, "answered 429: request path rate limit"),
+    "429": (refuses(429, "request path rate limit"), UnavailableError, "answered 429: request path rate limit"),
     "472 standby": (replies(472), TransientError, "answered 472"),
     "473 standby": (replies(473), TransientError, "answered 473"),
     "500": (refuses(500, "internal error"), TransientError, "answered 500: internal error"),
-    "502 html": (replies(502, HTML), TransientError, "answered 502"),
-    "503 sealed": (refuses(503, "Vault is sealed"), TransientError, "answered 503: Vault is sealed"),
-    "504": (replies(504), TransientError, "answered 504"),
+    "502 html": (replies(502, HTML), UnavailableError, "answered 502"),
+    "503 sealed": (refuses(503, "Vault is sealed"), UnavailableError, "answered 503: Vault is sealed"),
+    "504": (replies(504), UnavailableError, "answered 504"),
     "html": (replies(200, HTML, Content_Type="text/html"), TransientError, "not a JSON object"),
     "half a body": (half, TransientError, "failed: IncompleteRead"),
     "half a head": (half_a_head, TransientError, "not a JSON object"),
     "no body": (replies(200), TransientError, "not a JSON object"),
-    "closed before headers": (sends(b""), TransientError, "failed: RemoteDisconnected"),
+    "closed before headers": (sends(b""), UnavailableError, "failed: RemoteDisconnected"),
     "bad chunk": (sends(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), TransientError, "failed"),
     "garbage": (sends(b"\x00\xff\x16\x03nonsense" + END), TransientError, "failed: BadStatusLine"),
     "garbage body": (replies(200, b"\x1f\x8b\x00\xff" * 99), TransientError, "not a JSON object"),
@@ -197,7 +197,7 @@ def test_who_says_when_to_come_again_is_heard(
 ) -> None:
     look = looks()
     begin(proxy, look, refuses(status, "later", Retry_After=form(wait)))
-    error = look.failing(TransientError)
+    error = look.failing(UnavailableError if status in (429, 502, 503) else TransientError)
     assert isinstance(error, TransientError)
     assert error.retry_after is not None
     assert (wait - 5) * SECONDS < error.retry_after <= wait * SECONDS
@@ -217,7 +217,7 @@ def test_slowness_is_given_up_at_the_deadline(proxy: FaultProxy, looks: Looks, t
     look = looks(timeout="2s")
     begin(proxy, look, SLOW[trouble])
     began = time.monotonic()
-    assert "failed: no whole answer in time" in str(look.failing(TransientError))
+    assert "failed: no whole answer in time" in str(look.failing(UnavailableError))
     assert time.monotonic() - began < 3
 
 
@@ -231,18 +231,18 @@ def test_the_deadline_is_for_the_whole_look_not_for_each_of_its_requests(proxy: 
     assert len(proxy.seen) > 1
 
 
-def test_a_server_that_is_away_is_transient_and_works_again_when_it_is_back(
+def test_a_server_that_is_away_is_unavailable_and_works_again_when_it_is_back(
     proxy: FaultProxy, reading: Looks, issuing: Looks
 ) -> None:
     for look in (reading(), issuing()):
         look.source.look()
         proxy.away()
-        assert "Connection refused" in str(look.failing(TransientError))
+        assert "Connection refused" in str(look.failing(UnavailableError))
         proxy.back()
         look.source.look()
 
 
-def test_a_sealed_server_is_transient_and_works_again_once_unsealed(tmp_path: Path) -> None:
+def test_a_sealed_server_is_unavailable_and_works_again_once_unsealed(tmp_path: Path) -> None:
     with OpenBao.started(tmp_path) as own:
         own.kv("kv", 1)
         own.pki("pki", "web")
@@ -254,7 +254,7 @@ def test_a_sealed_server_is_transient_and_works_again_once_unsealed(tmp_path: Pa
         issuing.source.look()
         own.seal()
         for look in (reading, issuing):
-            assert "answered 503: Vault is sealed" in str(look.failing(TransientError))
+            assert "answered 503: Vault is sealed" in str(look.failing(UnavailableError))
         own.unseal()
         assert isinstance(reading.source.look(held(first)), Unchanged)
         assert issuing.source.fetched().minted

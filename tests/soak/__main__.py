@@ -11,6 +11,7 @@ PROOFS: dict[str, Sequence[str] | None] = {
     "fleet": ["--seconds", "90"],
     "simulated": None,  # of fewer pods chance alone is more than what is to be seen
     "outages": [],
+    "endpoints": ["30"],
     "transfers": ["--size", "512", "--breaks", "3"],
     "replaced": ["--tries", "4"],
     "beside": None,  # a median of a few calls says nothing

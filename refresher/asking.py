@@ -1,0 +1,62 @@
+"""One asset's way to its endpoint: the turn before a refresh, what was learned in it, and how both are shown."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from refresher.circuit import Need
+from refresher.due import earliest_end, retry_draw, shortest_interval
+from refresher.endpoint import Endpoint, Turn, Unavailable
+from refresher.errors import UnavailableError
+from refresher.model import Outcome
+from refresher.record import Record
+from refresher.state import AssetState
+
+WHY = "endpoint"
+"""What `why_next` says of a refresh that the endpoint puts off: the schedule itself knows nothing of it."""
+
+
+class Asking:
+    """Asks for turns; `wake` is called when one that was not to be had may be."""
+
+    def __init__(self, record: Record, endpoint: Endpoint, *, seed: str, wake: Callable[[], None]) -> None:
+        self._record, self._endpoint, self._seed, self._wake = record, endpoint, seed, wake
+
+    def turn(self) -> Turn | None:
+        """The turn to ask, None if others go first."""
+        return self._endpoint.turn(self._record.asset.name, need=self._need(), wake=self._wake)
+
+    def turn_by_hand(self) -> Turn:
+        """The turn of one who doesn't stand in line."""
+        return self._endpoint.take(self._record.asset.name)
+
+    def learn(self, turn: Turn, outcome: Outcome) -> None:
+        """Have all who ask there wait, if it was the endpoint that failed: as long as the asset does for itself."""
+        if outcome.error_class != UnavailableError.__name__:
+            return
+        standing = self._record.standing
+        failed = Unavailable(
+            at=outcome.looked_at,
+            failures=standing.failures,
+            draw=retry_draw(standing, self._seed),
+            retry_after=outcome.retry_after,
+            need=self._need(),
+        )
+        turn.failed(failed)
+
+    def leave(self) -> None:
+        """Stand in no line any more."""
+        self._endpoint.leave(self._record.asset.name)
+
+    def shown(self, state: AssetState) -> AssetState:
+        """How the asset stands, with its endpoint, which may put its next refresh off."""
+        state, planned = replace(state, endpoint=self._endpoint.state()), state.next_refresh_at
+        until = self._endpoint.until(self._need())
+        if until and planned and until > planned:
+            return replace(state, next_refresh_at=until, why_next=WHY)
+        return state
+
+    def _need(self) -> Need:
+        """What is said to change at the source is needed then: a password that it rotates ends with that."""
+        standing = self._record.standing
+        ends = [end for end in (earliest_end(standing), standing.changes_at) if end]
+        return Need(ends_at=min(ends, default=None), every=shortest_interval(self._record.asset.refresh, standing))

@@ -1,0 +1,238 @@
+"""The turns in which assets ask one server, and the pause that all of them make while it doesn't answer.
+
+Who may ask is `circuit`'s arithmetic; here stand those who wait, and those who were let in. Nobody waits in a thread:
+who has to wait is woken when it is his turn, and asks for it again.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from threading import Lock
+from types import TracebackType
+from typing import Self
+from weakref import WeakValueDictionary
+
+from refresher.abilities import Reaching
+from refresher.circuit import ANY_TIME, Bucket, Circuit, Need, Waiting, admitted, next_look, room
+from refresher.model import Asset, Budget, Clock
+from refresher.state import EndpointState
+from refresher.term import Clockwork
+
+log = logging.getLogger("refresher")
+
+CERTAIN = 2
+"""Assets that found nobody before it is said: one alone may have trouble of its own."""
+
+Wake = Callable[[], None]
+"""Tells one who waits that it's his turn; called from any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The endpoint answered as it should."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unavailable:
+    """Nobody answered, or everybody was asked for a pause: the asset's so many-th failure in a row.
+
+    `draw` and `retry_after` are as for `Circuit.failed`.
+    """
+
+    at: datetime
+    failures: int
+    draw: float
+    retry_after: timedelta | None = None
+    need: Need = ANY_TIME
+
+
+class Turn:
+    """The right to ask an endpoint once: until something was learned of it, or the context ends."""
+
+    def __init__(self, endpoint: "Endpoint", name: str, known: int) -> None:
+        self._endpoint, self.name, self.known = endpoint, name, known
+        self._is_over = False
+
+    def __enter__(self) -> Self:
+        """Nothing: the turn began when it was given."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Give it back, if it isn't over."""
+        self._end(None)
+
+    def answered(self) -> None:
+        """What is still to come of the answer needs no turn."""
+        self._end(Answered())
+
+    def failed(self, how: Unavailable) -> None:
+        """It is the endpoint's failure; without effect if it had answered, and broke off later."""
+        self._end(how)
+
+    def _end(self, learned: Answered | Unavailable | None) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._endpoint.take_back(self, learned)
+
+
+class Endpoint:
+    """One server, and who wants to ask it. Thread-safe; `address` is empty for an asset whose source names none."""
+
+    def __init__(self, address: str, budget: Budget, *, clockwork: Clockwork, clock: Clock) -> None:
+        self.address, self._clockwork, self._clock = address, clockwork, clock
+        self._concurrency = budget.concurrency
+        self._bucket = Bucket(gap=timedelta(seconds=1) / budget.per_second, burst=budget.burst, earned_at=clock())
+        self._lock = Lock()
+        self._asking = 0
+        self._line: dict[str, Waiting] = {}
+        self._wakes: dict[str, Wake] = {}
+        self._known = 0  # how often something was learned: who began to ask before has nothing to add
+        self._circuit, self._failing_since = Circuit(), clock()
+        self._failures: Counter[str] = Counter()  # each asset's, since it went away
+        self._witnesses: set[str] = set()  # those whose attempts told something new
+        self._stricken: dict[str, Waiting] = {}  # whose failures in a row are all among these
+
+    def allow(self, budget: Budget) -> None:
+        """Other limits from now on."""
+        gap = timedelta(seconds=1) / budget.per_second
+        with self._lock:
+            self._concurrency = budget.concurrency
+            self._bucket = replace(self._bucket, gap=gap, burst=budget.burst)
+        self._look()
+
+    def turn(self, name: str, *, need: Need, wake: Wake) -> Turn | None:
+        """A turn; None: the asset stands in line, and is woken to ask again."""
+        now = self._clock()
+        with self._lock:
+            since = self._line[name].since if name in self._line else now
+            waiting = Waiting(name=name, since=since, need=need, failures=self._failures[name])
+            self._line[name], self._wakes[name] = waiting, wake
+            given = self._given(name, now) if waiting in self._admitted(now) else None
+        self._look()
+        return given
+
+    def take(self, name: str) -> Turn:
+        """A turn at once, whoever waits: somebody asked by hand."""
+        with self._lock:
+            return self._given(name, self._clock())
+
+    def take_back(self, turn: Turn, learned: Answered | Unavailable | None) -> None:
+        """A turn is over."""
+        with self._lock:
+            self._asking -= 1
+            match learned:
+                case Answered():
+                    self._answers()
+                case Unavailable():
+                    self._fails(turn, learned)
+        self._look()
+
+    def leave(self, name: str) -> None:
+        """Forget an asset that isn't kept any more."""
+        with self._lock:
+            for known in (self._line, self._wakes, self._failures, self._stricken):
+                known.pop(name, None)
+        self._look()
+
+    def until(self, need: Need = ANY_TIME) -> datetime | None:
+        """When one may ask who needs it so; None while it is asked without a pause."""
+        with self._lock:
+            return self._circuit.until(need)
+
+    def state(self) -> EndpointState | None:
+        """How it stands; None if it is no server."""
+        if not self.address:
+            return None
+        with self._lock:
+            circuit = self._circuit
+        state = circuit.state(self._clock())
+        return EndpointState(address=self.address, circuit=state, until=circuit.until(), failures=circuit.failures)
+
+    def _admitted(self, now: datetime) -> list[Waiting]:
+        free = room(self._circuit, self._bucket, asking=self._asking, concurrency=self._concurrency, now=now)
+        return admitted(self._line.values(), self._circuit, room=free, now=now)
+
+    def _given(self, name: str, now: datetime) -> Turn:
+        self._line.pop(name, None)
+        self._asking += 1
+        self._bucket = self._bucket.spent(now)
+        return Turn(self, name, self._known)
+
+    def _look(self) -> None:
+        """Wake those whose turn it is, and look again when time alone changes who they are."""
+        now = self._clock()
+        with self._lock:
+            called = [each for each in self._admitted(now) if each.called_at is None or each.lapsed(now)]
+            self._line |= {each.name: replace(each, called_at=now) for each in called}
+            wakes = [self._wakes[each.name] for each in called]
+            at = next_look(self._line.values(), self._circuit, self._bucket, now=now)
+        for wake in wakes:
+            wake()
+        if at:
+            self._clockwork.at(f"turns {self.address}", at, self._look)
+
+    def _answers(self) -> None:
+        """Those who failed with it may ask now, whatever their own back-off; but not all at once."""
+        if self._circuit.is_closed:
+            return
+        now = self._clock()
+        if self._circuit.failures >= CERTAIN:
+            self._say(logging.INFO, "answers again", failing_for=now - self._failing_since)
+        self._circuit, self._bucket = Circuit(), self._bucket.emptied(now)
+        self._line = self._stricken | self._line
+        self._stricken = {}
+        self._failures.clear()
+        self._witnesses.clear()
+        self._known += 1
+
+    def _fails(self, turn: Turn, how: Unavailable) -> None:
+        """Those who asked side by side learned it together, and that counts once."""
+        self._failures[turn.name] += 1
+        # Who asked by hand, and never stood in line, can't be woken either.
+        if turn.name in self._wakes and self._failures[turn.name] == how.failures:
+            self._stricken[turn.name] = Waiting(name=turn.name, since=how.at, need=how.need)
+        if turn.known != self._known:
+            return
+        before, self._known = self._circuit, self._known + 1
+        self._failing_since = how.at if before.is_closed else self._failing_since
+        self._witnesses.add(turn.name)
+        found = len(self._witnesses)
+        self._circuit = before.failed(how.at, failures=found, draw=how.draw, retry_after=how.retry_after)
+        if before.failures < CERTAIN <= self._circuit.failures:
+            self._say(logging.WARNING, "doesn't answer: until it does, one asset at a time asks it")
+
+    def _say(self, level: int, what: str, **facts: object) -> None:
+        if self.address:
+            facts |= {"endpoint": self.address, "failures": self._circuit.failures}
+            log.log(level, "%s %s", self.address, what, extra=facts)
+
+
+class Endpoints:
+    """The servers of this process, each for as long as somebody keeps it."""
+
+    def __init__(self, budget: Budget, *, clockwork: Clockwork, clock: Clock) -> None:
+        self._budget, self._clockwork, self._clock = budget, clockwork, clock
+        self._known: WeakValueDictionary[str, Endpoint] = WeakValueDictionary()
+        self._lock = Lock()
+
+    def allow(self, budget: Budget) -> None:
+        """Other limits from now on, for all servers."""
+        with self._lock:
+            self._budget, known = budget, list(self._known.values())
+        for endpoint in known:
+            endpoint.allow(budget)
+
+    def of(self, asset: Asset) -> Endpoint:
+        """The one that its source names; one of its own if it names none."""
+        provider = asset.provider
+        address = provider.endpoint if isinstance(provider, Reaching) else ""
+        with self._lock:
+            known = self._known.get(address) or self._made(address)
+            if address:
+                self._known[address] = known
+            return known
+
+    def _made(self, address: str) -> Endpoint:
+        return Endpoint(address, self._budget, clockwork=self._clockwork, clock=self._clock)

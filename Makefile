@@ -71,7 +71,7 @@ $(VENV)/.bench: requirements-bench.lock $(VENV)/.ready
 	touch $@
 
 lock: venv            ## choose the versions of all dependencies anew
-	$(COMPILE) --strip-extras -o requirements.lock pyproject.toml
+	$(COMPILE) --strip-extras --extra render -o requirements.lock pyproject.toml
 	$(COMPILE) --no-strip-extras -c requirements.lock --extra dev -o requirements-dev.lock pyproject.toml
 	$(COMPILE) --no-strip-extras -c requirements-dev.lock --extra bench -o requirements-bench.lock pyproject.toml
 	$(COMPILE) --no-strip-extras -c requirements-dev.lock --extra system -o requirements-system.lock pyproject.toml

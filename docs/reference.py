@@ -33,6 +33,8 @@ SPECIAL = {
     "Verifier": "verifier",
     "Notifier": "notifier",
 }
+OF_ALL = {"initial", "source"}
+"""What all notifiers, or all verifiers, have beside their own options: a table of its own."""
 
 
 def reference() -> str:
@@ -59,14 +61,14 @@ def _table(table: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
 
 
 def _belongs(name: str, table: Mapping[str, Any]) -> bool:
-    return name in table["only"] if "only" in table else name != "initial"
+    return name in table["only"] if "only" in table else name not in OF_ALL or table["of"] == "AssetSettings"
 
 
 def _needed_by_providers() -> dict[str, list[str]]:
     """What the schema leaves out, because a source's option may stand in `providers`."""
     models = [plugin(Kind.PROVIDER, name).Options for name in installed(Kind.PROVIDER)]
     needed = {model.__name__: model.model_json_schema().get("required", []) for model in models}
-    return needed | {"providers__http__HttpOptions": needed["HttpOptions"]}
+    return needed | {"providers__http_options__HttpOptions": needed["HttpOptions"]}
 
 
 def _default(taken: Mapping[str, Any], *, needed: bool) -> str:

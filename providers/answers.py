@@ -24,6 +24,12 @@ def shown(url: str) -> str:
     return urlsplit(url)._replace(query="", fragment="").geturl()
 
 
+def extended(url: str, query: str) -> str:
+    """The URL with more of a query behind its own; as it is, if there is no more."""
+    parts = urlsplit(url)
+    return parts._replace(query=f"{parts.query}&{query}" if parts.query else query).geturl() if query else url
+
+
 def revision_of(headers: Mapping[str, str]) -> str:
     """The ETag, else a Last-Modified at least a second older than the answer (RFC 9110, 8.8.2.2), else empty."""
     if etag := headers.get("ETag", "").strip():

@@ -11,8 +11,10 @@ from urllib.request import getproxies, proxy_bypass
 import urllib3
 
 from providers.deadline import PacedHttpPool, PacedHttpsPool
+from providers.lifeline import Lifeline
 from refresher.errors import PermanentError
 
+POOLS = {"http": PacedHttpPool, "https": PacedHttpsPool}
 DEFAULT_PORTS = {"http": 80, "https": 443}
 CONNECTIONS = 16
 """Idle connections kept a host."""
@@ -88,10 +90,21 @@ class _Reach(NamedTuple):
 
 
 class Connections:
-    """Asks over pooled connections. The login's certificate is presented only where the caller says so."""
+    """Asks over pooled connections. The login's certificate is presented only where the caller says so.
 
-    def __init__(self, certificates: Certificates, *, contexts: Contexts, timeout: urllib3.Timeout) -> None:
+    `lifeline`: what can cut them off.
+    """
+
+    def __init__(
+        self,
+        certificates: Certificates,
+        *,
+        contexts: Contexts,
+        timeout: urllib3.Timeout,
+        lifeline: Lifeline | None = None,
+    ) -> None:
         self._certificates, self._contexts, self._timeout = certificates, contexts, timeout
+        self._classes = lifeline.pools() if lifeline else POOLS
         self._lock = threading.Lock()
         self._facts: Facts = ()
         self._pools: dict[_Reach, urllib3.PoolManager] = {}
@@ -126,7 +139,7 @@ class Connections:
         if reach.secure:
             shape["ssl_context"] = self._context(with_certificate=reach.with_certificate)
         pool = self._through(reach, shape) if reach.proxy else urllib3.PoolManager(**shape)
-        pool.pool_classes_by_scheme = {"http": PacedHttpPool, "https": PacedHttpsPool}
+        pool.pool_classes_by_scheme = dict(self._classes)
         return pool
 
     def _context(self, *, with_certificate: bool) -> ssl.SSLContext:

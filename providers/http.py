@@ -4,6 +4,8 @@ The revision is the server's ETag, else its Last-Modified when that is strong (R
 every fetch moves the body, and refresher compares digests. Reading goes on after a break only where the revision is
 strong, and in parts only with a strong ETag.
 
+With `wait`, a change is waited for at the server (`http_follow`).
+
 Credentials (Authorization, all configured headers, the client certificate) go to the configured scheme, host and port,
 and to nobody that an answer redirects to.
 """
@@ -12,103 +14,28 @@ import base64
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
-from urllib.parse import unquote, urljoin, urlsplit
+from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from providers.answers import condition, refuse_content, revision_of, shown, status_error
+from providers.answers import condition, extended, refuse_content, revision_of, shown, status_error
 from providers.connections import Certificates, Connections, Contexts, Origin
 from providers.http_file import HttpFile
+from providers.http_follow import HttpFollow, patience
+from providers.http_options import HEADER_VALUE, HttpOptions, refuse_url
+from providers.lifeline import Lifeline
 from providers.reachable import PATIENCE, reached, server_time
 from providers.streams import give_back
 from providers.unreachable import unreachable
 from refresher.abilities import Observation
 from refresher.contract import Fetched, Held, Unchanged
 from refresher.errors import PermanentError, RefresherError
-from refresher.options import Secret
 
 TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
 """Seconds to connect, and for each read of an answer; its headers have twice as long for the whole of them."""
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-OURS = frozenset(
-    {"accept-encoding", "connection", "content-length", "host", "if-match", "if-modified-since"}
-) | frozenset({"if-none-match", "if-range", "if-unmodified-since", "range", "transfer-encoding"})
-"""Headers that a configuration can't set, because fetching depends on them."""
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
-
-
-class Basic(BaseModel):
-    """A user name and the reference to its password."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    username: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]*$")]
-    password: Secret
-
-
-class HttpOptions(BaseModel):
-    """Where the file is and how to log in. `name` replaces the last path segment as the file's name."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-    connection: ClassVar[frozenset[str]] = frozenset({"headers", "token", "basic", "ca_file", "cert_file", "key_file"})
-
-    url: str
-    headers: Mapping[str, str | Secret] = Field(default_factory=dict)
-    token: Secret | None = None
-    basic: Basic | None = None
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    name: str | None = None
-
-    @field_validator("url")
-    @classmethod
-    def _reachable(cls, url: str) -> str:
-        _refuse_url(url)
-        return url
-
-    @field_validator("headers")
-    @classmethod
-    def _sendable(cls, headers: Mapping[str, str | Secret]) -> Mapping[str, str | Secret]:
-        for name, value in headers.items():
-            if not _TOKEN.fullmatch(name) or name.lower() in OURS:
-                raise ValueError(f"the header {name!r} can't be set")
-            if isinstance(value, str) and not _HEADER_VALUE.fullmatch(value):
-                raise ValueError(f"the header {name!r} must be printable ASCII")
-        return headers
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        logins = [self.token, self.basic, *(name for name in self.headers if name.lower() == "authorization")]
-        if sum(login is not None for login in logins) > 1:
-            raise ValueError("must have at most one of token, basic and an Authorization header")
-        if self.key_file is not None and self.cert_file is None:
-            raise ValueError("key_file needs cert_file")
-        if self.file_name in ("", ".", "..") or "/" in self.file_name or "\0" in self.file_name:
-            raise ValueError("the URL's path must end with a file name, or `name` be one")
-        return self
-
-    @property
-    def file_name(self) -> str:
-        """`name`, else the URL's last path segment, percent-decoded."""
-        return self.name if self.name is not None else unquote(urlsplit(self.url).path.rpartition("/")[2])
-
-
-def _refuse_url(url: str) -> None:
-    """ValueError, without the URL in it, for what is no plain HTTP URL."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an http:// or https:// URL with a host")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a user name or password: use basic, with a reference to the password")
-    if not re.fullmatch(r"[\x21-\x7e]+", url):
-        raise ValueError("must be ASCII without spaces; write other characters percent-encoded")
-    _ = parts.port  # raises ValueError for a port that is none
 
 
 class HttpProvider:
@@ -118,17 +45,23 @@ class HttpProvider:
     Shared = Contexts
 
     def __init__(
-        self, options: HttpOptions, *, shared: Contexts | None = None, timeout: urllib3.Timeout = TIMEOUT
+        self,
+        options: HttpOptions,
+        *,
+        shared: Contexts | None = None,
+        timeout: urllib3.Timeout = TIMEOUT,
+        lifeline: Lifeline | None = None,
     ) -> None:
         self.options = options
         self._certificates = Certificates(options.ca_file, options.cert_file, options.key_file)
         self._ignores_ranges = False
-        self._connections = Connections(self._certificates, contexts=shared or Contexts(), timeout=timeout)
+        self._contexts = shared or Contexts()
+        self._connections = Connections(self._certificates, contexts=self._contexts, timeout=timeout, lifeline=lifeline)
 
     @classmethod
     def from_url(cls, url: str) -> Mapping[str, Any]:
         """`https://…` or `http://…` as options. ValueError if the URL can't be one."""
-        _refuse_url(url)
+        refuse_url(url)
         return {"url": url}
 
     @contextmanager
@@ -149,6 +82,18 @@ class HttpProvider:
         finally:
             self._ignores_ranges = file.ignores_ranges
             file.close()
+
+    @property
+    def follows(self) -> bool:
+        """Whether the server is to be waited at."""
+        return bool(self.options.wait)
+
+    def follow(self, revision: str) -> HttpFollow:
+        """Waiting for another ETag, or Consul index, over a connection that counts for nothing else."""
+        lifeline = Lifeline()
+        timeout = patience(self.options.wait)
+        patient = HttpProvider(self.options, shared=self._contexts, timeout=timeout, lifeline=lifeline)
+        return HttpFollow(patient, revision, longest=self.options.wait, lifeline=lifeline)
 
     def diagnose(self) -> Iterator[Observation]:
         """Whether the server can be reached and has the file: its headers are asked for, its body stays unread."""
@@ -182,9 +127,12 @@ class HttpProvider:
         """Close all idle connections."""
         self._connections.close()
 
-    def ask(self, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
-        """GET, redirects followed: an answer 200, 206 or 304 whose body hasn't been read. Raises for all others."""
-        url, own = self.options.url, Origin.of(self.options.url)
+    def ask(self, headers: Mapping[str, str], *, query: str = "") -> urllib3.BaseHTTPResponse:
+        """GET, redirects followed: an answer 200, 206 or 304 whose body hasn't been read. Raises for all others.
+
+        `query` is added to the URL's own.
+        """
+        url, own = extended(self.options.url, query), Origin.of(self.options.url)
         login: dict[str, str] | None = self._login()
         for _ in range(MOST_REDIRECTS + 1):
             at_home = Origin.of(url) == own and login is not None
@@ -207,7 +155,7 @@ class HttpProvider:
         location = response.headers.get("Location", "")
         try:
             target = urlsplit(urljoin(url, location))._replace(fragment="").geturl()
-            _refuse_url(target)
+            refuse_url(target)
         except ValueError:
             raise PermanentError(f"{shown(url)} redirects to what is no plain HTTP URL") from None
         if url.startswith("https:") and not target.startswith("https:"):
@@ -238,7 +186,7 @@ class HttpProvider:
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         for name, value in headers.items():
             # The HTTP library would refuse it, too, with the secret in its message.
-            if not _HEADER_VALUE.fullmatch(value):
+            if not HEADER_VALUE.fullmatch(value):
                 raise PermanentError(
                     f"the secret for the header {name} has line breaks or other unprintable characters"
                 )

@@ -57,6 +57,36 @@ class Watched(Protocol):
         ...
 
 
+class Follow(Protocol):
+    """Waiting at one source: by one thread, ended by another one."""
+
+    def wait(self) -> bool:
+        """Whether the source has something else than before; False if it hadn't for as long as the source waits.
+
+        Before is the revision that it began with, later what it was when this last answered True: also content that
+        couldn't be published. An answer that can't tell is True, because a look decides. Raises as `fetch` does.
+        """
+        ...
+
+    def close(self) -> None:
+        """End it: `wait` comes back soon, whatever it answers or raises. Called once, by any thread."""
+        ...
+
+
+@runtime_checkable
+class Following(Protocol):
+    """A provider that can wait at its source until it has something else, so that a change is looked at at once."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether it does so with these options."""
+        ...
+
+    def follow(self, revision: str) -> Follow:
+        """Waiting for something else than `revision`, of what is held; contacts nobody yet. A connection of its own."""
+        ...
+
+
 @runtime_checkable
 class Building(Protocol):
     """A provider that makes the new out of what is published: it uses a private key again, say."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import timedelta
+from signal import SIGUSR1
 from typing import TYPE_CHECKING, Any
 
 from refresher import __version__
@@ -13,14 +14,14 @@ from refresher.clockwork import Clockwork
 from refresher.control.metrics import Metrics
 from refresher.drift import LOOK_EVERY
 from refresher.due import Due
-from refresher.host import End, begin, now, reap_orphans, seed
+from refresher.host import End, at_signal, begin, now, reap_orphans, seed
 from refresher.keeper import Keeper, Request
 from refresher.model import Asset, Outcome
 from refresher.notify import Telling
 from refresher.record import Record
 from refresher.report import Log
 from refresher.settings import Settings, SharedParts, assets
-from refresher.state import AssetState
+from refresher.state import AssetState, Trigger
 from refresher.teller import Tellers
 from refresher.triggers import Triggers
 
@@ -52,6 +53,11 @@ class Report:
             self._metrics.observe_telling(telling.asset, telling.notifier, telling.result)
         self._log.told(telling)
 
+    def woken(self, asset: str, trigger: Trigger) -> None:
+        """Something besides the schedule and the local API wants a look or a refresh."""
+        self._metrics.observe_trigger(asset, trigger)
+        self._log.woken(asset, trigger)
+
 
 class Sidecar:
     """Keepers, their clockwork, the listeners and the watches, started and stopped together."""
@@ -61,9 +67,10 @@ class Sidecar:
         kept = assets(settings, self._shared)
         self._clockwork = Clockwork(workers=WORKERS)
         metrics = Metrics(self, notifiers={asset.name: [one.name for one in asset.notifiers] for asset in kept})
-        self._keepers = {keeper.asset.name: keeper for keeper in self._keep(kept, Report(Log(), metrics))}
+        report = Report(Log(), metrics)
+        self._keepers = {keeper.asset.name: keeper for keeper in self._keep(kept, report)}
         self._settings, self._metrics = settings, metrics
-        self._triggers = Triggers()
+        self._triggers = Triggers(report.woken, seed=seed())
         self._running = ExitStack()
 
     def start(self) -> None:
@@ -88,6 +95,10 @@ class Sidecar:
     def names(self) -> Sequence[str]:
         """The configured assets."""
         return list(self._keepers)
+
+    def request_all(self) -> None:
+        """Ask for a refresh of every asset now, because of a signal."""
+        self._triggers.ask_all()
 
     def state(self, asset: str) -> AssetState:
         """How an asset stands. KeyError for an unknown name."""
@@ -152,6 +163,7 @@ def run(settings: Settings) -> None:
     reap_orphans()
     end = End()
     sidecar = Sidecar(settings)
+    at_signal(SIGUSR1, sidecar.request_all)
     sidecar.start()
     # What the start made stays, so that the collector need not look through it again and again.
     gc.collect()

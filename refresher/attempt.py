@@ -9,7 +9,7 @@ from time import perf_counter
 
 from refresher.abilities import Building
 from refresher.bug import places_of
-from refresher.contract import Fetched, FileSet, Held, Lease, Provider, Unchanged
+from refresher.contract import Fetched, FileSet, Finding, Held, Lease, Provider, Unchanged
 from refresher.errors import PermanentError, RefresherError, RejectedError, TransientError
 from refresher.ledger import Holding, Ledger, Refusal, Seen
 from refresher.model import Asset, Candidate, Clock, Generation, Outcome, Result, Wish
@@ -136,7 +136,11 @@ class Attempt:
     def is_current(self, candidate: Candidate) -> bool:
         """Whether readers see this content already, verified in the way that is asked for now."""
         wanted = (candidate.digest, self.asset.checks)
-        return self.current is not None and (self.current.digest, self.current.checks) == wanted
+        if self.current is None or (self.current.digest, self.current.checks) != wanted:
+            return False
+        # Made of a new certificate that doesn't show in it: left with the old one's end, it would be due for ever.
+        found = candidate.fetched.finding
+        return found in (Finding(), Finding(valid_from=self.current.valid_from, expires_at=self.current.expires_at))
 
     def refuse_known(self, revision: str, *, digest: str | None) -> None:
         """Raise RejectedError for what was refused before under the same checks, unless somebody asked."""
@@ -173,6 +177,12 @@ class Attempt:
         """The lease that came with what was fetched, if that isn't the visible one's, renewed."""
         lease, held = self.answer.lease if isinstance(self.answer, Fetched) else None, self.ledger.lease
         return None if lease and held and lease.id == held.id else lease
+
+    def renewed(self, answer: Fetched) -> None:
+        """The lease of what readers see goes on, whatever becomes of what came with it."""
+        held = self.ledger.lease
+        if answer.lease and held and answer.lease.id == held.id:
+            self._of_current(lambda ledger: replace(ledger, lease=answer.lease))
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

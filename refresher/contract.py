@@ -18,20 +18,32 @@ from typing import Any, BinaryIO, Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The time-limited right to use what was fetched."""
+    """The time-limited right to use what was fetched.
+
+    `lasts`: a part of it goes on for so long, where it is several that don't end together (None: it is one).
+    """
 
     id: str
     granted_at: datetime
     duration: timedelta
     renewable: bool
+    lasts: timedelta | None = None
 
     @property
     def expires_at(self) -> datetime:
         """When the right ends, unless it is renewed before; for one without end, the last moment there is."""
+        return self._after(self.duration)
+
+    @property
+    def over_at(self) -> datetime:
+        """When nothing is left of it that could be ended."""
+        return self._after(self.duration if self.lasts is None else self.lasts)
+
+    def _after(self, duration: timedelta) -> datetime:
         try:
-            return self.granted_at + self.duration
+            return self.granted_at + duration
         except OverflowError:
-            if self.duration < timedelta():
+            if duration < timedelta():
                 raise
             return datetime.max.replace(tzinfo=UTC)
 
@@ -114,13 +126,22 @@ class InlineFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a verifier learned: from when to when the content can be used (None: it has no such limit)."""
+
+    valid_from: datetime | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
     """The source has something else than what is held.
 
     `revision` is the source's own name for this version (ETag, version id, serial number), compared for equality only.
     `minted` says that the source makes something new at each fetch, so that it is asked only when renewal is due.
     `as_of` is when the source was asked (None: for this fetch); `changes_at` is when it says that it will have
-    something else (None: it doesn't say).
+    something else (None: it doesn't say). `finding` is what is known of the content before a verifier looks at it: of a
+    certificate that went into the files, say.
     """
 
     revision: str
@@ -129,6 +150,7 @@ class Fetched:
     minted: bool = False
     as_of: datetime | None = None
     changes_at: datetime | None = None
+    finding: Finding = Finding()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,14 +222,6 @@ class Candidate(FileSet, Protocol):
     def published(self) -> FileSet | None:
         """What is visible now, None before the first publish. What a verifier may compare with."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What a verifier learned: from when to when the content can be used (None: it has no such limit)."""
-
-    valid_from: datetime | None = None
-    expires_at: datetime | None = None
 
 
 class Verifier(Protocol):

@@ -119,7 +119,7 @@ class Crew:
         begun = Resumed if file.name in self._into.parts else Landing
         with begun(root, file.name, sensitive=file.sensitive, limit=limit, publish=publish) as landing:
             with self._moving(file, landing), closing(received(file, offset=landing.size, terms=self._terms)) as stream:
-                check, chunks = _opened(file, stream)
+                check, chunks = opened(file, stream)
                 if check:
                     landing.feed(check)
                 for chunk in chunks:
@@ -127,7 +127,7 @@ class Crew:
                     if file.size is not None and landing.size > file.size:
                         break
             try:
-                _refuse_broken_promises(file, size=landing.size, digest=landing.digest, check=check)
+                refuse_broken_promises(file, size=landing.size, digest=landing.digest, check=check)
             except TransientError:
                 # Damaged, wherever that was: nobody must go on with it.
                 self._give_up_part(file)
@@ -152,7 +152,7 @@ class Crew:
 
     def _unpacked(self, file: RemoteFile) -> dict[str, StagedFile]:
         with closing(received(file, offset=0, terms=self._terms)) as stream:
-            check, chunks = _opened(file, stream)
+            check, chunks = opened(file, stream)
             passing = Passing(chunks, check)
             files = unpack(
                 file.name,
@@ -162,7 +162,7 @@ class Crew:
                 sensitive=file.sensitive,
                 taken=self._taken(),
             )
-        _refuse_broken_promises(file, size=passing.size, digest=passing.digest, check=check)
+        refuse_broken_promises(file, size=passing.size, digest=passing.digest, check=check)
         return {name: self._copies.instead(name, staged, into=self._into.files) for name, staged in files.items()}
 
     def _taken(self) -> set[str]:
@@ -192,14 +192,15 @@ class Passing:
             yield chunk
 
 
-def _opened(file: RemoteFile, stream: Iterator[memoryview]) -> tuple[Check | None, Iterable[memoryview]]:
+def opened(file: RemoteFile, stream: Iterator[memoryview]) -> tuple[Check | None, Iterable[memoryview]]:
     """The file's checksum, which a source may know only once a stream is open, and all chunks."""
     first = next(stream, None)
     check = file.check() if isinstance(file, Checked) else None
     return check, stream if first is None else chain((first,), stream)
 
 
-def _refuse_broken_promises(file: RemoteFile, *, size: int, digest: str, check: Check | None) -> None:
+def refuse_broken_promises(file: RemoteFile, *, size: int, digest: str, check: Check | None) -> None:
+    """Raise TransientError for another size or checksum than its source promised, RejectedError for another digest."""
     if file.size is not None and file.size != size:
         raise TransientError(f"{file.name} has {size} bytes where {file.size} were promised")
     if file.digest is not None and file.digest != digest:

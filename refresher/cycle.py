@@ -114,6 +114,7 @@ def _fetch(attempt: Attempt, place: Place, until_published: ExitStack) -> tuple[
         if isinstance(answer, Unchanged):
             attempt.outcome = attempt.unchanged(answer)
             return None
+        attempt.renewed(answer)
         attempt.refuse_known(answer.revision, digest=None)
         with place.store.locked():
             incoming = until_published.enter_context(place.store.incoming(journal(answer, attempt.asset)))

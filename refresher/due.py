@@ -11,7 +11,7 @@ What decides, in this order:
    have something else. Things that a source makes anew have no interval; where it can look after them, `look_at` says
    when, and nothing is made anew for that.
 3. The last attempt failed: a retry, which comes before the interval. But what the source makes anew is never made only
-   because an attempt failed: there the back-off delays the reason to ask, and is none itself.
+   because an attempt failed: there the back-off delays the reason to ask, and is none itself. Only a look is retried.
 4. Pinned: nothing but the emergency floor of what is held.
 
 All randomness is `unit`, a pure function, so the same standing gives the same moment after a restart and another one on
@@ -23,7 +23,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from refresher.model import Refresh, Result
-from refresher.renewal import OVERDUE, SHORTEST, Renewal, Term, later, not_at_once, renewals, terms, unit
+from refresher.renewal import (
+    OVERDUE,
+    SHORTEST,
+    Renewal,
+    Term,
+    is_renewal_due,
+    later,
+    not_at_once,
+    renewals,
+    terms,
+    unit,
+)
 from refresher.standing import Standing
 
 LONGEST = timedelta(minutes=5)
@@ -99,6 +110,8 @@ def look_at(refresh: Refresh, standing: Standing, *, now: datetime, seed: str) -
     # A look that found it revoked had another one made: a source or a check that refuses it won't be asked at each.
     if attempt and (standing.result in _REFUSED or standing.permanent):
         look = max(look, later(attempt, _retry_wait(refresh, standing, attempt, seed)))
+    elif attempt and standing.result is Result.FAILED and not is_renewal_due(refresh, standing, now=now, seed=seed):
+        look = min(look, later(attempt, _retry_wait(refresh, standing, attempt, seed)))
     return max(now, look)
 
 

@@ -1,5 +1,7 @@
 """The names that a source, or an archive, may give its files: relative ones, which stay inside their directory."""
 
+from collections.abc import Sequence
+
 from refresher.errors import RejectedError
 
 NAME_BYTES = 255
@@ -19,6 +21,19 @@ def parts_of(name: str) -> tuple[str, ...]:
     if problem:
         raise RejectedError(f"the file name {name[:300]!r} {problem}")
     return parts
+
+
+def names_problem(names: Sequence[str]) -> tuple[str, str] | None:
+    """The first name under which nothing can be published here, and why; None if all can."""
+    taken = set(names)
+    for name in names:
+        try:
+            split = parts_of(name)
+        except RejectedError as error:
+            return name, str(error)
+        if any("/".join(split[:length]) in taken for length in range(1, len(split))):
+            return name, "is below another file, as if that were a directory"
+    return None
 
 
 def _problem(name: str, parts: tuple[str, ...]) -> str | None:

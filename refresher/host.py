@@ -5,9 +5,11 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 
 FIRST = 1
 """The number of the first process of a container, or of a machine."""
@@ -61,6 +63,21 @@ class End:
     def wait(self) -> None:
         """Return when one of them has come."""
         os.read(self._asked_for, 8)  # unlike os.eventfd_read, it goes on after any other signal
+
+
+def at_signal(number: signal.Signals, act: Callable[[], None]) -> None:
+    """Have `act` called at this signal, in a thread of its own; for several that come while it runs, once more.
+
+    To be called in the main thread. As `End`, the answer itself takes no lock that it could wait for.
+    """
+    came = os.eventfd(0)
+    signal.signal(number, lambda *_: os.eventfd_write(came, 1))
+    Thread(target=_answer, args=(came, act), name=number.name, daemon=True).start()
+
+
+def _answer(came: int, act: Callable[[], None]) -> None:
+    while os.read(came, 8):
+        act()
 
 
 def reap_orphans() -> None:

@@ -97,11 +97,7 @@ class Keeper:
 
     def go_back(self, *, to: int | None) -> Future[None]:
         """Put an earlier generation back and pin it; the future has the error if that isn't possible."""
-
-        def act() -> None:
-            self._note_rollback(go_back(self.asset, to=to, clock=self._clock))
-
-        return self._by_hand(act)
+        return self._by_hand(lambda: self._note_rollback(go_back(self.asset, to=to, clock=self._clock)))
 
     def unpin(self) -> Future[None]:
         """Follow the source again, and look at it now."""
@@ -152,6 +148,8 @@ class Keeper:
         # Two keys lead here, and two fetches at once would make two of what is made anew.
         with self._fetching:
             self._refresh_alone()
+        # A look that came after the next one was armed found this refresh under way still, and saw nothing.
+        self._arm_look()
 
     def _refresh_alone(self) -> None:
         with self._lock:
@@ -214,10 +212,12 @@ class Keeper:
             # What somebody wants is armed for now already, and the latest call would win over it.
             if planned and not self._wanted:
                 self._clockwork.at(self._key, planned.at, self._refresh)
-        look = look_at(self.asset.refresh, self._record.standing, now=self._clock(), seed=self._seed)
-        if look:
-            self._clockwork.at(f"look {self.asset.name}", look, self._look)
+        self._arm_look()
         return planned
+
+    def _arm_look(self) -> None:
+        if look := look_at(self.asset.refresh, self._record.standing, now=self._clock(), seed=self._seed):
+            self._clockwork.at(f"look {self.asset.name}", look, self._look)
 
     def _note_rollback(self, back: Refreshed | None) -> None:
         if back and back.holding:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from refresher.abilities import Revoking
 from refresher.bug import places_of
 from refresher.errors import RefresherError, TransientError
-from refresher.ledger import Holding, Retired
+from refresher.ledger import Holding, Retired, mark_of
 from refresher.model import Asset
 from refresher.place import Place
 from refresher.renewal import later
@@ -50,9 +50,18 @@ def over(asset: Asset, place: Place, *, now: datetime) -> tuple[list[Retired], d
 def _drop(ended: Collection[Retired], asset: Asset, place: Place) -> None:
     """Remove their generations, where they are still kept."""
     with explained(asset.directory):
-        for number in {each.generation for each in ended} & set(place.store.numbers()):
-            place.layout.withdraw(number)
-            place.store.drop(number)
+        for number in place.store.numbers():
+            if any(_is_of(each, number, place) for each in ended):
+                place.layout.withdraw(number)
+                place.store.drop(number)
+
+
+def _is_of(retired: Retired, number: int, place: Place) -> bool:
+    """Whether the generation needs that lease: the last one that came with it, or one before, of several sources."""
+    if number >= retired.generation:
+        return number == retired.generation
+    generation = place.store.generation(number)
+    return generation is not None and generation.lease == mark_of(retired.lease)
 
 
 def _was_seen(retired: Retired, holding: Holding, place: Place) -> bool:
@@ -63,7 +72,7 @@ def _was_seen(retired: Retired, holding: Holding, place: Place) -> bool:
 def end(retired: Retired, asset: Asset, *, now: datetime) -> bool:
     """Ask the source to end the lease; whether it can be forgotten."""
     provider = asset.provider
-    if not isinstance(provider, Revoking) or retired.lease.expires_at <= now:
+    if not isinstance(provider, Revoking) or retired.lease.over_at <= now:
         return True
     try:
         provider.revoke(retired.lease)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Self
 
 from pydantic import TypeAdapter, ValidationError
@@ -116,18 +117,22 @@ class Ledger:
         before = tuple(replace(each, generation=0) if each.generation == generation else each for each in self.retired)
         return replace(self, retired=before).retiring(lease, generation=generation)
 
-    def showing(self, generation: int) -> Self:
+    def showing(self, generation: Generation) -> Self:
         """The ledger as it is when readers see that generation, wherever a kill came: its lease isn't retired."""
         lease = self.lease_of(generation)
-        if lease is None:
-            return replace(self, shown=generation)
-        others = tuple(each for each in self.retired if each.generation != generation)
+        if lease is None or lease == self.lease:
+            return replace(self, shown=generation.number)
+        others = tuple(each for each in self.retired if each.lease != lease)
         retiring = replace(self, retired=others).retiring(self.lease, generation=self.shown or 0)
-        return replace(retiring, shown=generation, lease=lease)
+        return replace(retiring, shown=generation.number, lease=lease)
 
-    def lease_of(self, generation: int) -> Lease | None:
-        """The lease, retired since, with which that generation was published."""
-        return next((retired.lease for retired in self.retired if retired.generation == generation), None)
+    def lease_of(self, generation: Generation) -> Lease | None:
+        """The lease with which that generation was published, as last renewed: retired since, or the visible one's."""
+        for retired in self.retired:
+            if retired.generation == generation.number:
+                return retired.lease
+        known = (self.lease, *(retired.lease for retired in self.retired))
+        return next((lease for lease in known if lease and mark_of(lease) == generation.lease), None)
 
     def source_and_revision(self, generation: Generation) -> tuple[str, str]:
         """Where `generation`'s content was last seen, and under which revision."""
@@ -167,6 +172,11 @@ class Refreshed:
     holding: Holding | None
 
 
+def mark_of(lease: Lease) -> str:
+    """What a manifest, which others can read, says of a lease: its id alone would allow some to end it."""
+    return blake2b(lease.id.encode(), digest_size=16).hexdigest()
+
+
 _LEDGER = TypeAdapter(Ledger)
 _GENERATION = TypeAdapter(Generation)
 
@@ -182,7 +192,7 @@ def load_ledger(content: bytes) -> Ledger | None:
         ledger = _LEDGER.validate_json(content)
         moments = [told.at for told in ledger.told.values()]
         for lease in filter(None, (ledger.lease, *(retired.lease for retired in ledger.retired))):
-            moments += [lease.granted_at, lease.expires_at]
+            moments += [lease.granted_at, lease.expires_at, lease.over_at]
         if ledger.changes_at:
             moments.append(ledger.changes_at)
         if ledger.outcome:

@@ -90,7 +90,10 @@ class Publish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refresh:
-    """How often. `every` 0 means only at renewal or on request."""
+    """How often. `every` 0 means only at renewal or on request.
+
+    `trigger` is a file that asks when it is made; absolute once the configuration is loaded.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
@@ -100,6 +103,7 @@ class Refresh:
     spread: Share = 0.15
     min_interval: Duration = timedelta(seconds=1)
     timeout: Duration = timedelta(seconds=60)
+    trigger: Path | None = None
 
 
 SECRET_FILE_LIMIT = 4 * MiB
@@ -184,7 +188,7 @@ class Generation:
 
     `source` and `checks` are the fingerprints that its asset had; from `valid_from` to `expires_at` it can be used
     (None: no such limit); `minted` says that its source makes something new each time; `leased_until` is the end of
-    its first lease.
+    its lease as it came, and `lease` that one's mark, which earlier generations can have, too.
     """
 
     asset: str
@@ -200,6 +204,7 @@ class Generation:
     valid_from: datetime | None = None
     expires_at: datetime | None = None
     leased_until: datetime | None = None
+    lease: str = ""
 
     def expired(self, now: datetime) -> bool:
         """Whether it can't be used any more, unless its lease was renewed."""

@@ -18,6 +18,7 @@ from refresher.notify import Telling
 from refresher.record import GOOD, Record
 from refresher.report import Log
 from refresher.settings import Settings, SharedParts, assets
+from refresher.standing import rechecks
 from refresher.telling import tell
 from refresher.traffic import Transfer
 
@@ -77,30 +78,32 @@ class Once:
             record.found(begin(asset))
         except RefresherError as error:
             log.warning("%s: %s", asset.name, error, extra={"asset": asset.name})
-        if self._is_wanted(record):
-            self._ask(record)
+        if wish := self._wish(record):
+            self._ask(record, wish)
         # What can't be pruned or ended now is so at the next visit.
         with suppress(RefresherError):
             tidy(asset, clock=self._clock)
         with suppress(RefresherError):
             release(asset, clock=self._clock)
 
-    def _ask(self, record: Record) -> None:
+    def _ask(self, record: Record, wish: Wish) -> None:
         asset = record.asset
         self._asked.add(asset.name)
-        refreshed = refresh(asset, wish=Wish.RENEW, clock=self._clock, progress=record.progress)
+        refreshed = refresh(asset, wish=wish, clock=self._clock, progress=record.progress)
         record.ended(refreshed.outcome, refreshed.holding)
         self._outcomes[asset.name] = refreshed.outcome
         for named in asset.notifiers if self._notify else ():
             self._tellings += [told.telling for told in tell(named, [asset], clock=self._clock)]
 
-    def _is_wanted(self, record: Record) -> bool:
-        """Things made anew are asked for only when they are due."""
+    def _wish(self, record: Record) -> Wish | None:
+        """Things made anew are asked for only when they are due; what else there is to see beside them is looked at."""
         holding = record.holding
         if holding.current is None or not holding.current.minted:
-            return True
+            return Wish.RENEW
         planned = due(record.asset.refresh, record.standing, now=self._clock(), seed=self._seed)
-        return planned is not None and planned.at <= self._clock()
+        if planned is not None and planned.at <= self._clock():
+            return Wish.RENEW
+        return Wish.LOOK if rechecks(record.asset) else None
 
 
 def once(

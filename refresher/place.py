@@ -37,7 +37,7 @@ class Place:
     def holding_of(self, current: Generation | None) -> Holding:
         """What is held, if that is what readers see. A kill between the ledger and the flip is seen through here."""
         ledger = self.store.ledger()
-        return Holding(current=current, ledger=ledger.showing(current.number) if current else ledger)
+        return Holding(current=current, ledger=ledger.showing(current) if current else ledger)
 
     def seen(self) -> object:
         """What is different once readers see something else, or it is believed no more, or the ledger is written."""

@@ -21,6 +21,7 @@ from datetime import datetime
 
 from refresher.errors import PermanentError, RefresherError
 from refresher.incoming import Incoming
+from refresher.ledger import mark_of
 from refresher.model import Asset, Clock, Generation, Verified
 from refresher.place import Place
 from refresher.store import LARGEST
@@ -29,7 +30,7 @@ from refresher.volume import explained
 
 def publish(verified: Verified, *, incoming: Incoming, asset: Asset, place: Place, clock: Clock) -> Generation:
     """Steps 4 to 8, under the lock. Raises TransientError or PermanentError with the old generation still visible."""
-    candidate = verified.candidate
+    candidate, lease = verified.candidate, verified.candidate.fetched.lease
     generation = Generation(
         asset=asset.name,
         number=next_number(place),
@@ -43,7 +44,8 @@ def publish(verified: Verified, *, incoming: Incoming, asset: Asset, place: Plac
         published_at=clock(),
         valid_from=verified.valid_from,
         expires_at=verified.expires_at,
-        leased_until=candidate.fetched.lease.expires_at if candidate.fetched.lease else None,
+        leased_until=lease.expires_at if lease else None,
+        lease=mark_of(lease) if lease else "",
     )
     with explained(asset.directory):
         place.layout.admit(generation.files)

@@ -24,7 +24,8 @@ from refresher.model import Asset, FilesOnDisk, Generation, digest_of
 from refresher.place import Place
 from refresher.volume import explained
 
-_DAMAGE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EIO})
+DAMAGE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EIO})
+"""What the system says of a file that isn't there as it was published; the rest may be the system's own trouble."""
 
 
 def recover(asset: Asset, place: Place) -> Generation | None:
@@ -61,7 +62,7 @@ def is_whole(generation: Generation, place: Place) -> bool:
         return False
     except OSError as error:
         # Too many open files, or no right to read: no reason to fetch everything again.
-        if error.errno not in _DAMAGE:
+        if error.errno not in DAMAGE:
             raise
         return False
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from refresher.due import Due
 from refresher.model import Outcome, Result
 from refresher.notify import Telling
+from refresher.state import Trigger
 from refresher.thinning import Thinning, gist
 
 log = logging.getLogger("refresher")
@@ -18,6 +19,12 @@ _LEVELS = {
     Result.UNCHANGED: logging.DEBUG,
     Result.REJECTED: logging.ERROR,
     Result.FAILED: logging.WARNING,
+}
+_WOKEN_BY = {
+    Trigger.FILE: "a watched file changed",
+    Trigger.SOURCE: "its source says that it has something else",
+    Trigger.APP: "its trigger file was made or touched",
+    Trigger.SIGNAL: "SIGUSR1 came",
 }
 _WENT_WRONG = (Result.FAILED, Result.REJECTED)
 
@@ -74,6 +81,12 @@ class Log:
         else:
             end = self._spells.over(outcome.asset, at)
             _write(logging.INFO if end else level, _sentence(outcome) + _after(end), facts, end)
+
+    def woken(self, asset: str, trigger: Trigger) -> None:
+        """A look or a refresh was asked for by this."""
+        # What happens by itself would fill the log: a token file of all assets, a source that changes each second.
+        level = logging.INFO if trigger in (Trigger.APP, Trigger.SIGNAL) else logging.DEBUG
+        log.log(level, "%s: looked at now: %s", asset, _WOKEN_BY[trigger], extra={"asset": asset})
 
     def told(self, telling: Telling) -> None:
         """One attempt to tell ended."""

@@ -86,14 +86,14 @@ def roll_back(asset: Asset, place: Place, *, to: int | None, pin: bool, now: dat
     """
     ledger = place.holding().ledger
     generation = _earlier(asset, place, ledger) if to is None else _kept(place, to)
-    lease = ledger.lease_of(generation.number)
+    lease = ledger.lease_of(generation)
     if (replace(generation, leased_until=lease.expires_at) if lease else generation).expired(now):
         raise PermanentError(f"generation {generation.number} of {asset.name} has expired")
     with explained(asset.directory):
         if not is_whole(generation, place):
             raise PermanentError(f"generation {generation.number} of {asset.name} is damaged")
         place.store.reopen(generation.number)
-        _forget_newer(asset, place, ledger, shown=generation.number, pin=pin)
+        _forget_newer(asset, place, ledger, shown=generation, pin=pin)
         show(generation, place, now=now)
     return generation
 
@@ -115,14 +115,14 @@ def _earlier(asset: Asset, place: Place, ledger: Ledger) -> Generation:
     raise PermanentError("there is no earlier generation to go back to")
 
 
-def _forget_newer(asset: Asset, place: Place, ledger: Ledger, *, shown: int, pin: bool) -> None:
+def _forget_newer(asset: Asset, place: Place, ledger: Ledger, *, shown: Generation, pin: bool) -> None:
     """Before the flip: a telling of the newer generation may be under way, so everybody is told again afterwards."""
     visible = place.layout.visible() or 0
     ledger = replace(
         replace(ledger.retiring(ledger.lease, generation=visible), lease=None).showing(shown),
         # The keys stay: to a notifier without one, this would be a first generation, which may be left out.
         told={key: replace(told, generation=0, refused=None) for key, told in ledger.told.items()},
-        pinned=shown if pin or ledger.pinned is not None else None,
+        pinned=shown.number if pin or ledger.pinned is not None else None,
         last_generation=max(ledger.last_generation, visible),
     )
     place.store.remember(ledger, fsync=asset.publish.fsync)

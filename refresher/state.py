@@ -1,11 +1,21 @@
-"""How one asset stands, for whoever asks: people, programs, kubelet and Prometheus."""
+"""How one asset stands, and what wakes it, for whoever asks: people, programs, kubelet and Prometheus."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from refresher.model import Outcome, Result
 from refresher.traffic import Transfer
+
+
+class Trigger(StrEnum):
+    """What woke an asset, besides the schedule and the local API."""
+
+    FILE = "file"
+    SOURCE = "source"
+    APP = "app"
+    SIGNAL = "signal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,56 +1,137 @@
-"""What wakes assets besides the schedule: changes of the local files that they are made from."""
+"""What wakes assets besides the schedule and the local API.
 
-from collections.abc import Iterable, Sequence
+A change of the local files that they are made from, their source's word that it has something else, a trigger file
+that the app makes, and a signal.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
-from refresher.abilities import Watched
+from refresher.abilities import Following, Watched
+from refresher.control.ratelimit import RateLimit
+from refresher.follower import Follower
 from refresher.keeper import Keeper
+from refresher.model import Outcome
+from refresher.state import Trigger
+from refresher.trigger_file import BURST, PER_SECOND, TriggerFile
+
+Woken = Callable[[str, Trigger], None]
+"""Told of each asset that was woken, by its name, and by what."""
+Paths = tuple[Path, ...]
 
 
 class Triggers:
-    """Watches for whom it is told to, until it is stopped."""
+    """Wakes those whom it is told to follow, until it is stopped. `seed` names the pod."""
 
-    def __init__(self) -> None:
-        self._watches: dict[tuple[Path, ...], _Watching] = {}
+    def __init__(self, woken: Woken, *, seed: str) -> None:
+        self._woken, self._seed = woken, seed
+        self._keepers: tuple[Keeper, ...] = ()
+        self._watches: dict[Paths, _Watching] = {}
+        self._followers: dict[Keeper, Follower] = {}
+        self._files: dict[tuple[Path, Path], TriggerFile] = {}
+        self._limit = RateLimit(burst=BURST, per_second=PER_SECOND, clock=time.monotonic)
 
     def follow(self, keepers: Iterable[Keeper]) -> None:
-        """Wake these keepers from now on, and no others.
-
-        One watch for all assets with the same files and directories: the system has few to give (128 a user).
-        """
-        together: dict[tuple[Path, ...], list[Keeper]] = {}
-        for keeper in keepers:
-            together.setdefault(_watched(keeper.asset.provider), []).append(keeper)
-        together.pop((), None)
-        for paths in self._watches.keys() - together.keys():
-            self._watches.pop(paths).stop()
-        for paths, sleepers in together.items():
-            if paths not in self._watches:
-                self._watches[paths] = _Watching(paths)
-            self._watches[paths].keepers = tuple(sleepers)
+        """Wake these keepers from now on, and no others."""
+        self._keepers = tuple(keepers)
+        self._keep_followers()
+        self._keep_files()
+        self._keep_watches()
 
     def stop(self) -> None:
         """Wake nobody any more."""
         self.follow(())
 
+    def ask_all(self) -> None:
+        """Ask for a refresh of every asset, because of a signal; who asks too often waits."""
+        time.sleep(self._limit.wait(""))
+        self._limit.spend("")
+        self._asked(self._keepers, Trigger.SIGNAL)
+
+    def _keep_followers(self) -> None:
+        wanted = {keeper: source for keeper in self._keepers if (source := _followed(keeper.asset.provider))}
+        for keeper in self._followers.keys() - wanted.keys():
+            self._followers.pop(keeper).stop()
+        for keeper in wanted.keys() - self._followers.keys():
+            look = partial(self._look, keeper, Trigger.SOURCE)
+            follower = Follower(keeper.asset, wanted[keeper], look=look, state=keeper.state, seed=self._seed)
+            self._followers[keeper] = follower
+            follower.start()
+
+    def _keep_files(self) -> None:
+        wanted = _by_trigger_file(self._keepers)
+        for key in self._files.keys() - wanted.keys():
+            self._files.pop(key).stop()
+        for path, root in wanted.keys() - self._files.keys():
+            self._files[path, root] = TriggerFile(path, partial(self._asked_by_file, path), root=root)
+
+    def _keep_watches(self) -> None:
+        """One watch for all who want the same files and directories: the system has few to give (128 a user)."""
+        together: dict[Paths, list[Callable[[], None]]] = {}
+        for keeper in self._keepers:
+            together.setdefault(_watched(keeper.asset.provider), []).append(partial(self._look, keeper, Trigger.FILE))
+        together.pop((), None)
+        for file in self._files.values():
+            together.setdefault((file.path.parent,), []).append(file.look)
+        for paths in self._watches.keys() - together.keys():
+            self._watches.pop(paths).stop()
+        for paths, changed in together.items():
+            if paths not in self._watches:
+                self._watches[paths] = _Watching(paths)
+            self._watches[paths].changed = tuple(changed)
+        # Only now: what is there when a watch begins is no change to it.
+        for file in self._files.values():
+            file.look()
+
+    def _look(self, keeper: Keeper, trigger: Trigger) -> None:
+        self._woken(keeper.asset.name, trigger)
+        keeper.look_now()
+
+    def _asked_by_file(self, path: Path) -> Sequence[Future[Outcome]]:
+        return self._asked([each for each in self._keepers if each.asset.refresh.trigger == path], Trigger.APP)
+
+    def _asked(self, keepers: Iterable[Keeper], trigger: Trigger) -> Sequence[Future[Outcome]]:
+        asked = []
+        for keeper in keepers:
+            self._woken(keeper.asset.name, trigger)
+            asked.append(keeper.request().visible)
+        return asked
+
 
 class _Watching:
-    """One watch, and whom it wakes."""
+    """One watch, and what it calls."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Paths) -> None:
         from refresher.watch import Watch  # who watches nothing need not load watchdog
 
-        self.keepers: tuple[Keeper, ...] = ()
-        self._watch = Watch(paths, self._look)
+        self.changed: tuple[Callable[[], None], ...] = ()
+        self._watch = Watch(paths, self._tell)
         self._watch.start()
 
     def stop(self) -> None:
         self._watch.stop()
 
-    def _look(self) -> None:
-        for keeper in self.keepers:
-            keeper.look_now()
+    def _tell(self) -> None:
+        for changed in self.changed:
+            changed()
 
 
-def _watched(provider: object) -> tuple[Path, ...]:
+def _watched(provider: object) -> Paths:
     return tuple(provider.watched) if isinstance(provider, Watched) else ()
+
+
+def _followed(provider: object) -> Following | None:
+    return provider if isinstance(provider, Following) and provider.follows else None
+
+
+def _by_trigger_file(keepers: Iterable[Keeper]) -> Mapping[tuple[Path, Path], Sequence[Keeper]]:
+    """Who has which, with the directory above it whose own path is the operator's: below the volume, links aren't."""
+    found: dict[tuple[Path, Path], list[Keeper]] = {}
+    for keeper in keepers:
+        path, volume = keeper.asset.refresh.trigger, keeper.asset.volume
+        if path:
+            found.setdefault((path, volume if volume in path.parents else path.parent), []).append(keeper)
+    return found

@@ -5,10 +5,10 @@ and names were held while staging.)
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from pathlib import PurePosixPath
 
-from refresher.contract import Finding
+from refresher.contract import Candidate as Judged
+from refresher.contract import FileSet, Finding
 from refresher.errors import RejectedError
 from refresher.model import Candidate, NamedVerifier, Verified
 
@@ -23,16 +23,14 @@ _SNIFFED = 512
 def verify(candidate: Candidate, verifiers: Sequence[NamedVerifier]) -> Verified:
     """Accept the candidate, or raise RejectedError with the verifier's name and its reason."""
     _refuse_emptied(candidate)
-    _refuse_html(candidate)
-    findings = [_judge(candidate, named) for named in verifiers]
-    return Verified(
-        candidate=candidate,
-        valid_from=_latest(finding.valid_from for finding in findings),
-        expires_at=_earliest(finding.expires_at for finding in findings),
-    )
+    refuse_html(candidate)
+    findings = [candidate.fetched.finding, *(judge(candidate, named) for named in verifiers)]
+    found = together(findings)
+    return Verified(candidate=candidate, valid_from=found.valid_from, expires_at=found.expires_at)
 
 
-def _judge(candidate: Candidate, named: NamedVerifier) -> Finding:
+def judge(candidate: Judged, named: NamedVerifier) -> Finding:
+    """What one verifier finds. Raises RejectedError with its name and its reason."""
     try:
         return named.verifier.verify(candidate)
     except RejectedError as error:
@@ -46,19 +44,21 @@ def _refuse_emptied(candidate: Candidate) -> None:
             raise RejectedError(f"{name} is empty now, and nothing empty replaces something")
 
 
-def _refuse_html(candidate: Candidate) -> None:
-    for name in candidate.files:
+def refuse_html(files: FileSet) -> None:
+    """Raise RejectedError for a page where none is expected."""
+    for name in files.files:
         if PurePosixPath(name).suffix.lower() in HTML_NAMES:
             continue
-        with candidate.open(name) as file:
+        with files.open(name) as file:
             start = file.read(_SNIFFED).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
         if start.startswith(_HTML):
             raise RejectedError(f"{name} is an HTML page, an error or a login page probably")
 
 
-def _latest(moments: Iterable[datetime | None]) -> datetime | None:
-    return max((moment for moment in moments if moment), default=None)
-
-
-def _earliest(moments: Iterable[datetime | None]) -> datetime | None:
-    return min((moment for moment in moments if moment), default=None)
+def together(findings: Iterable[Finding]) -> Finding:
+    """What several findings say in one: from the latest beginning to the earliest end."""
+    found = list(findings)
+    return Finding(
+        valid_from=max((each.valid_from for each in found if each.valid_from), default=None),
+        expires_at=min((each.expires_at for each in found if each.expires_at), default=None),
+    )

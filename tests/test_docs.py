@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import re
 import runpy
 import subprocess
@@ -81,10 +82,10 @@ def without_blocks(page: Path) -> str:
     return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
 
 
-def accept(configuration: dict[str, Any]) -> None:
+def accept(configuration: dict[str, Any], beside: Path = ROOT) -> None:
     shared = SharedParts()
     try:
-        assets(read(configuration, {}), shared)
+        assets(read(configuration, {}, beside=beside), shared)
     finally:
         shared.close()
 
@@ -100,14 +101,18 @@ def test_every_block_says_what_it_is() -> None:
         ("hcl", ""),
         ("ini", "app"),
         ("javascript", "app"),
+        ("jinja", "template"),
         ("json", ""),
         ("nginx", "app"),
         ("promql", ""),
         ("python", "app"),
+        ("python", "contract"),
         ("python", "diagnosis"),
         ("python", "file"),
+        ("python", "notifier"),
         ("python", "provider"),
         ("python", "test"),
+        ("python", "verifier"),
         ("sh", ""),
         ("sh", "try"),
         ("sh", "try server"),
@@ -115,22 +120,27 @@ def test_every_block_says_what_it_is() -> None:
         ("sh", "try app"),
         ("sh", "try refresher"),
         ("toml", ""),
+        ("toml", "plugins"),
         ("yaml", ""),
         ("yaml", "app"),
         ("yaml", "asset"),
         ("yaml", "kubernetes"),
         ("yaml", "manifest"),
         ("yaml", "plugin"),
+        ("yaml", "plugins"),
         ("yaml", "prometheus"),
     }
     assert {(block.language, block.role) for block in BLOCKS} == known
 
 
 @pytest.mark.parametrize("block", blocks("yaml", role=""), ids=str)
-def test_a_configuration_works(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_works(block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("VAULT_ADDR", "https://vault:8200")
     configuration = yaml.safe_load(block.text)
-    accept({"assets": {"example": {"source": "file:///source"}}, **configuration})
+    (template,) = blocks("jinja")
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates/app.yaml.j2").write_text(template.text)
+    accept({"assets": {"example": {"source": "file:///source"}}, **configuration}, beside=tmp_path)
 
 
 @pytest.mark.parametrize("block", blocks("yaml", role="asset"), ids=str)
@@ -339,7 +349,7 @@ def test_the_provider_in_the_documentation_passes_the_conformance_kit(tmp_path: 
     ((provider,), (suite,)) = blocks("python", role="provider"), blocks("python", role="test")
     (tmp_path / "my_sqlite.py").write_text(provider.text)
     (tmp_path / "test_my_sqlite.py").write_text(suite.text)
-    assert "14 passed" in pytest_in(tmp_path)
+    assert "16 passed" in pytest_in(tmp_path)
 
 
 def test_the_diagnosis_in_the_documentation_passes_the_conformance_kit(tmp_path: Path) -> None:
@@ -351,7 +361,7 @@ def test_the_diagnosis_in_the_documentation_passes_the_conformance_kit(tmp_path:
     text = suite.text.replace("from my_sqlite import SqliteOptions, SqliteProvider\n", examined)
     assert "ExaminedProvider" in text
     (tmp_path / "test_my_sqlite.py").write_text(text)
-    assert "14 passed" in pytest_in(tmp_path)
+    assert "16 passed" in pytest_in(tmp_path)
 
 
 LARGE = """
@@ -410,7 +420,7 @@ def test_the_large_file_in_the_documentation_passes_the_conformance_kit(tmp_path
     (block,) = blocks("python", role="file")
     (tmp_path / "large.py").write_text(block.text)
     (tmp_path / "test_large.py").write_text(LARGE)
-    assert "14 passed" in pytest_in(tmp_path)
+    assert "16 passed" in pytest_in(tmp_path)
 
 
 def recipe(beginning: str) -> Block:
@@ -446,7 +456,7 @@ def test_what_the_documented_openssl_commands_sign_is_accepted(tmp_path: Path, k
 
 
 def test_the_documented_package_of_a_plugin_brings_it(tmp_path: Path) -> None:
-    (package,), (provider,) = blocks("toml"), blocks("python", role="provider")
+    (package,), (provider,) = blocks("toml", role=""), blocks("python", role="provider")
     (tmp_path / "pyproject.toml").write_text(package.text)
     (tmp_path / "my_sqlite.py").write_text(provider.text)
     argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
@@ -461,7 +471,8 @@ def test_the_documented_package_of_a_plugin_brings_it(tmp_path: Path) -> None:
 
 
 def test_the_documented_plugin_configuration_fits_the_documented_options(tmp_path: Path) -> None:
-    (block,), (provider,) = blocks("yaml", role="plugin"), blocks("python", role="provider")
+    (provider,) = blocks("python", role="provider")
+    (block,) = (block for block in blocks("yaml", role="plugin") if block.page == provider.page)
     path = tmp_path / "my_sqlite.py"
     path.write_text(provider.text)
     spec = importlib.util.spec_from_file_location("my_sqlite", path)
@@ -471,3 +482,41 @@ def test_the_documented_plugin_configuration_fits_the_documented_options(tmp_pat
     spec.loader.exec_module(module)
     (source,) = [asset["source"] for asset in yaml.safe_load(block.text)["assets"].values()]
     assert module.SqliteOptions.model_validate(source["sqlite"]).name == "greeting"
+
+
+def plugins_in(directory: Path) -> None:
+    """The documented verifier and notifier, as their package has them."""
+    for language, role, name in (
+        ("python", "verifier", "my_shrink.py"),
+        ("python", "notifier", "my_line.py"),
+        ("toml", "plugins", "pyproject.toml"),
+    ):
+        (block,) = blocks(language, role=role)
+        (directory / name).write_text(block.text)
+
+
+def test_the_verifier_and_the_notifier_in_the_documentation_pass_the_conformance_kit(tmp_path: Path) -> None:
+    plugins_in(tmp_path)
+    (suite,) = blocks("python", role="contract")
+    (tmp_path / "test_plugins.py").write_text(suite.text)
+    assert "12 passed" in pytest_in(tmp_path)
+
+
+def test_the_documented_verifier_and_notifier_are_used_by_their_names(tmp_path: Path) -> None:
+    plugins_in(tmp_path)
+    argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    installed, volume = tmp_path / "installed", tmp_path / "shared"
+    volume.mkdir()
+    subprocess.run([*argv, "--target", installed, tmp_path], check=True, capture_output=True, timeout=120)
+    (block,) = blocks("yaml", role="plugins")
+    (tmp_path / "refresher.yaml").write_text(block.text)
+    ended = subprocess.run(
+        [sys.executable, "-m", "refresher", "check", "-c", "refresher.yaml"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed), "REFRESHER_VOLUME": str(volume)},
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

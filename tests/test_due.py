@@ -452,6 +452,16 @@ def test_looks_that_find_it_revoked_and_whose_new_one_is_refused_back_off(
     assert (look - NOW >= 0.75 * LONGEST) is backs_off
 
 
+def test_a_look_that_failed_is_made_again_when_its_back_off_is_over() -> None:
+    certificate = replace(CERTIFICATE, rechecks=True)
+    for failures, longest in ((1, SECOND), (3, 4 * SECOND), (20, LONGEST)):
+        failed = ended(certificate, Result.FAILED, failures=failures)
+        look = look_at(REFRESH, failed, now=NOW, seed="pod-1")
+        assert look is not None
+        assert 0.75 * longest <= look - NOW <= longest
+        assert ask(failed).why is Why.RENEWAL
+
+
 def test_a_failed_look_puts_off_the_next_look_and_never_the_renewal_beyond_the_back_off() -> None:
     failed = ended(replace(RENEWABLE, rechecks=True), Result.FAILED)
     assert ask(failed).at <= NOW + 2 * SECOND

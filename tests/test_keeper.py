@@ -148,6 +148,23 @@ def test_no_look_begins_while_a_renewal_is_under_way(tmp_path: Path) -> None:
     assert [outcome.generation for outcome in noted.outcomes] == [1, 2]
 
 
+def test_a_look_that_found_a_refresh_under_way_is_not_the_last_one(tmp_path: Path) -> None:
+    source, clock = Certificates(), Time()
+    _, clockwork, noted = kept(asset(tmp_path, source), clock)
+
+    class Overtaken(list[Outcome]):
+        """The first outcome is noted so late that the next look comes before that."""
+
+        def append(self, outcome: Outcome) -> None:
+            super().append(outcome)
+            if len(self) == 1:
+                clockwork.armed.pop("look web")[1]()
+
+    noted.outcomes = Overtaken()
+    clockwork.turn(minutes=6)
+    assert [outcome.result for outcome in noted.outcomes] == [Result.PUBLISHED, Result.UNCHANGED]
+
+
 def test_who_asks_while_another_waits_shares_the_refresh(tmp_path: Path) -> None:
     clock = Time()
     keeper, clockwork, noted = kept(asset(tmp_path, Source(minted=True)), clock)

@@ -383,7 +383,7 @@ def test_nothing_leads_to_a_login_that_was_ended_because_nobody_saw_it(web: Asse
     with opened(web) as place, place.store.locked():
         first = place.store.generation(1)
         assert first is not None
-        never_shown = replace(place.store.ledger().showing(1), last_generation=1)
+        never_shown = replace(place.store.ledger().showing(first), last_generation=1)
         place.layout.show(first)
         place.store.remember(never_shown, fsync=False)
     cycle.release(web, clock=clock)

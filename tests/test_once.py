@@ -7,7 +7,7 @@ from refresher.contract import Finding
 from refresher.errors import TransientError
 from refresher.model import Asset, Publish, Result
 from refresher.once import Once
-from tests.fakes.source import NOON, App, Judge, Logins, Source, Time, asset, read
+from tests.fakes.source import NOON, App, Certificates, Judge, Logins, Source, Time, asset, read
 
 SOON = timedelta(seconds=30)
 
@@ -24,6 +24,16 @@ def test_what_is_minted_is_not_asked_for_before_its_renewal_is_due(tmp_path: Pat
         clock.passes(hours=passed)
         asked(web, clock).visit(timeout=SOON)
         assert len(source.shown) == looks
+
+
+def test_what_is_minted_is_looked_after_before_that_if_it_can_be(tmp_path: Path) -> None:
+    clock, judge = Time(), Judge(finding=Finding(valid_from=NOON, expires_at=NOON + timedelta(hours=24)))
+    certificates = Certificates()
+    web = asset(tmp_path, certificates, judge=judge)
+    for revoked, made in ((False, 1), (False, 1), (True, 2)):
+        certificates.revoked = revoked
+        asked(web, clock).visit(timeout=SOON)
+        assert certificates.made == made
 
 
 def test_retired_generations_are_pruned(tmp_path: Path) -> None:

@@ -193,10 +193,86 @@ def test_a_source_names_exactly_one_provider(source: object) -> None:
     assert problem.startswith("assets.web-tls.source: must be a mapping with exactly one provider's name")
 
 
-def test_several_sources_are_reserved() -> None:
-    assert problems("assets: {a: {sources: {one: {}}}}") == [
-        "assets.a.sources: is reserved for assets with several sources; use source, with one"
+def test_an_asset_can_have_several_sources_by_name() -> None:
+    settings = configured("""
+        providers: {acme: {address: "https://acme"}}
+        assets: {a: {sources: {db_1: "acme://x", tls-2: {acme: {item: y}}, "3": {plain: }}}}
+    """)
+    sources = settings.assets["a"].sources
+    assert [(name, choice.name) for name, choice in sources.items()] == [
+        ("db_1", "acme"),
+        ("tls-2", "acme"),
+        ("3", "plain"),
     ]
+    assert {choice.options.model_dump().get("address") for choice in sources.values()} == {"https://acme", None}
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        ("", ["assets.a.source: is missing; several go into sources"]),
+        ("sources: {}", ["assets.a.sources: must have at least one source"]),
+        ("sources: ", ["assets.a.sources: must be a mapping, found nothing"]),
+        (
+            "sources: {b: {plain: }}, publish: {layout: file}",
+            [
+                "assets.a.publish: must have another layout than file, which shows one file, "
+                "and sources have a directory each"
+            ],
+        ),
+        ("sources: [x]", ["assets.a.sources: must be a mapping, found a list"]),
+        (
+            "source: {plain: }, sources: {b: {plain: }}",
+            ["assets.a.sources: must not be given beside source: an asset has one of both"],
+        ),
+        (
+            "sources: {b: {}, c: 5}",
+            [
+                "assets.a.sources.b: must be a mapping with exactly one provider's name, found none",
+                "assets.a.sources.c: must be a mapping with exactly one provider's name",
+            ],
+        ),
+        (
+            "sources: {b: {acme: {item: 5}}}",
+            ["assets.a.sources.b.acme.item: must be text, found 5; write it in quotes"],
+        ),
+        (
+            "sources: {Bad: {plain: }}",
+            [
+                "assets.a.sources.Bad: a source's name must be lower-case letters, digits, dashes and underscores, "
+                "at most 63, and begin with a letter or a digit"
+            ],
+        ),
+    ],
+)
+def test_what_is_wrong_with_several_sources_is_told_at_its_place(keys: str, found: list[str]) -> None:
+    assert problems(f"assets: {{a: {{{keys}}}}}") == found
+
+
+def test_a_wrong_default_of_a_provider_is_told_once_for_all_sources() -> None:
+    assert problems("""
+        providers: {acme: {part: big}}
+        assets: {a: {sources: {b: "acme://x", c: "acme://y"}}}
+    """) == ["providers.acme.part: must be a size such as 64MiB or 10GB, found 'big'"]
+
+
+def test_a_verifier_can_be_for_one_of_several_sources() -> None:
+    settings = configured("""
+        assets: {a: {sources: {b: {plain: }, c: {plain: }}, verify: [{acme: {source: c, level: 5}}, acme]}}
+    """)
+    assert [check.source for check in settings.assets["a"].verify] == ["c", None]
+
+
+@pytest.mark.parametrize("source", ["d", "[b]", "5", "null", "{b: c}"])
+def test_a_verifier_for_a_source_that_is_not_there_is_a_problem(source: str) -> None:
+    assert problems(f"assets: {{a: {{sources: {{b: {{plain: }}}}, verify: [{{acme: {{source: {source}}}}}]}}}}") == [
+        "assets.a.verify[0].acme.source: must be one of the asset's sources: b"
+    ]
+
+
+def test_a_verifier_of_an_asset_with_one_source_names_none() -> None:
+    (problem,) = problems("assets: {a: {source: {plain: }, verify: [{acme: {source: b}}]}}")
+    assert problem.startswith("assets.a.verify[0].acme.source: is not a known key")
 
 
 @pytest.mark.parametrize("text", ["{}", "assets:", "assets: {}", "assets: []"])
@@ -409,6 +485,37 @@ def test_a_marker_has_one_writer() -> None:
     assert problems(asset(notify=[{"acme": {"path": "t"}}, {"acme": {"path": "/shared/t"}}])) == [
         "assets.web-tls.notify[1].acme.path: /shared/t is written by assets.web-tls.notify[0].acme.path too"
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("web-tls/now", "/shared/web-tls/now must not be inside the directory of the asset 'web-tls', /shared/web-tls"),
+        ("web-tls", "/shared/web-tls must not be inside the directory of the asset 'web-tls', /shared/web-tls"),
+        ("told.json", "/shared/told.json is a marker, which is written and not read"),
+        (".", "must be a file, found '/shared', which is a directory"),
+        ("/", "must be a file, found '/', which is a directory"),
+        ("../now", "must not go up with '..', found '../now'"),
+        ("..now", "must not have a part that begins with '..', because those are refresher's own, found '..now'"),
+    ],
+)
+def test_a_trigger_file_is_where_an_app_may_make_one(path: str, sentence: str) -> None:
+    told = [{"acme": {"path": "told.json"}}]
+    assert problems(asset(notify=told, refresh={"trigger": path})) == [f"assets.web-tls.refresh.trigger: {sentence}"]
+
+
+def test_a_trigger_file_that_all_assets_share_is_named_once_and_each_may_have_its_own() -> None:
+    settings = configured(
+        """
+        defaults: {refresh: {trigger: now}}
+        assets:
+          a: {source: {plain: {}}}
+          b: {source: {plain: {}}, refresh: {trigger: /run/app/b}}
+          c: {source: {plain: {}}, refresh: {trigger: null}}
+        """
+    )
+    found = [settings.assets[name].refresh.trigger for name in "abc"]
+    assert found == [Path("/shared/now"), Path("/run/app/b"), None]
 
 
 def test_a_notifiers_own_key_is_read_before_the_plugin_sees_it() -> None:

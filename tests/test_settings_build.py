@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from refresher.errors import ConfigError
-from refresher.model import Asset
+from refresher.model import Asset, NamedVerifier
 from refresher.settings import SharedParts, assets
 from refresher.settings.build import CHECKED_FILE_LIMIT
 from refresher.settings.read import read
+from refresher.sources import Sources
+from refresher.sources.checks import OfSource
 from tests.fakes import acme
 
 
@@ -182,3 +184,59 @@ def test_the_checks_fingerprint_follows_the_limits_and_the_layout() -> None:
 
 def test_the_checks_fingerprint_is_blind_to_what_refuses_nothing() -> None:
     assert built(limits={"min_rate": "1KiB"}, publish={"keep": 5, "grace": "5m"}).checks == built().checks
+
+
+SEVERAL = {"one": "acme://one", "two": {"plain": {}}}
+
+
+def several(**keys: Any) -> Asset:
+    (made,) = assets(read({"assets": {"a": {"sources": SEVERAL, **keys}}}, {}), SharedParts())
+    return made
+
+
+def test_several_sources_are_made_into_one_provider() -> None:
+    made = several()
+    assert isinstance(made.provider, Sources)
+    assert made.provider.watched == [Path("/acme")]
+
+
+def test_the_fingerprint_of_several_sources_follows_each_and_not_their_order() -> None:
+    other = {"two": {"plain": {}}, "one": "acme://one"}
+    assert several().source == several(sources=other).source
+    changed = [{"one": "acme://else"}, {"one": "acme://one"}, {"uno": "acme://one", "two": {"plain": {}}}]
+    assert len({several().source, *(several(sources=each).source for each in changed)}) == 4
+
+
+def test_what_a_source_implies_is_verified_of_it_alone_unless_the_user_lists_it_for_it() -> None:
+    (implied,) = several().verifiers
+    assert isinstance(implied.verifier, OfSource)
+    assert (implied.name, implied.verifier.source, level(implied)) == ("acme", "one", 3)
+    (listed,) = several(verify=[{"acme": {"source": "one", "level": 9}}]).verifiers
+    assert level(listed) == 9
+    for_another = several(verify=[{"acme": {"source": "two", "level": 9}}]).verifiers
+    assert [level(check) for check in for_another] == [9, 3]
+
+
+def level(check: NamedVerifier) -> int:
+    assert isinstance(check.verifier, OfSource)
+    return check.verifier.verifier.options.level  # type: ignore[attr-defined, no-any-return]
+
+
+def test_a_check_of_another_source_is_another_check() -> None:
+    one, two = (several(verify=[{"acme": {"source": name}}]).checks for name in ("one", "two"))
+    assert one != two
+
+
+def test_a_source_that_cannot_be_made_is_told_with_its_place() -> None:
+    with pytest.raises(ConfigError, match=r"^assets\.a\.sources\.one\.acme: the item can't be had$"):
+        several(sources={"one": "acme://impossible"})
+
+
+def test_providers_of_several_sources_share_what_all_share() -> None:
+    shared = SharedParts()
+    settings = read(
+        {"assets": {"a": {"sources": {"x": "acme://one", "y": "acme://two"}}, "b": {"source": "acme://c"}}}, {}
+    )
+    made = assets(settings, shared)
+    pools = {id(each.shared) for each in (*made[0].provider.sources.values(), made[1].provider)}  # type: ignore[attr-defined]
+    assert len(pools) == 1

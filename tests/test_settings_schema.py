@@ -24,6 +24,9 @@ assets:
     refresh: {every: 0, jitter: 10%, renew_at: 67%, timeout: 1h30m}
     limits: {file: 4GiB, total: 1000, max_rate: 2MiB, connections: 8}
   model: {source: "acme://two"}
+  several:
+    sources: {db: "acme://db", flags: {plain: {}}}
+    verify: [{acme: {source: db, level: 2}}]
 """
 
 
@@ -66,6 +69,11 @@ def test_a_configuration_that_works_fits_the_schema() -> None:
         ("connections: 0", "connections: many"),
         ("max_rate: 10MB", "max_rate: 10MBit"),
         ('source: "acme://two"', "required: true"),
+        ("sources: {db:", "sources: {DB:"),
+        ("sources: {db:", 'source: "acme://two"\n    sources: {db:'),
+        ("source: db", "source: 5"),
+        ("flags: {plain: {}}", "flags: {plain: {}, acme: {item: x}}"),
+        ('sources: {db: "acme://db", flags: {plain: {}}}', "sources: {}"),
     ],
 )
 def test_a_configuration_that_is_refused_does_not_fit_the_schema(before: str, after: str) -> None:

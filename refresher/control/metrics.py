@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from refresher import __version__
 from refresher.control.sidecar import Sidecar
 from refresher.model import Outcome, Result
-from refresher.state import AssetState
+from refresher.state import AssetState, Trigger
 
 STEPS = ("fetch", "stage", "verify", "publish")
 """Of a refresh, that are measured; `fetch` includes `stage`."""
@@ -35,6 +35,9 @@ class Metrics:
         self._notifications = self._counter(
             "notifications", "Tellings by how they ended", "asset", "notifier", "result"
         )
+        self._triggers = self._counter(
+            "triggers", "Looks and refreshes that something else asked for", "asset", "trigger"
+        )
         self._fetched = self._counter("fetched_bytes", "Bytes that came from sources", "asset")
         self._durations = Histogram(
             "refresher_refresh_duration_seconds",
@@ -52,6 +55,10 @@ class Metrics:
         self._fetched.labels(outcome.asset).inc(outcome.fetched_bytes)
         for step, seconds in outcome.steps.items():
             self._durations.labels(outcome.asset, step).observe(seconds)
+
+    def observe_trigger(self, asset: str, trigger: Trigger) -> None:
+        """Count one look or refresh that something besides the schedule and the local API asked for."""
+        self._triggers.labels(asset, trigger).inc()
 
     def observe_telling(self, asset: str, notifier: str, result: str) -> None:
         """Count one attempt to tell; `result` is one of `TELLINGS`."""
@@ -73,6 +80,8 @@ class Metrics:
                 self._durations.labels(asset, step)
             for result in Result:
                 self._refreshes.labels(asset, result)
+            for trigger in Trigger:
+                self._triggers.labels(asset, trigger)
             for notifier in names:
                 for telling in TELLINGS:
                     self._notifications.labels(asset, notifier, telling)

@@ -18,7 +18,7 @@ ADVICE = "Put it there, mounted or set, so that this user can read it."
 
 def files(asset: AssetSettings) -> Iterator[Observation]:
     """One observation for each, in the order of the configuration."""
-    choices = (asset.source, *asset.verify, *asset.notify)
+    choices = (*asset.all_sources, *asset.verify, *asset.notify)
     found = dict.fromkeys(reference for choice in choices for reference in _references("", choice.options))
     for reference in found:
         yield readable(reference, of="secret") if isinstance(reference, Secret) else _file(reference)

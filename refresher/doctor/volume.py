@@ -33,6 +33,7 @@ def volume(asset: Asset) -> Iterator[Observation]:
     yield _file_system(where)
     yield _one_mount(asset, where)
     yield from _room(asset, where)
+    yield from _trigger(asset.refresh.trigger)
 
 
 def _existing(path: Path) -> Path:
@@ -97,6 +98,20 @@ def _room(asset: Asset, where: Path) -> Iterator[Observation]:
     else:
         yield Observation.ok("room", seen)
     yield from _inodes(current, inodes, total=facts.f_files)
+
+
+def _trigger(path: Path | None) -> Iterator[Observation]:
+    if path is None:
+        return
+    directory, who = path.parent, f"user {os.geteuid()}"
+    if not directory.is_dir():
+        advice = "Make the directory, or mount the volume that it is on."
+        yield Observation.fail("trigger file", f"{directory} is not a directory that is there", advice)
+    elif not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+        advice = "Let this user write there; until then the file stays, and asks again when it is touched."
+        yield Observation.warn("trigger file", f"{who} may not remove {path}", advice)
+    else:
+        yield Observation.ok("trigger file", f"{path} is heard, and {who} may remove it")
 
 
 def _inodes(current: Generation, free: int, *, total: int) -> Iterator[Observation]:

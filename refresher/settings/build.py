@@ -10,12 +10,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from refresher.abilities import ImplyingVerifiers
+from refresher.contract import Provider, Verifier
 from refresher.errors import ConfigError, RefresherError
 from refresher.model import Asset, NamedNotifier, NamedVerifier
 from refresher.plugins import Kind, as_sharing
 from refresher.settings.choices import Choices
 from refresher.settings.models import AssetSettings, Choice, Settings
 from refresher.settings.paths import Place, written
+from refresher.sources import Sources, of_source
 from refresher.traffic import Traffic
 
 CHECKED_FILE_LIMIT = 16 * 1024 * 1024
@@ -63,18 +65,24 @@ def assets(settings: Settings, shared: SharedParts) -> list[Asset]:
 
 def _asset(name: str, asset: AssetSettings, volume: Path, shared: SharedParts) -> Asset:
     place: Place = ("assets", name)
-    provider = _made(asset.source, (*place, "source"), **shared.arguments(asset.source.plugin))
-    checks = [*asset.verify, *_implied(provider, asset.verify, volume, (*place, "source", asset.source.name))]
+    provider, implied = _provider(asset, volume, shared, place)
+    checks = [*asset.verify, *implied]
+    source = _fetched(asset)
+    if asset.render:
+        from refresher.settings.rendered import rendered  # with all that files in memory need
+
+        # What judges a source judges what it gave; the rest what was made of that.
+        inputs = [*implied, *(check for check in asset.verify if check.source is not None)]
+        provider, how = rendered(provider, asset, _verifiers(inputs, place), place)
+        source.append(how)
+    judged = [check for check in asset.verify if check.source is None] if asset.render else checks
     publish = asset.publish
     directory = publish.directory or volume / name
     return Asset(
         name=name,
         provider=provider,
-        source=fingerprint(_source(asset)),
-        verifiers=tuple(
-            NamedVerifier(name=check.name, verifier=_made(check, (*place, "verify", number)))
-            for number, check in enumerate(checks)
-        ),
+        source=fingerprint(source),
+        verifiers=_verifiers(judged, place),
         checks=fingerprint([[_check(check) for check in checks], _bounds(asset)]),
         # a directory elsewhere is its own volume: generations must be on the file system that they're swapped on
         volume=volume if volume in directory.parents else directory.parent,
@@ -89,6 +97,38 @@ def _asset(name: str, asset: AssetSettings, volume: Path, shared: SharedParts) -
         unpack=asset.unpack,
         max_stale=asset.max_stale,
     )
+
+
+def _verifiers(checks: Sequence[Choice], place: Place) -> tuple[NamedVerifier, ...]:
+    return tuple(
+        NamedVerifier(name=check.name, verifier=_verifier(check, (*place, "verify", number)))
+        for number, check in enumerate(checks)
+    )
+
+
+def _provider(asset: AssetSettings, volume: Path, shared: SharedParts, place: Place) -> tuple[Provider, list[Choice]]:
+    """Whom to ask, and the verifiers that this implies."""
+    if asset.source is not None:
+        return _source(asset.source, () if asset.render else asset.verify, volume, shared, (*place, "source"))
+    sources: dict[str, Provider] = {}
+    implied: list[Choice] = []
+    for name, choice in asset.sources.items():
+        listed = [check for check in asset.verify if check.source == name]
+        sources[name], checks = _source(choice, listed, volume, shared, (*place, "sources", name))
+        implied += [replace(check, source=name) for check in checks]
+    return Sources(sources, timeout=asset.refresh.timeout), implied
+
+
+def _source(
+    choice: Choice, listed: Sequence[Choice], volume: Path, shared: SharedParts, place: Place
+) -> tuple[Provider, list[Choice]]:
+    provider = _made(choice, place, **shared.arguments(choice.plugin))
+    return provider, _implied(provider, listed, volume, (*place, choice.name))
+
+
+def _verifier(choice: Choice, place: Place) -> Verifier:
+    verifier: Verifier = _made(choice, place)
+    return verifier if choice.source is None else of_source(choice.source, verifier)
 
 
 def _made(choice: Choice, place: Place, **shared: object) -> Any:
@@ -126,18 +166,25 @@ def _dumped(options: BaseModel) -> dict[str, Any]:
     return options.model_dump(mode="json", exclude_defaults=True, fallback=str)
 
 
-def _source(asset: AssetSettings) -> list[object]:
-    """What is fetched, without how it's reached: a new timeout or token is no reason to fetch everything again."""
-    choice = asset.source
+def _fetched(asset: AssetSettings) -> list[object]:
+    """What is fetched, and made of it."""
+    unpack = ["unpack"] if asset.unpack else []
+    if asset.source is not None:
+        return [*_asked(asset.source), *unpack]
+    return ["sources", {name: _asked(choice) for name, choice in asset.sources.items()}, *unpack]
+
+
+def _asked(choice: Choice) -> list[object]:
+    """What is asked for, without how it's reached: a new timeout or token is no reason to fetch everything again."""
     connection: frozenset[str] = getattr(choice.plugin.Options, "connection", frozenset())
     options = {key: value for key, value in _dumped(choice.options).items() if key not in connection}
-    return [choice.name, options, *(["unpack"] if asset.unpack else [])]
+    return [choice.name, options]
 
 
 def _check(choice: Choice) -> object:
     """The options, and the content of the local files they name: new roots at the same path are a new check."""
     files = {str(path): _content_digest(path) for path in sorted(_local_files(choice.options.model_dump()))}
-    return [choice.name, _dumped(choice.options), files]
+    return [choice.name, _dumped(choice.options), files, *([] if choice.source is None else [choice.source])]
 
 
 def _bounds(asset: AssetSettings) -> object:

@@ -1,7 +1,7 @@
 """The plugins that the configuration names: which class, and options that its own model has read."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,35 @@ class Choices:
             return None
         return self._choice(Kind.PROVIDER, named, place)
 
-    def verifiers(self, entries: object, place: Place) -> object:
-        """Those of a list of names and mappings with one name; anything else is left for pydantic to refuse."""
-        return self.listed(Kind.VERIFIER, entries, place) if isinstance(entries, list) else entries
+    def sources(self, entries: object, place: Place) -> object:
+        """The providers by the names of their sources; anything but a mapping is left for pydantic to refuse."""
+        if not isinstance(entries, Mapping):
+            return entries
+        return {name: self.source(entry, (*place, name)) for name, entry in entries.items()}
+
+    def verifiers(self, entries: object, place: Place, *, sources: Collection[str] = ()) -> object:
+        """Those of a list of names and mappings with one name; anything else is left for pydantic to refuse.
+
+        Where the asset has several `sources`, each verifier may name one of them.
+        """
+        if not isinstance(entries, list):
+            return entries
+        if not sources:
+            return self.listed(Kind.VERIFIER, entries, place)
+        return [self._of_one_source(entry, (*place, number), sources) for number, entry in enumerate(entries)]
+
+    def _of_one_source(self, entry: object, place: Place, sources: Collection[str]) -> Choice | None:
+        name, options = next(iter(entry.items())) if isinstance(entry, Mapping) and len(entry) == 1 else ("", None)
+        if not isinstance(options, Mapping) or "source" not in options:
+            return self._choice(Kind.VERIFIER, entry, place)
+        options = dict(options)
+        source = options.pop("source")
+        choice = self._choice(Kind.VERIFIER, {name: options}, place)
+        if not isinstance(source, str) or source not in sources:
+            self.problems.append(
+                ((*place, name, "source"), f"must be one of the asset's sources: {', '.join(sources)}")
+            )
+        return choice and replace(choice, source=source)
 
     def notifiers(self, entries: object, place: Place) -> object:
         """As `verifiers`."""
@@ -110,7 +136,7 @@ class Choices:
         scheme, mark, _ = url.partition("://")
         if not mark:
             raise ConfigError("must be a mapping with a provider's name, or a URL such as https://host/path")
-        name = {"https": "http"}.get(scheme.lower(), scheme.lower())
+        name = {"https": "http"}.get(scheme.lower(), scheme.lower().partition("+")[0])
         provider = as_from_url(self._plugin(Kind.PROVIDER, name))
         if provider is None:
             raise ConfigError(f"the provider {name!r} has no URL form; write its options as a mapping")

@@ -10,7 +10,7 @@ from copy import deepcopy
 from typing import Any, NamedTuple
 
 from refresher.errors import ConfigError
-from refresher.settings.paths import Place, written
+from refresher.settings.paths import DEPTH_LIMIT, Place, written
 
 PREFIX = "REFRESHER_"
 _NOT_OURS = re.compile(
@@ -79,9 +79,9 @@ def _place(content: Mapping[str, Any], variable: str, known: frozenset[str]) -> 
 
 def _value(text: str) -> Any:
     if text.lstrip().startswith(_STRUCTURED) or text == "null":
-        from refresher.settings.yaml import parse  # the parser is loaded for structured values only
+        from refresher.plain_yaml import parse  # the parser is loaded for structured values only
 
-        return parse(text)
+        return parse(text, depth=DEPTH_LIMIT)
     return text
 
 

@@ -60,9 +60,9 @@ def _text(path: Path) -> str:
 
 
 def _yaml(text: str) -> Any:
-    from refresher.settings.yaml import parse  # the parser is loaded for YAML only
+    from refresher.plain_yaml import parse  # the parser is loaded for YAML only
 
-    return parse(text)
+    return parse(text, depth=DEPTH_LIMIT)
 
 
 def _toml(text: str) -> Any:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -24,15 +25,19 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from refresher.address import TCP_PATTERN, Address, Tcp, Unix, parse_address
-from refresher.model import ASSET_NAME, Limits, OnReject, Publish, Refresh
+from refresher.filenames import names_problem
+from refresher.model import ASSET_NAME, LayoutName, Limits, OnReject, Publish, Refresh
 from refresher.options import Duration, ReadBy, Secret, Size
 from refresher.plugins import Kind
+from refresher.render.entries import Entry
 from refresher.settings.problems import REFUSED
 from refresher.traffic import CONNECTIONS
 
 DEFAULT_VOLUME = Path("/shared")
 SLOWEST = 64 * 1024
 """Bytes a second. Below, 1 MiB rests for more than 16 s, and servers close connections that rest for long."""
+SOURCE_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+"""What one of an asset's sources may be called: a name that fits into a path and into a variable."""
 _OWNER = re.compile(r"[0-9]+(:[0-9]+)?")
 
 
@@ -63,7 +68,8 @@ def parse_tcp(value: object) -> Tcp | None:
 class Choice:
     """A plugin that the configuration names, and the options that it is to be made with.
 
-    `initial` is a notifier's: whether it's told of the first generation after a pod's start.
+    `initial` is a notifier's: whether it's told of the first generation after a pod's start. `source` is a verifier's:
+    the name of the one source whose files it judges, None for all.
     """
 
     kind: Kind
@@ -71,6 +77,7 @@ class Choice:
     plugin: type[Any]
     options: BaseModel
     initial: bool = True
+    source: str | None = None
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:
@@ -87,11 +94,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _refuse(wrong: Mapping[str, str], section: object) -> None:
+def _refuse(wrong: Mapping[str, str], section: object, *, below: tuple[str, ...] = ()) -> None:
     """Raise for each key that is wrong, with its sentence; as pydantic's own error, so that the key's path is kept."""
     lines = [
         InitErrorDetails(
-            type=PydanticCustomError(REFUSED, "{why}", {"why": why}), loc=(key,), input=getattr(section, key)
+            type=PydanticCustomError(REFUSED, "{why}", {"why": why}), loc=(key, *below), input=getattr(section, key)
         )
         for key, why in wrong.items()
     ]
@@ -134,9 +141,15 @@ def _too_slow(max_rate: int | None) -> dict[str, str]:
     return {"max_rate": "must be at least 64KiB"} if max_rate is not None and max_rate < SLOWEST else {}
 
 
+def _as_template(written: object) -> object:
+    """A text alone is the path of a template."""
+    return {"template": written} if isinstance(written, str) else written
+
+
 PublishSection = Annotated[Publish, AfterValidator(_publishable)]
 RefreshSection = Annotated[Refresh, AfterValidator(_possible)]
 LimitsSection = Annotated[Limits, AfterValidator(_roomy)]
+EntrySection = Annotated[Entry, BeforeValidator(_as_template, json_schema_input_type=str | Entry)]
 
 
 _OFF = {"const": False}
@@ -193,11 +206,16 @@ class Defaults(Section):
     limits: LimitsSection | None = None
 
 
-class AssetSettings(Section):
-    """One thing to keep fresh."""
+SourceName = Annotated[str, StringConstraints(pattern=SOURCE_NAME)]
 
-    source: Choice
+
+class AssetSettings(Section):
+    """One thing to keep fresh, with exactly one of `source` and `sources`."""
+
+    source: Choice | None = None
+    sources: dict[SourceName, Choice] = Field(default_factory=dict, min_length=1)
     unpack: bool = False
+    render: dict[str, EntrySection] = Field(default_factory=dict)
     verify: tuple[Choice, ...] = ()
     publish: PublishSection = Field(default_factory=Publish)
     notify: tuple[Choice, ...] = ()
@@ -207,6 +225,33 @@ class AssetSettings(Section):
     required: bool = True
     max_stale: Duration | None = None
     limits: LimitsSection = Field(default_factory=Limits)
+
+    @property
+    def all_sources(self) -> tuple[Choice, ...]:
+        """The one source, or the several."""
+        return tuple(self.sources.values()) if self.source is None else (self.source,)
+
+    @model_validator(mode="after")
+    def _from_somewhere(self) -> Self:
+        # Not by their values: one that couldn't be chosen, which was told already, is None.
+        given = self.model_fields_set & {"source", "sources"}
+        if not given:
+            _refuse({"source": "is missing; several go into sources"}, self)
+        if len(given) > 1:
+            _refuse({"sources": "must not be given beside source: an asset has one of both"}, self)
+        if self.sources and not self.render and self.publish.layout is LayoutName.FILE:
+            why = "must have another layout than file, which shows one file, and sources have a directory each"
+            _refuse({"publish": why}, self)
+        return self
+
+    @model_validator(mode="after")
+    def _renderable(self) -> Self:
+        if self.render and self.unpack:
+            _refuse({"unpack": "does not go together with render"}, self)
+        if problem := names_problem(list(self.render)):
+            name, why = problem
+            _refuse({"render": why}, self, below=(name,))
+        return self
 
 
 AssetName = Annotated[str, StringConstraints(pattern=ASSET_NAME)]

@@ -36,6 +36,11 @@ _EXPECTED = {
 }
 REFUSED = "refused"
 """The type of the errors that our own sections raise, each with its whole sentence."""
+_NAMES = {
+    "assets": "an asset's name must be lower-case letters, digits and dashes, at most 63, and not begin with a dash",
+    "sources": "a source's name must be lower-case letters, digits, dashes and underscores, at most 63, "
+    "and begin with a letter or a digit",
+}
 _SPEAKS_FOR_ITSELF = ("too_short", "too_long")
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
@@ -91,7 +96,7 @@ def _sentence(details: ErrorDetails, place: Place, model: type[Any], content: ob
     if kind in _UNKNOWN_KEY:
         return unknown_key(str(place[-1]) if place else "", keys_at(model, place[:-1]))
     if details["loc"][-1:] == ("[key]",):
-        return "an asset's name must be lower-case letters, digits and dashes, at most 63, and not begin with a dash"
+        return _NAMES["sources" if "sources" in details["loc"] else "assets"]
     secret = kind == "dataclass_type" and details.get("ctx", {}).get("class_name") == "Secret"
     if secret:
         return "must be a reference, {file: /path} or {env: NAME}, not the value itself"
@@ -104,8 +109,8 @@ def _expected(details: ErrorDetails) -> str:
         return str(context["error"])
     if kind in ("enum", "literal_error"):
         return f"must be one of {context['expected'].replace(' or ', ', ')}"
-    if kind == "too_short" and details["loc"] == ("assets",):
-        return "must have at least one asset"
+    if kind == "too_short":
+        return f"must have at least one {str(details['loc'][-1]).removesuffix('s')}"
     message = details["msg"].replace("Input should", "must")
     return _EXPECTED.get(kind, message[:1].lower() + message[1:])
 

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from refresher.errors import ConfigError
 from refresher.plugins import Kind, installed
+from refresher.render.entries import Entry
 from refresher.settings.choices import Choices, Problem
 from refresher.settings.directories import below_volume, overlaps, problem_below_volume
 from refresher.settings.environment import override
@@ -19,14 +21,16 @@ from refresher.settings.models import DEFAULT_VOLUME, Settings
 from refresher.settings.paths import MISSING, Place, at, laid_over, one_line, written
 from refresher.settings.problems import problems, unknown_key
 
-_SECTIONS = ("verify", "publish", "notify", "refresh", "limits")
+_SECTIONS = ("render", "verify", "publish", "notify", "refresh", "limits")
 _DEFAULTED = ("publish", "refresh", "required", "max_stale", "limits")
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9-]+")
 
 
 def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     """The configuration in a file, with the environment's overrides. Raises ConfigError with every problem."""
-    return read({} if path is None else read_file(path), environment)
+    if path is None:
+        return read({}, environment)
+    return read(read_file(path), environment, beside=path.parent)
 
 
 def short_form(
@@ -45,23 +49,28 @@ def short_form(
     return read({"volume": str(absolute.parent), "assets": {name: asset}}, environment or {})
 
 
-def read(content: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
-    """The configuration that is already parsed, with the environment's overrides. Raises ConfigError."""
+def read(content: Mapping[str, Any], environment: Mapping[str, str], *, beside: Path = Path()) -> Settings:
+    """The configuration that is already parsed, with the environment's overrides. Raises ConfigError.
+
+    `beside` is the directory that paths of templates are relative to: that of the file.
+    """
     overridden = override(content, environment, frozenset(Settings.model_fields))
     given = overridden.content
     volume = _volume(given)
     choices = Choices(volume=volume, providers=_mapping(given, "providers"))
     whole = _whole(given, choices)
-    directories = dict(_directories(_mapping(whole, "assets")))
+    assets = _mapping(whole, "assets")
+    directories, triggers = dict(_directories(assets)), dict(_triggers(assets))
     settings, unread = _validated(whole)
     found = [*_refused(given), *choices.problems, *unread]
-    found += [(place, problem) for place, path in directories.values() if (problem := problem_below_volume(path))]
-    located = {name: (place, below_volume(volume, path)) for name, (place, path) in directories.items()}
-    found += overlaps(volume, located, choices.volume_paths)
+    for place, path in (*directories.values(), *triggers.values()):
+        found += [(place, problem)] if (problem := problem_below_volume(path)) else []
+    located, asking = _absolute(volume, directories), _absolute(volume, triggers)
+    found += overlaps(volume, located, choices.volume_paths, list(asking.values()))
     told = [_told(place, sentence, given, overridden.set_by) for place, sentence in found]
     if settings is None or told or overridden.problems:
         raise ConfigError(*dict.fromkeys(map(one_line, [*overridden.problems, *told])))
-    return _located(settings, {name: directory for name, (_, directory) in located.items()})
+    return _located(settings, _paths(located), _paths(asking), beside.absolute())
 
 
 def _volume(given: Mapping[str, Any]) -> Path:
@@ -81,9 +90,6 @@ def _refused(given: Mapping[str, Any]) -> Iterator[Problem]:
         yield (key,), unknown_key(key, list(Settings.model_fields))
     for name in _mapping(given, "providers").keys() - installed(Kind.PROVIDER):
         yield ("providers", name), f"there is no such provider; installed are: {', '.join(installed(Kind.PROVIDER))}"
-    for name, asset in _mapping(given, "assets").items():
-        if isinstance(asset, Mapping) and "sources" in asset:
-            yield ("assets", name, "sources"), "is reserved for assets with several sources; use source, with one"
     if given.get("volume") == "":
         yield ("volume",), "must not be empty"
 
@@ -107,12 +113,15 @@ def _asset(name: str, asset: object, defaults: Mapping[str, Any], choices: Choic
     said = {key: value for key, value in asset.items() if value is not None or key not in _SECTIONS}
     inherited = {key: value for key, value in defaults.items() if key in _DEFAULTED}
     merged = laid_over(inherited, _with_text_ids(said))
-    readers = {"source": choices.source, "verify": choices.verifiers, "notify": choices.notifiers}
-    for key in readers.keys() & merged.keys():
-        merged[key] = readers[key](merged[key], ("assets", name, key))
-    if merged.pop("sources", None) is not None:
-        merged.setdefault("source", None)  # told already, so pydantic need not miss it too
-    return merged
+    verifiers = partial(choices.verifiers, sources=_mapping(merged, "sources").keys())
+    readers: Mapping[str, Callable[[object, Place], object]] = {
+        "source": choices.source,
+        "sources": choices.sources,
+        "verify": verifiers,
+        "notify": choices.notifiers,
+    }
+    read = {key: readers[key](merged[key], ("assets", name, key)) for key in readers.keys() & merged.keys()}
+    return merged | read
 
 
 def _with_text_ids(section: object) -> Any:
@@ -140,6 +149,22 @@ def _directories(assets: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Place, 
             yield name, (("assets", name, "publish", "directory"), name if directory is None else directory)
 
 
+def _triggers(assets: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Place, str]]]:
+    """Each asset's trigger file as it is written, of those that have one."""
+    for name, asset in assets.items():
+        trigger = _mapping(asset, "refresh").get("trigger") if isinstance(asset, Mapping) else None
+        if isinstance(trigger, str):
+            yield name, (("assets", name, "refresh", "trigger"), trigger)
+
+
+def _absolute(volume: Path, written_as: Mapping[str, tuple[Place, str]]) -> dict[str, tuple[Place, Path]]:
+    return {name: (place, below_volume(volume, path)) for name, (place, path) in written_as.items()}
+
+
+def _paths(placed: Mapping[str, tuple[Place, Path]]) -> dict[str, Path]:
+    return {name: path for name, (_, path) in placed.items()}
+
+
 def _told(place: Place, sentence: str, given: Mapping[str, Any], set_by: Mapping[Place, str]) -> str:
     """The problem as one line, at the place where the user wrote the value, which may be a default's."""
     origin = _origin(place, given)
@@ -151,13 +176,27 @@ def _told(place: Place, sentence: str, given: Mapping[str, Any], set_by: Mapping
 def _origin(place: Place, given: Mapping[str, Any]) -> Place:
     if place[:1] != ("assets",) or at(given, place) is not MISSING:
         return place
-    shared = ("providers", *place[3:]) if place[2:3] == ("source",) else ("defaults", *place[2:])
+    below = {"source": 3, "sources": 4}.get(str(place[2])) if place[2:] else None
+    shared = ("providers", *place[below:]) if below else ("defaults", *place[2:])
     return shared if len(shared) > 1 and at(given, shared) is not MISSING else place
 
 
-def _located(settings: Settings, directories: Mapping[str, Path]) -> Settings:
+def _located(
+    settings: Settings, directories: Mapping[str, Path], triggers: Mapping[str, Path], beside: Path
+) -> Settings:
+    """With absolute paths."""
     assets = {
-        name: asset.model_copy(update={"publish": replace(asset.publish, directory=directories[name])})
+        name: asset.model_copy(
+            update={
+                "publish": replace(asset.publish, directory=directories[name]),
+                "refresh": replace(asset.refresh, trigger=triggers.get(name)),
+                "render": {file: _beside(beside, entry) for file, entry in asset.render.items()},
+            }
+        )
         for name, asset in settings.assets.items()
     }
     return settings.model_copy(update={"assets": assets})
+
+
+def _beside(directory: Path, entry: Entry) -> Entry:
+    return entry if entry.template is None else replace(entry, template=directory / entry.template)

@@ -9,8 +9,9 @@ from pydantic_core import core_schema
 
 from refresher.errors import ConfigError
 from refresher.plugins import Kind, installed, plugin
-from refresher.settings.models import Settings
+from refresher.settings.models import SOURCE_NAME, Settings
 
+_SOURCE_NAME = {"type": "string", "pattern": SOURCE_NAME}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -69,23 +70,32 @@ def _optional_in_providers(made: dict[str, Any], providers: Mapping[str, Any]) -
 
 def _with_plugins(made: dict[str, Any], entries: Mapping[Kind, Mapping[str, Any]]) -> None:
     """Put the plugins' entries where an asset names them, as `$defs` of their own."""
-    told = {name: _with_initial(made, entry) for name, entry in entries[Kind.NOTIFIER].items()}
+    initial = {"type": "boolean", "default": True}
+    told = {name: _with(made, entry, "initial", initial) for name, entry in entries[Kind.NOTIFIER].items()}
     url = {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9+.-]*://"}
     made["Source"] = {"anyOf": [_exactly_one(entries[Kind.PROVIDER]), url]}
-    made["Verifier"] = {"anyOf": [_exactly_one(entries[Kind.VERIFIER]), {"enum": list(entries[Kind.VERIFIER])}]}
+    judging = {name: _with(made, entry, "source", _SOURCE_NAME) for name, entry in entries[Kind.VERIFIER].items()}
+    made["Verifier"] = {"anyOf": [_exactly_one(judging), {"enum": list(judging)}]}
     made["Notifier"] = {"anyOf": [_exactly_one(told), {"enum": list(told)}]}
     properties = made["AssetSettings"]["properties"]
     properties["source"] = {"$ref": "#/$defs/Source"}
+    properties["sources"] = {
+        "type": "object",
+        "patternProperties": {SOURCE_NAME: {"$ref": "#/$defs/Source"}},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+    made["AssetSettings"]["oneOf"] = [{"required": ["source"]}, {"required": ["sources"]}]
     properties["verify"] = {"type": "array", "items": {"$ref": "#/$defs/Verifier"}, "default": []}
     properties["notify"] = {"type": "array", "items": {"$ref": "#/$defs/Notifier"}, "default": []}
     for key in ("owner", "group"):
         made["Publish"]["properties"][key]["anyOf"].append({"type": "integer"})
 
 
-def _with_initial(made: Mapping[str, Any], entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A notifier's options with the key that all notifiers have; beside its own, as it may forbid others."""
+def _with(made: Mapping[str, Any], entry: Mapping[str, Any], key: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A plugin's options with a key that all of its kind have; beside its own, as it may forbid others."""
     if "$ref" in entry:
-        made[_name(entry)].setdefault("properties", {})["initial"] = {"type": "boolean", "default": True}
+        made[_name(entry)].setdefault("properties", {}).setdefault(key, value)
     return entry
 
 

@@ -24,6 +24,7 @@ NAMES = {
     "refresher_notified_generation": {"asset"},
     "refresher_notifications_total": {"asset", "notifier", "result"},
     "refresher_fetched_bytes_total": {"asset"},
+    "refresher_triggers_total": {"asset", "trigger"},
     "refresher_consecutive_failures": {"asset"},
     "refresher_transfer_bytes": {"asset"},
     "refresher_transfer_expected_bytes": {"asset"},

@@ -8,9 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from refresher import cycle, telling
+from refresher.errors import TransientError
 from refresher.model import Asset, LayoutName, NamedVerifier, Publish, Result, Wish
 from refresher.place import opened
 from refresher.rollback import roll_back
+from refresher.sources import Sources
 from refresher.verifiers.checksums import ChecksumsOptions, ChecksumsVerifier
 from tests.fakes.models import MiB, Model, Models, content
 from tests.fakes.source import App, Source, Time, asset
@@ -22,7 +24,9 @@ NEWER = {"tls.crt": b"certificate 2\n" * 200, "tls.key": b"key 2\n" * 200}
 # Just large enough to be gone on with: each MiB costs every kill its time.
 OLD_MODEL = {"model": content(9 * MiB, seed=1), "deep/words": content(MiB // 8, seed=2)}
 NEW_MODEL = {**OLD_MODEL, "model": content(9 * MiB, seed=3), "deep/copy": OLD_MODEL["deep/words"]}
-LINKED = ("deep/words", "deep/copy")
+SEVERAL = {"db/password": b"secret", "flags/flags.json": b"{}"}
+MORE_OF_ONE = {**SEVERAL, "flags/flags.json": b"{ }"}
+LINKED = ("deep/words", "deep/copy", "db/password")
 LIST = "SHA256SUMS"
 BROKEN_AT = 6 * MiB
 
@@ -94,6 +98,28 @@ def broken_off(web: Asset, files: Files) -> None:
         assert list(place.store.directory.path.glob("incoming-*/files/model")), "nothing to go on with"
 
 
+def fetched_together(web: Asset, files: Files) -> None:
+    """The same of several sources, one for each directory: of those that have what is held, nothing comes."""
+    outcome = cycle.refresh(_several(web, files), wish=Wish.RENEW, clock=Time()).outcome
+    assert outcome.result in {Result.PUBLISHED, Result.UNCHANGED}, outcome
+    told(web)
+
+
+def failed_together(web: Asset, files: Files) -> None:
+    """The same, while one of the sources is down."""
+    outcome = cycle.refresh(_several(web, files, db=TransientError("down")), wish=Wish.RENEW, clock=Time()).outcome
+    assert outcome.error == "db: down", outcome
+
+
+def _several(web: Asset, files: Files, **troubles: Exception) -> Asset:
+    sources = {}
+    for name, body in files.items():
+        directory, _, rest = name.partition("/")
+        revision = _revision({rest: body})
+        sources[directory] = Source({rest: body}, revision, trouble=troubles.get(directory))
+    return replace(web, provider=Sources(sources, timeout=timedelta(seconds=60)))  # type: ignore[arg-type]
+
+
 def _offering(web: Asset, files: Files, *, breaks: Sequence[int] = ()) -> Asset:
     has_list = LIST in files
     models = [
@@ -152,6 +178,7 @@ SCENES = {
     "tidy": Scene(held=(PAIR, NEWER, PAIR, NEWER), wanted=NEWER, step=tidied),
     "resumed": Scene(held=(OLD_MODEL,), wanted=NEW_MODEL, begun=broken_off, step=fetched),
     "promised": Scene(held=(listed(OLD_MODEL),), wanted=listed(NEW_MODEL), begun=broken_off, step=fetched),
+    "several": Scene(held=(SEVERAL,), wanted=MORE_OF_ONE, begun=failed_together, step=fetched_together),
     "recovery": Scene(held=(PAIR, NEWER), wanted=NEWER, step=recovered, spoil=spoiled),
 }
 ONE_FILE = {

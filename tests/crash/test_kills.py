@@ -13,6 +13,7 @@ FEW = [
     (LayoutName.KUBERNETES, ["first", "update", "removed"]),
     (LayoutName.KUBERNETES, ["directory", "rollback", "tidy", "recovery"]),
     (LayoutName.KUBERNETES, ["resumed", "promised"]),
+    (LayoutName.KUBERNETES, ["several"]),
     (LayoutName.LINK, ["update", "rollback"]),
     (LayoutName.FILE, ["renamed", "rollback-renamed"]),
     (LayoutName.VERSIONS, ["update", "rollback"]),

@@ -6,7 +6,7 @@ from pathlib import Path
 from refresher import cycle
 from refresher.abilities import Verdict
 from refresher.doctor.volume import volume
-from refresher.model import LayoutName, Publish, Wish
+from refresher.model import LayoutName, Publish, Refresh, Wish
 from tests.crash.disks import fill, mount, tmpfs
 from tests.diagnoses import failure
 from tests.fakes.source import Source, Time, asset
@@ -67,9 +67,27 @@ def on_one_file_system_mounted_twice(path: Path) -> None:
     assert failure(volume(web)).of == "one mount"
 
 
+def wish_that_stays(path: Path) -> None:
+    path.mkdir()
+    tmpfs(path / "asking", "size=1m")
+    mount(path / "asking", "-o", "remount,ro")
+    web = asset(path, Source(), refresh=Refresh(trigger=path / "asking" / "now"))
+    (found,) = [each for each in volume(web) if each.of == "trigger file"]
+    assert found.verdict is Verdict.WARN, found
+    assert "may not remove" in found.seen, found
+
+
 CASES = {
     case.__name__: case
-    for case in (full, nearly_full, without_inodes, read_only, on_two_mounts, on_one_file_system_mounted_twice)
+    for case in (
+        full,
+        nearly_full,
+        without_inodes,
+        read_only,
+        on_two_mounts,
+        on_one_file_system_mounted_twice,
+        wish_that_stays,
+    )
 }
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from refresher.abilities import Observation, Verdict
 from refresher.doctor.examination import Section
 from refresher.doctor.mounts import Mount, mount_of
 from refresher.doctor.volume import volume
-from refresher.model import LayoutName, Publish, StoreName, Wish
+from refresher.model import LayoutName, Publish, Refresh, StoreName, Wish
 from tests.doctor.disks import CASES
 from tests.fakes.source import Source, Time, asset
 from tests.traces import traces
@@ -54,6 +54,14 @@ def test_what_stands_where_files_must_go_fails_with_what_to_do(tmp_path: Path) -
     (found,) = [each for each in failed if "is not a directory" in each.seen]
     assert f"{shared}/web is not a directory" in found.seen
     assert found.advice == "Remove it."
+
+
+@pytest.mark.parametrize(("path", "verdict"), [("now", Verdict.OK), ("not-there/now", Verdict.FAIL)])
+def test_a_trigger_file_needs_a_directory(tmp_path: Path, path: str, verdict: Verdict) -> None:
+    web = asset(tmp_path, Source(), refresh=Refresh(trigger=tmp_path / path))
+    found = by_thing(list(volume(web)))["trigger file"]
+    assert found.verdict is verdict
+    assert bool(found.advice) == (verdict is Verdict.FAIL)
 
 
 @pytest.mark.parametrize("case", CASES)

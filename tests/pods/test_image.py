@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from refresher.demo.seaweed import SeaweedFS
 from tests.pods import kit
+from tests.servers.git import EXAMPLE, git_repository
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -114,30 +116,50 @@ def test_each_service_that_a_login_for_s3_may_need_is_described(image: str) -> N
     assert in_image(image, program).split() == list(services)
 
 
-def documented(kind: str) -> str:
-    """The one block of that kind on the page about providers."""
-    page = (ROOT / "docs/writing-a-provider.md").read_text()
-    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", page, flags=re.M | re.S)
+def documented(kind: str, page: Path = ROOT / "docs/writing-a-provider.md") -> str:
+    """The one block of that kind on a page, unless another one is named the one about providers."""
+    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", page.read_text(), flags=re.M | re.S)
     return str(found)
 
 
+@contextlib.contextmanager
+def with_plugin(image: str, package: Path, dockerfile: str) -> Iterator[str]:
+    """An image with the package in it, made by a documented Dockerfile, until the context ends."""
+    tag = f"localhost/plugin:test-{uuid4().hex[:8]}"
+    here = dockerfile.replace("refresher:0.1.0", image).replace("python:3.12-slim", kit.SHELL)
+    (package / "Dockerfile").write_text(here)
+    kit.build(tag, package)
+    try:
+        yield tag
+    finally:
+        podman("rmi", tag)
+
+
 def test_a_plugin_is_added_as_it_is_documented(image: str, tmp_path: Path, volume: Path) -> None:
-    package, tag = tmp_path / "package", f"localhost/plugin:test-{uuid4().hex[:8]}"
+    package = tmp_path / "package"
     package.mkdir()
     (package / "my_sqlite.py").write_text(documented("python provider"))
     (package / "pyproject.toml").write_text(documented("toml"))
-    here = documented("dockerfile").replace("refresher:0.1.0", image).replace("python:3.12-slim", kit.SHELL)
-    (package / "Dockerfile").write_text(here)
     arguments = mounted(tmp_path, volume, {"source": {"sqlite": {"database": "/etc/refresher/db", "name": "greeting"}}})
     with closing(sqlite3.connect(tmp_path / "config/db")) as database, database:
         database.execute("create table settings (name text, version integer, value text)")
         database.execute("insert into settings values ('greeting', 1, 'hello')")
-    kit.build(tag, package)
-    try:
+    with with_plugin(image, package, documented("dockerfile")) as tag:
         podman("run", "--rm", ALONE, *CONFINED, *arguments, tag, "once")
-    finally:
-        podman("rmi", tag)
     assert (volume / "settings/greeting").read_text() == "hello"
+
+
+def test_the_example_of_a_plugin_is_added_with_its_library(image: str, tmp_path: Path, volume: Path) -> None:
+    package, dockerfile = (
+        shutil.copytree(EXAMPLE, tmp_path / "package"),
+        documented("dockerfile", EXAMPLE / "README.md"),
+    )
+    with git_repository(tmp_path) as repository, with_plugin(image, package, dockerfile) as tag:
+        repository.commit({"config/settings.json": b"{}"})
+        url = repository.url.replace("127.0.0.1", "10.0.2.2")
+        arguments = mounted(tmp_path, volume, {"source": {"git": {"url": url, "path": "config"}}})
+        podman("run", "--rm", TO_THIS_MACHINE, *CONFINED, *arguments, tag, "once")
+    assert (volume / "settings/settings.json").read_text() == "{}"
 
 
 LEAVING_ONE = """

@@ -1,14 +1,16 @@
 import io
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import pytest
 
 from refresher.abilities import Observation
 from refresher.contract import Fetched, Held, InlineFile, Unchanged
-from refresher.errors import PermanentError, TransientError
+from refresher.errors import PermanentError, RefresherError, TransientError
 from refresher.testing import ProviderContract
 
 
@@ -166,6 +168,55 @@ class LooksWell(MemoryProvider):
         yield Observation.ok("memory", "there")
 
 
+class Watcher:
+    """Waits until the source has another revision than it had, or until it is closed."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.revision, self.closed = source, source.revision, Event()
+
+    def wait(self) -> bool:
+        while not self.closed.wait(0.01):
+            if self.source.revision != self.revision:
+                self.revision = self.source.revision
+                return True
+        raise TransientError("closed")
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Followed(MemoryProvider):
+    follows, watcher = True, Watcher
+
+    def follow(self, revision: str) -> Watcher:
+        return self.watcher(self.source)
+
+
+class Deaf(Watcher):
+    def wait(self) -> bool:
+        self.closed.wait()
+        return False
+
+
+class Clinging(Watcher):
+    def close(self) -> None:
+        pass
+
+
+class FollowedByTheDeaf(Followed):
+    watcher = Deaf
+
+
+class FollowedForEver(Followed):
+    watcher = Clinging
+
+
+def test_a_provider_that_can_be_waited_at_passes() -> None:
+    kit = Kit(Followed)
+    kit.settles_within = 10
+    kit.test_waiting_at_the_source_ends_with_a_change_and_when_it_is_told_to()
+
+
 @pytest.fixture
 def _closed_afterwards() -> Iterator[None]:
     yield
@@ -189,6 +240,8 @@ def _closed_afterwards() -> Iterator[None]:
         (SeesNothing, Kit.test_a_diagnosis_finds_what_works_and_what_does_not),
         (SeesGhosts, Kit.test_a_diagnosis_finds_what_works_and_what_does_not),
         (AdvisesNothing, Kit.test_a_diagnosis_finds_what_works_and_what_does_not),
+        (FollowedByTheDeaf, Kit.test_waiting_at_the_source_ends_with_a_change_and_when_it_is_told_to),
+        (FollowedForEver, Kit.test_waiting_at_the_source_ends_with_a_change_and_when_it_is_told_to),
         (Leaking, Kit.test_every_connection_is_given_back),
     ],
 )
@@ -205,6 +258,49 @@ def test_a_provider_that_diagnoses_well_passes() -> None:
 def test_a_vendors_exception_is_not_swallowed(test: Callable[[Kit], None]) -> None:
     with pytest.raises(KeyError):
         test(Kit(VendorErrors))
+
+
+@dataclass
+class Asking(MemoryProvider):
+    """Waits for a byte of the address, for ever if it is given no limit, and fails."""
+
+    address: tuple[str, int] = ("", 0)
+    patience: float | None = None
+    failure: type[RefresherError] = TransientError
+
+    @contextmanager
+    def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
+        try:
+            with socket.create_connection(self.address, self.patience) as connection:
+                connection.recv(1)
+        except OSError as error:
+            raise self.failure("it says nothing") from error
+        yield self.source.fetched()
+
+
+class Waiting(Kit):
+    def __init__(self, patience: float | None, failure: type[RefresherError] = TransientError) -> None:
+        super().__init__()
+        self.patience, self.failure = patience, failure
+
+    def silent_provider(self, host: str, port: int) -> Asking:
+        return Asking(self.source, (host, port), self.patience, self.failure)
+
+
+def test_a_provider_that_gives_up_passes() -> None:
+    Waiting(0.1).test_who_says_nothing_is_given_up()
+
+
+def test_a_provider_that_gives_up_for_good_fails() -> None:
+    with pytest.raises(AssertionError, match="PermanentError where TransientError is due"):
+        Waiting(0.1, PermanentError).test_who_says_nothing_is_given_up()
+
+
+def test_a_provider_that_waits_for_ever_fails() -> None:
+    kit = Waiting(None)
+    kit.gives_up_within = 1.0
+    with pytest.raises(AssertionError, match="still waits after 1 s"):
+        kit.test_who_says_nothing_is_given_up()
 
 
 def test_a_source_that_mints_has_to_say_so() -> None:

@@ -96,6 +96,10 @@ class TestOverHttp(ProviderContract):
     def unreachable_provider(self) -> Provider:
         return provider_of(f"http://127.0.0.1:{free_port()}/file.txt")
 
+    def silent_provider(self, host: str, port: int) -> Provider:
+        self.made.append(HttpProvider(HttpOptions(url=f"http://{host}:{port}/file.txt"), timeout=SHORT))
+        return self.made[-1]
+
 
 class TestOverTls(TestOverHttp):
     def at(self, path: str) -> HttpProvider:

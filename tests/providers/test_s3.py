@@ -36,6 +36,10 @@ class TestOneObject(ProviderContract):
     def unreachable_provider(self) -> Provider:
         return self.store.provider(key="a", endpoint_url=f"http://127.0.0.1:{free_port()}")
 
+    def silent_provider(self, host: str, port: int) -> Provider:
+        hasty = Clients(read_timeout=0.3)
+        return self.store.provider(key="a", endpoint_url=f"http://{host}:{port}", clients=hasty)
+
 
 class TestAnObjectOfAVersionedBucket(TestOneObject):
     @pytest.fixture(autouse=True)

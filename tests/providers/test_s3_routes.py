@@ -1,7 +1,6 @@
 """Bodies take the way that boto3 takes: the same host, the same authorities, the same proxy, the same login."""
 
 import json
-import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,8 +9,8 @@ import pytest
 
 from providers.s3.clients import Clients
 from refresher.errors import PermanentError
-from tests.certificates import Authority
 from tests.fakes.serving import Asked, Reply, serving
+from tests.fakes.tls import server_context
 from tests.fakes.web import Request, WebServer, web_server
 from tests.providers.buckets import Store
 from tests.providers.reading import fetched
@@ -45,15 +44,7 @@ def test_a_bucket_in_the_host_name_is_read_there_through_the_environments_proxy(
 @pytest.fixture
 def secure(tmp_path: Path) -> Iterator[WebServer]:
     """A store with a certificate of an authority whose root is in `ca.pem`."""
-    now = datetime.now(UTC)
-    lasting = {"since": now - timedelta(hours=1), "until": now + timedelta(hours=1)}
-    authority = Authority.root(**lasting)
-    leaf = authority.issue("127.0.0.1", **lasting)
-    (tmp_path / "ca.pem").write_bytes(authority.pem)
-    (tmp_path / "leaf.pem").write_bytes(leaf.key_pem + leaf.pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "leaf.pem")
-    with web_server(context) as server:
+    with web_server(server_context(tmp_path)) as server:
         server.respond = one
         yield server
 

@@ -37,6 +37,9 @@ class _OnOpenBao(ProviderContract):
     def unreachable_provider(self) -> Provider:
         return self.source(self.path, address=f"http://127.0.0.1:{free_port()}")
 
+    def silent_provider(self, host: str, port: int) -> Provider:
+        return self.source(self.path, address=f"http://{host}:{port}", timeout="500ms")
+
 
 class TestVersionedSecrets(_OnOpenBao):
     path, missing = "app", "absent"

@@ -12,6 +12,7 @@ SMALL = {
     "rotations": ["--rotations", "8", "--assets", "4", "--ttl", "4"],
     "restarts": ["--restarts", "2"],
     "requests": ["--requests", "400", "--seconds", "2"],
+    "changes": ["--changes", "16", "--slower", "20"],
 }
 
 

@@ -128,6 +128,14 @@ def test_a_download_that_goes_on_does_not_hold_up_the_end(tmp_path: Path, endles
         assert sidecar.terminated() == 0
 
 
+def test_a_wish_by_signal_is_heard_there_too(tmp_path: Path, source: str) -> None:
+    with first(tmp_path, source=source) as sidecar:
+        sidecar.start()
+        os.kill(sidecar.pid, signal.SIGUSR1)
+        until(lambda: 'refresher_triggers_total{asset="settings",trigger="signal"} 1.0' in sidecar.metrics())
+        assert sidecar.terminated() == 0
+
+
 def test_a_command_that_hangs_does_not_hold_up_the_end(tmp_path: Path, source: str) -> None:
     begun = tmp_path / "begun"
     with first(tmp_path, source=source, command=f"touch {begun}; exec sleep 600") as sidecar:

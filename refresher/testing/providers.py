@@ -1,28 +1,18 @@
-"""The conformance kit: what every provider, refresher's own and yours, has to pass. Public.
+"""What every provider has to pass."""
 
-Subclass `ProviderContract` in a file that pytest collects, say how to make the provider and its source, and run it
-against the real thing:
-
-    class TestMyProvider(ProviderContract):
-        def provider(self): ...
-        def change(self): ...
-        def missing_provider(self): ...
-        def unreachable_provider(self): ...
-
-Fixtures of yours reach the hooks through an autouse fixture method that sets attributes on `self`.
-"""
-
-# ruff: noqa: S101, PT017 - a kit of tests asserts, and without pytest
+# ruff: noqa: S101 - a kit of tests asserts, and without pytest
 import gc
 import os
+import socket
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext, suppress
+from threading import Event, Thread
 
-from refresher.abilities import Checked, Diagnosable, Observation, Ranged, Verdict, Versioned
+from refresher.abilities import Checked, Diagnosable, Follow, Following, Observation, Ranged, Verdict, Versioned
 from refresher.contract import ByteStream, Fetched, Held, Lease, Provider, RemoteFile, Unchanged
 from refresher.errors import PermanentError, RefresherError, TransientError
+from refresher.testing.expecting import in_time, raises
 
 
 class ProviderContract:
@@ -30,11 +20,13 @@ class ProviderContract:
 
     `mints` is True for a source that makes something new at each fetch (a certificate, say): it never answers
     `Unchanged`, and has to say so with `Fetched.minted`; nothing is said about its bytes at another look.
-    `settles_within`: seconds after which a connection that was given up has to be gone.
+    `settles_within`: seconds after which a connection that was given up has to be gone. `gives_up_within`: seconds
+    after which a fetch from a source that says nothing has to have failed.
     """
 
     mints: bool = False
     settles_within: float = 5.0
+    gives_up_within: float = 60.0
 
     def provider(self) -> Provider:
         """A new provider for the source, which exists and which nobody changes meanwhile."""
@@ -51,6 +43,13 @@ class ProviderContract:
     def unreachable_provider(self) -> Provider:
         """A provider for a source that nobody answers for, such as a closed port."""
         raise NotImplementedError
+
+    def silent_provider(self, host: str, port: int) -> Provider | None:
+        """A provider for a source at this address, where connections are accepted and nothing is ever said.
+
+        With time limits as short as you can set them. None for a source that isn't asked over a network.
+        """
+        return None
 
     def open_connections(self) -> int:
         """How many connections and files are open now. All descriptors of this process, unless you know better."""
@@ -146,18 +145,27 @@ class ProviderContract:
                 for check, seen in zip(checks, (content, content + b"x"), strict=False):
                     if check is not None:
                         check.update(memoryview(seen))
-                        with nullcontext() if seen == content else _raises(TransientError):
+                        with nullcontext() if seen == content else raises(TransientError):
                             check.verify()
 
     def test_what_is_missing_is_permanent(self) -> None:
         """Asking again soon doesn't help against a missing path."""
-        with _raises(PermanentError):
+        with raises(PermanentError):
             _hold(self.missing_provider())
 
     def test_who_is_unreachable_is_transient(self) -> None:
         """A source that is down may be up soon."""
-        with _raises(TransientError):
+        with raises(TransientError):
             _hold(self.unreachable_provider())
+
+    def test_who_says_nothing_is_given_up(self) -> None:
+        """A source that hangs is as good as down: nobody else ends a fetch that waits for ever."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            provider = self.silent_provider(*silent.getsockname())
+            if provider is None:
+                return
+            with raises(TransientError):
+                in_time(lambda: _hold(provider), within=self.gives_up_within)
 
     def test_a_diagnosis_finds_what_works_and_what_does_not(self) -> None:
         """Nothing fails where a fetch works, and something where nobody answers; what fails comes with advice."""
@@ -171,6 +179,23 @@ class ProviderContract:
         ill = [each for each in _diagnosed(away) if each.verdict is Verdict.FAIL]
         assert ill, "nobody answers, and the diagnosis finds nothing wrong"
         assert all(each.seen and each.advice for each in ill), "a failure without what to do about it"
+
+    def test_waiting_at_the_source_ends_with_a_change_and_when_it_is_told_to(self) -> None:
+        """A change while it waits is seen, and so is one before; who is told to end does, and leaves nothing open."""
+        provider = self.provider()
+        if not (isinstance(provider, Following) and provider.follows):
+            return
+        follow = provider.follow(_hold(provider).revision)
+        seen, closed, ended = Event(), Event(), Event()
+        Thread(target=_keep_waiting, args=(follow, seen, closed, ended), daemon=True).start()
+        try:
+            if not self.mints:
+                self.change()
+                assert seen.wait(self.settles_within), "a change at the source ends no wait"
+        finally:
+            closed.set()
+            follow.close()
+        assert ended.wait(self.settles_within), "close doesn't end a wait"
 
     def test_every_connection_is_given_back(self) -> None:
         """Neither streams that are left half read nor fetches whose files nobody opens leave anything open."""
@@ -206,6 +231,15 @@ class ProviderContract:
         return self.open_connections()
 
 
+def _keep_waiting(follow: Follow, seen: Event, closed: Event, ended: Event) -> None:
+    """Until it is closed, which may end a wait with an error."""
+    with suppress(RefresherError):
+        while not closed.is_set():
+            if follow.wait():
+                seen.set()
+    ended.set()
+
+
 def _diagnosed(provider: Provider) -> list[Observation]:
     """Its observations; what it raises is one, too."""
     assert isinstance(provider, Diagnosable)
@@ -215,18 +249,6 @@ def _diagnosed(provider: Provider) -> list[Observation]:
     except RefresherError as error:
         found.append(Observation.fail("source", str(error), "see the error"))
     return found
-
-
-@contextmanager
-def _raises(expected: type[RefresherError]) -> Iterator[None]:
-    """`expected` is raised inside; anything else of ours fails the test, and a vendor's exception passes through."""
-    try:
-        yield
-    except RefresherError as error:
-        assert isinstance(error, expected), f"{type(error).__name__} where {expected.__name__} is due: {error}"
-        assert str(error), "an error without a message"
-        return
-    raise AssertionError(f"no {expected.__name__} was raised")
 
 
 def _fetched(answer: Fetched | Unchanged) -> Fetched:

@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 from refresher.errors import ConfigError
-from refresher.settings.paths import DEPTH_LIMIT
 
 NODE_LIMIT = 200_000
 """Nodes after all aliases are followed; 4 MiB of plain YAML can't have many more, an alias bomb has billions."""
@@ -21,11 +20,14 @@ _PLAIN = {f"{_TAG}{name}" for name in ("map", "seq", "str", "int", "float", "boo
 _ACCIDENTAL_INT = re.compile(r"[-+]?(0[0-7_]+|[0-9_]+(:[0-9_]+)+)")
 
 
-def parse(text: str) -> Any:
-    """The document's content, None if it's empty. Raises ConfigError with every problem, each with its line."""
+def parse(text: str, *, depth: int) -> Any:
+    """The document's content, None if it's empty. Raises ConfigError with every problem, each with its line.
+
+    `depth`: mappings and lists that may be inside each other.
+    """
     loader = _Loader(text)
     try:
-        _refuse_depth(text)
+        _refuse_depth(text, depth)
         root = loader.get_single_node()
         if root is None:
             return None
@@ -42,12 +44,12 @@ def parse(text: str) -> Any:
         loader.dispose()
 
 
-def _refuse_depth(text: str) -> None:
+def _refuse_depth(text: str, limit: int) -> None:
     """First of all, because libyaml's composer recurses on C's stack, unchecked, and deep nesting kills the process."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEPTH_LIMIT:
+        if depth > limit:
             raise ConfigError(f"{_line(event.start_mark)}the file is nested too deeply")
 
 

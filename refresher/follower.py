@@ -1,0 +1,147 @@
+"""Has an asset looked at as soon as its source has something else: waits there, in a thread of its own.
+
+    wait --something else--> look now
+      ^-------pause, longer the more waits are in vain
+
+Waiting is a courtesy of the source's. The interval goes on beside it, and finds whatever was missed.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from threading import Event, Lock, Thread
+from time import monotonic
+
+from refresher.abilities import Follow, Following
+from refresher.bug import places_of
+from refresher.due import LONGEST, OBEYED, backoff
+from refresher.errors import PermanentError, RefresherError
+from refresher.model import Asset
+from refresher.renewal import unit
+from refresher.state import AssetState
+
+log = logging.getLogger("refresher")
+
+FLOOR = 1.0
+"""Seconds from one wait's beginning to the next one's, at the least."""
+HELD = 4.0
+"""Seconds after which an answer was held back, for certain: no provider of ours asks for less."""
+PATIENT = 30.0
+"""Seconds after which a wait that breaks off is no trouble of its own: proxies cut off who is silent for long."""
+SPREAD = 3
+"""A pause after trouble is longer by up to so many times: a server that comes back isn't met by all at once."""
+TELLING = 3
+"""Waits in vain in a row, after which somebody should know."""
+
+
+class Pace:
+    """How long to pause after each wait: arithmetic. `seed` tells pods apart; `vain` counts waits in vain in a row."""
+
+    def __init__(self, *, seed: str, asset: str) -> None:
+        self._seed, self._asset = seed, asset
+        self.vain = 0
+
+    def waited(self, lasted: float, *, published: bool) -> timedelta:
+        """After a wait of `lasted` seconds; `published`: something was, since the one before it began.
+
+        One that is soon over, again and again, and for nothing, is no wait: the server ignores the wish, or several
+        servers behind one address name the same content differently.
+        """
+        self.vain = 0 if published or lasted >= HELD else self.vain + 1
+        return timedelta(seconds=max(FLOOR - lasted, 0)) if self.vain <= 1 else backoff(self.vain, self._draw())
+
+    def failed(self, lasted: float, error: RefresherError) -> timedelta:
+        """After a wait that ended so. A `Retry-After` is obeyed, for an hour at the most."""
+        if isinstance(error, PermanentError):
+            self.vain = max(self.vain + 1, TELLING)
+            return LONGEST * (1 - self._draw() / 4)
+        self.vain = 1 if lasted >= PATIENT else self.vain + 1
+        pause = min(backoff(self.vain, 0) * (1 + SPREAD * self._draw()), LONGEST)
+        return max(pause, min(getattr(error, "retry_after", None) or pause, OBEYED))
+
+    def _draw(self) -> float:
+        return unit(self._seed, self._asset, "follow", self.vain)
+
+
+class Follower:
+    """Waits at one asset's source, and calls `look` when that has something else.
+
+    `state` answers how the asset stands, `clock` seconds that only rise.
+    """
+
+    def __init__(
+        self,
+        asset: Asset,
+        source: Following,
+        *,
+        look: Callable[[], None],
+        state: Callable[[], AssetState],
+        seed: str,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._asset, self._source, self._look, self._state = asset.name, source, look, state
+        self._clock = clock
+        self._pace = Pace(seed=seed, asset=asset.name)
+        self._generation: int | None = None
+        self._said_in_vain = False
+        self._lock = Lock()
+        self._stopped = Event()
+        self._follow: Follow | None = None
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        Thread(target=self._run, name=f"follow {self._asset}", daemon=True).start()
+
+    def stop(self) -> None:
+        """End, without waiting for it; the connection is closed."""
+        with self._lock:
+            self._stopped.set()
+            if self._follow:
+                self._follow.close()
+
+    def _run(self) -> None:
+        # What isn't held can't be compared: the schedule brings the first generation.
+        while self._state().generation is None:
+            if self._stopped.wait(FLOOR):
+                return
+        follow = self._begun()
+        while follow and not self._stopped.is_set():
+            self._stopped.wait(self._waited(follow).total_seconds())
+
+    def _begun(self) -> Follow | None:
+        held = self._state()
+        self._generation = held.generation
+        with self._lock:
+            if not self._stopped.is_set():
+                self._follow = self._source.follow(held.revision or "")
+            return self._follow
+
+    def _waited(self, follow: Follow) -> timedelta:
+        """Wait once. The pause before the next time."""
+        began, generation = self._clock(), self._state().generation
+        published, self._generation = generation != self._generation, generation
+        try:
+            if follow.wait() and not self._stopped.is_set():
+                self._look()
+        except RefresherError as error:
+            return self._failed(self._clock() - began, error)
+        except Exception as error:  # noqa: BLE001 - a plugin's bug: the interval goes on, and so do others
+            return self._failed(self._clock() - began, PermanentError(f"unexpected {places_of(error)}"))
+        lasted = self._clock() - began
+        pause = self._pace.waited(lasted, published=published)
+        self._note("its server answers at once instead of waiting", works=lasted >= HELD)
+        return pause
+
+    def _failed(self, lasted: float, error: RefresherError) -> timedelta:
+        pause = self._pace.failed(lasted, error)
+        self._note(str(error), works=False)
+        return pause
+
+    def _note(self, why: str, *, works: bool) -> None:
+        """Say once that it is in vain, and once that it works again."""
+        said, about = self._said_in_vain, {"asset": self._asset}
+        if works and said:
+            log.info("%s: followed again: its source waits until it changes", self._asset, extra=about)
+        elif not said and self._pace.vain >= TELLING and not self._stopped.is_set():
+            log.warning("%s: can't be followed, and is looked at on the interval: %s", self._asset, why, extra=about)
+        self._said_in_vain = not works and (said or self._pace.vain >= TELLING)

@@ -1,0 +1,107 @@
+"""What ready forms are made of: fields under their names, and documents."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, NoReturn
+
+from refresher.contract import InlineFile
+from refresher.errors import ConfigError
+from refresher.render.unfit import Unfit
+
+DEPTH_LIMIT = 100
+"""Mappings and lists inside each other."""
+_LINE = re.compile(r"\bline (\d+)\b")
+JSON, YAML = frozenset({".json"}), frozenset({".yaml", ".yml"})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the files that a form is made of: from which source (empty: from the only one), and what it says.
+
+    A document (`.json`, `.yaml`, `.yml`) says what is in it, every other file its content under its own name.
+    """
+
+    source: str
+    says: Mapping[str, Any]
+
+
+def parts(files: Iterable[InlineFile], sources: Sequence[str]) -> Iterator[Part]:
+    """What the files say, in their order. Raises Unfit."""
+    for file in files:
+        source, _, below = file.name.partition("/") if sources else ("", "", file.name)
+        yield Part(source, _said(file, below))
+
+
+def _said(file: InlineFile, name: str) -> Mapping[str, Any]:
+    text, ending = text_of(file), PurePosixPath(name).suffix.lower()
+    if ending not in JSON | YAML:
+        return {name: text}
+    said = from_json(text, file.name) if ending in JSON else from_yaml(text, file.name)
+    if not isinstance(said, dict):
+        raise Unfit(f"{file.name} must be a mapping to be merged")
+    return said
+
+
+def text_of(file: InlineFile) -> str:
+    """The content as text. Raises Unfit."""
+    try:
+        return file.content.decode()
+    except UnicodeDecodeError:
+        pass
+    raise Unfit(f"{file.name} is not UTF-8 text")
+
+
+def from_json(text: str, name: str = "it") -> Any:
+    """The document's content. Raises Unfit, and says nothing of what it is: Python's own errors carry the document."""
+    try:
+        return shallow(json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_number))
+    except json.JSONDecodeError as error:
+        line = error.lineno
+    except (ValueError, RecursionError):
+        raise Unfit(f"{name} is JSON that can't be read: too deep, a key twice, or a number that is none") from None
+    raise Unfit(f"{name} is not JSON: line {line}")
+
+
+def from_yaml(text: str, name: str = "it") -> Any:
+    """The document's content, as JSON could say it. Raises Unfit, as `from_json`."""
+    from refresher.plain_yaml import parse  # the parser is loaded for YAML only
+
+    try:
+        return parse(text, depth=DEPTH_LIMIT)
+    except ConfigError as error:
+        found = _LINE.search(str(error))
+    except ValueError:
+        found = None
+    where = f": line {found[1]}" if found else ""
+    raise Unfit(f"{name} is not YAML, or YAML that is read in different ways{where}")
+
+
+def merged(below: object, above: object) -> Any:
+    """`above`, with what it doesn't say taken from `below`, mapping by mapping."""
+    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
+        return above
+    return {**below, **{key: merged(below.get(key), value) for key, value in above.items()}}
+
+
+def shallow(content: Any, left: int = DEPTH_LIMIT) -> Any:
+    """The content itself. RecursionError for what is nested too deeply."""
+    if left < 0:
+        raise RecursionError
+    below = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    for value in below:
+        shallow(value, left - 1)
+    return content
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError
+    return content
+
+
+def _no_number(_: str) -> NoReturn:
+    raise ValueError

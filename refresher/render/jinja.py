@@ -1,0 +1,206 @@
+"""The only file that knows Jinja2: a sandbox that is metered, pure, strict, and tells no value when it fails."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateNotFound, TemplateSyntaxError, UndefinedError, meta, nodes
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.loaders import FunctionLoader
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
+
+from refresher.errors import RejectedError
+from refresher.render.filters import FILTERS
+from refresher.render.meter import Meter
+from refresher.render.unfit import Unfit
+from refresher.render.view import Files, called
+
+IMPURE = ("random",)
+"""Jinja2's filters that answer something else each time: each look would publish, and tell the app."""
+
+
+class MeteredCode(CodeGenerator):
+    """Templates compiled so that the meter is asked where a template can go on for ever, or double a text."""
+
+    def visit_For(self, node: nodes.For, frame: Frame) -> None:  # noqa: N802 - Jinja2's name
+        """Ask at each turn: a loop without output would never come back to whoever takes the output."""
+        node.body.insert(0, nodes.ExprStmt(_asked("tick"), lineno=node.lineno))
+        super().visit_For(node, frame)
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja2's name
+        """Ask before `~`, which no sandbox intercepts."""
+        self.visit(_asked("joined_texts", *node.nodes), frame)
+
+
+def _writable(value: Any) -> Any:
+    """What `{{ … }}` writes. Raises Unfit for what would be nonsense in a file: `None`, `<built-in method …>`."""
+    if value is None:
+        raise Unfit('it is null: default("…", true) says what to write then, and tojson writes null')
+    if callable(value) and not isinstance(value, StrictUndefined):
+        raise Unfit("it is a function, which has to be called")
+    return value
+
+
+def _asked(method: str, *arguments: nodes.Expr) -> nodes.Call:
+    return nodes.Call(nodes.EnvironmentAttribute(method), list(arguments), [], None, None)
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """For one rendering of one file; `texts` are the templates that there are, by name."""
+
+    code_generator_class = MeteredCode
+    intercepted_binops = frozenset({"+", "*", "**"})
+
+    def __init__(self, texts: Mapping[str, str], meter: Meter, **options: bool) -> None:
+        super().__init__(
+            loader=FunctionLoader(lambda name: (texts[name], name, lambda: True) if name in texts else None),
+            undefined=_named_undefined(lambda: self._names),
+            finalize=_writable,
+            keep_trailing_newline=True,
+            autoescape=False,
+            cache_size=-1,
+            **options,
+        )
+        self._texts, self._meter = texts, meter
+        self.tick = meter.tick
+        self.concat = meter.joined  # type: ignore[method-assign]
+        self.filters.update(FILTERS)
+        for name in IMPURE:
+            del self.filters[name]
+        del self.globals["lipsum"]
+
+    @property
+    def _names(self) -> frozenset[str]:
+        """All names that stand in the templates; they are looked for where something is missing, and only there."""
+        return frozenset(name for text in self._texts.values() for name in _said_in(self.parse(text)))
+
+    def joined_texts(self, *values: object) -> str:
+        """What `~` makes."""
+        return self._meter.joined(map(str, values))
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as Jinja2's
+        """Call it, if there is time."""
+        __self.tick()
+        return super().call(__context, __obj, *args, **kwargs)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Combine them, if that isn't too large."""
+        self._meter.operands(operator, left, right)
+        return super().call_binop(context, operator, left, right)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """A file before a method of the same name: `db.items` is what the source calls so."""
+        return obj[attribute] if isinstance(obj, Files) and attribute in obj else super().getattr(obj, attribute)
+
+
+class NamedUndefinedError(UndefinedError):
+    """Its message quotes the template, and no value."""
+
+
+def _named_undefined(names: Callable[[], frozenset[str]]) -> type[StrictUndefined]:
+    """Undefined values that tell their name if the template has it: others are values, `files[db.password]` is one."""
+
+    class Named(StrictUndefined):
+        __slots__ = ()
+
+        def __init__(self, hint: str | None = None, obj: Any = missing, name: Any = None, exc: Any = None) -> None:
+            told = exc is None or exc is UndefinedError
+            super().__init__(hint, obj, name, NamedUndefinedError if told else exc)
+
+        @property
+        def _undefined_message(self) -> str:
+            name = self._undefined_name
+            if not isinstance(name, str) or name not in names():
+                return "a value is undefined"
+            if not isinstance(self._undefined_obj, Files):
+                return f"{name!r} is undefined"
+            return _unknown_file(self._undefined_obj, name)
+
+    return Named
+
+
+def _unknown_file(files: Files, name: str) -> str:
+    close = get_close_matches(name, list(files), n=1)
+    meant = f"; did you mean {called(files, close[0])!r}?" if close else ""
+    return f"{called(files, name)!r} is undefined{meant}"
+
+
+def _said_in(tree: nodes.Template) -> Iterator[str]:
+    for node in tree.find_all((nodes.Name, nodes.Getattr, nodes.Const)):
+        said = getattr(node, "attr", None) or getattr(node, "name", None) or getattr(node, "value", None)
+        if isinstance(said, str):
+            yield said
+
+
+def references(text: str) -> list[str]:
+    """The templates that this one includes, imports or extends. Raises Unfit for what no template can be."""
+    named = _understood(lambda: list(meta.find_referenced_templates(Sandbox({}, Meter()).parse(text))), "")
+    if None in named:
+        raise Unfit("a template must be named literally where it is included, imported or extended")
+    return [name for name in named if name]
+
+
+def refuse_mistakes(texts: Mapping[str, str]) -> None:
+    """Raise Unfit with the template and the line of what can be seen without values: syntax, unknown filters."""
+    for name in texts:
+        _understood(partial(Sandbox(texts, Meter()).get_template, name), f"{name}: ")
+
+
+def _understood(read: Callable[[], Any], where: str) -> Any:
+    try:
+        return read()
+    except TemplateSyntaxError as error:
+        raise Unfit(f"{where}line {error.lineno}: {error.message}") from None
+    except (RecursionError, MemoryError, SyntaxError):  # Python's, of the code that the template is compiled to
+        raise Unfit(f"{where}it is nested too deeply") from None
+
+
+def rendered(
+    name: str,
+    texts: Mapping[str, str],
+    variables: Mapping[str, Any],
+    options: Mapping[str, bool],
+    *,
+    meter: Meter | None = None,
+) -> str:
+    """What the template `name` makes of the variables.
+
+    Raises RejectedError with the template, the line and what is wrong; never with a value. It is raised outside of what
+    it tells of, so that an error that quotes a secret isn't its context.
+    """
+    meter = meter or Meter()
+    try:
+        sandbox = Sandbox(texts, meter, **options)
+        return meter.joined(_counted(sandbox.get_template(name).generate(variables), meter))
+    except Exception as error:  # noqa: BLE001 - a template calls anything, with any value
+        told = f"{_place(error, texts)}{_sentence(error)}"
+    raise RejectedError(told)
+
+
+def _counted(pieces: Iterable[str], meter: Meter) -> Iterator[str]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        meter.admit(size)
+        yield piece
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, Unfit | NamedUndefinedError):
+        return str(error)
+    if isinstance(error, TemplateNotFound):
+        return "a template is missing"
+    return type(error).__name__
+
+
+def _place(error: Exception, texts: Mapping[str, str]) -> str:
+    """The innermost template and line; Jinja2 has put the template's own lines into the traceback."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        place = f"{file}: line {trace.tb_lineno}: " if file in texts else place
+        trace = trace.tb_next
+    return place

@@ -1,0 +1,140 @@
+"""From the entries of `render` to what makes the files; everything that doesn't depend on a source is known before."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from refresher.contract import InlineFile
+from refresher.errors import ConfigError, RejectedError
+from refresher.render.entries import Entry, Form
+from refresher.render.fields import parts
+from refresher.render.forms import WRITERS, ini
+from refresher.render.inputs import Inputs
+from refresher.render.templates import loaded
+from refresher.render.unfit import Unfit
+from refresher.render.view import OURS, variables
+
+Maker = Callable[[Inputs], bytes]
+"""Makes one file. Raises Unfit or RejectedError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How one file is made, and what that depends on besides a source: templates, options, the environment."""
+
+    make: Maker
+    depends_on: object
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How all files are made. `digest` (64 hexadecimal digits) changes when any of them would be made differently.
+
+    `copies` are the files that are published as the source has them, by the names that it gives them. Of several
+    sources none are known: what is copied of one needn't be all that it gave.
+    """
+
+    makers: Mapping[str, Maker]
+    digest: str
+    copies: Mapping[str, str]
+
+    def files(self, inputs: Inputs) -> list[InlineFile]:
+        """The files. Raises RejectedError with the file's name and the place in its template, never with a value."""
+        return [InlineFile(name, _made(name, make, inputs), inputs.sensitive) for name, make in self.makers.items()]
+
+
+def _made(name: str, make: Maker, inputs: Inputs) -> bytes:
+    try:
+        return make(inputs)
+    except (Unfit, RejectedError) as error:
+        told = f"{name}: {error}"
+    except UnicodeEncodeError:
+        told = f"{name}: it would not be valid Unicode text"
+    # Outside of the errors above, whose context may quote a value.
+    raise RejectedError(told)
+
+
+def recipe(entries: Mapping[str, Entry], sources: Sequence[str], environment: Mapping[str, str]) -> Recipe:
+    """The recipe of one asset; `sources` is empty if there is only one. Raises ConfigError, each problem with its file.
+
+    Templates are read here, and at no other time: what is rendered is what the digest is of.
+    """
+    made: dict[str, Made] = {}
+    problems: list[str] = []
+    for name, entry in entries.items():
+        try:
+            made[name] = _entry(entry, sources, environment)
+        except ConfigError as error:
+            problems += (f"{name}: {problem}" for problem in error.problems)
+    if problems:
+        raise ConfigError(*problems)
+    depends_on = {name: each.depends_on for name, each in made.items()}
+    written = json.dumps(depends_on, sort_keys=True, default=str)
+    return Recipe(
+        makers={name: each.make for name, each in made.items()},
+        digest=hashlib.sha256(written.encode()).hexdigest(),
+        copies={} if sources else {entry.copy: name for name, entry in entries.items() if entry.copy is not None},
+    )
+
+
+def _entry(entry: Entry, sources: Sequence[str], environment: Mapping[str, str]) -> Made:
+    if entry.form is not None:
+        return _formed(entry, entry.form, sources)
+    if entry.copy is not None:
+        _refuse_unknown_source(entry.copy, sources, key="copy")
+        return Made(partial(_copied, entry.copy), ["copy", entry.copy])
+    return _templated(entry, sources, environment)
+
+
+def _copied(name: str, inputs: Inputs) -> bytes:
+    if name not in inputs.contents:
+        raise Unfit(f"the source has no file {name!r}")
+    return inputs.contents[name].content
+
+
+def _formed(entry: Entry, form: Form, sources: Sequence[str]) -> Made:
+    for name in entry.of:
+        _refuse_unknown_source(name, sources, key="of")
+    if form is Form.INI and not sources and not entry.section:
+        raise ConfigError("form ini needs a section where there is one source only")
+    write = partial(ini, section=entry.section) if form is Form.INI else WRITERS[form]
+
+    def make(inputs: Inputs) -> bytes:
+        return write(list(parts(_chosen(inputs, entry.of, sources), sources))).encode()
+
+    return Made(make, ["form", form, entry.of, entry.section])
+
+
+def _chosen(inputs: Inputs, names: Sequence[str], sources: Sequence[str]) -> list[InlineFile]:
+    """The files, or all files of the sources, in the order in which they are named; all if none is."""
+    chosen: dict[str, InlineFile] = {}
+    for name in names or sources or inputs.contents:
+        found = {each: file for each, file in inputs.contents.items() if each == name}
+        if name in sources:
+            found = {each: file for each, file in inputs.contents.items() if each.startswith(f"{name}/")}
+        if not found:
+            raise Unfit(f"the source has no file {name!r}")
+        chosen |= found
+    return list(chosen.values())
+
+
+def _refuse_unknown_source(name: str, sources: Sequence[str], *, key: str) -> None:
+    if sources and name.partition("/")[0] not in sources:
+        raise ConfigError(f"{key}: there is no source {name.partition('/')[0]!r}; there are {', '.join(sources)}")
+
+
+def _templated(entry: Entry, sources: Sequence[str], environment: Mapping[str, str]) -> Made:
+    if taken := set(sources) & set(OURS):
+        raise ConfigError(f"a source can't be called {', '.join(sorted(taken))} here: templates have that already")
+    name, texts = loaded(entry)
+    options = {"trim_blocks": entry.trim_blocks, "lstrip_blocks": entry.lstrip_blocks}
+    seen = {each: environment[each] for each in entry.env if each in environment}
+
+    def make(inputs: Inputs) -> bytes:
+        from refresher.render.jinja import rendered
+
+        return rendered(name, texts, variables(inputs, sources, seen), options).encode()
+
+    return Made(make, ["template", name, dict(texts), options, seen])

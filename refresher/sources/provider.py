@@ -1,0 +1,110 @@
+"""`Sources`: the provider of an asset with several sources."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from refresher.abilities import Building, Diagnosable, Follow, Following, Observation, Revoking, Watched
+from refresher.contract import Fetched, FileSet, Held, Lease, Provider, Unchanged
+from refresher.errors import RefresherError
+from refresher.sources import leases, revisions
+from refresher.sources.fetching import Fetching, Learned
+from refresher.sources.following import FollowingAll
+from refresher.sources.parts import Parts, Published
+from refresher.sources.troubles import named, together
+
+
+class Sources:
+    """Named providers as one: their files below a directory of that name, fetched together or not at all.
+
+    `timeout` is for all their answers together. `parts` says, given what readers see, where the files are that the
+    sources gave before: there, unless what is published is made from them.
+    """
+
+    rechecks = True  # one that makes something anew isn't asked at a look, unless it can look after that itself
+
+    def __init__(
+        self,
+        sources: Mapping[str, Provider],
+        *,
+        timeout: timedelta,
+        parts: Callable[[FileSet | None], Parts] = Published,
+    ) -> None:
+        self.sources, self._timeout, self._parts = dict(sources), timeout, parts
+        self._given = parts(None)
+        self._learned = Learned()
+
+    def building_on(self, published: FileSet | None) -> "Sources":
+        """The provider for one fetch, each source shown its own part."""
+        building = copy.copy(self)
+        building._given = given = self._parts(published)
+        building.sources = {
+            name: source.building_on(given.of(name)) if isinstance(source, Building) else source
+            for name, source in self.sources.items()
+        }
+        return building
+
+    @contextmanager
+    def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
+        """Ask all sources. Raises the worst of their errors, which says all."""
+        with ExitStack() as contexts:
+            yield Fetching(self.sources, held, self._given, self._learned, self._timeout, contexts).answer()
+
+    @property
+    def watched(self) -> Sequence[Path]:
+        """What all of them watch."""
+        watching = (source for source in self.sources.values() if isinstance(source, Watched))
+        return list(dict.fromkeys(path for source in watching for path in source.watched))
+
+    @property
+    def follows(self) -> bool:
+        """Whether one of them can be waited at."""
+        return bool(self._following)
+
+    def follow(self, revision: str) -> Follow:
+        """Waiting at all of those for something else than each one's part of the revision."""
+        known = revisions.read(revision)
+        return FollowingAll(
+            {name: source.follow(known[name].revision if name in known else "") for name, source in self._following}
+        )
+
+    @property
+    def _following(self) -> list[tuple[str, Following]]:
+        named_sources = self.sources.items()
+        return [(name, source) for name, source in named_sources if isinstance(source, Following) and source.follows]
+
+    def revoke(self, lease: Lease) -> None:
+        """End each source's own lease, also if another's can't be ended. Raises the worst of their errors."""
+        apart = leases.apart(lease)
+        ended = [_ended(name, self.sources[name], apart[name]) for name in apart.keys() & self.sources.keys()]
+        if errors := [error for error in ended if error]:
+            raise together(errors)
+
+    def diagnose(self) -> Iterator[Observation]:
+        """What each source sees, one after the other: what one of them lacks says nothing of the next."""
+        for name, source in self.sources.items():
+            for observation in _diagnosed(source):
+                yield replace(observation, of=f"{name}: {observation.of}")
+
+
+def _ended(name: str, source: Provider, lease: Lease) -> RefresherError | None:
+    """What kept it from being ended."""
+    if isinstance(source, Revoking):
+        try:
+            source.revoke(lease)
+        except Exception as error:  # noqa: BLE001 - a plugin's bug must not keep the others' leases alive
+            return named(name, error)
+    return None
+
+
+def _diagnosed(source: Provider) -> Iterator[Observation]:
+    if not isinstance(source, Diagnosable):
+        yield Observation.skipped("source", "its provider can't look at it without fetching")
+        return
+    try:
+        yield from source.diagnose()
+    except RefresherError as error:
+        yield Observation.fail("source", str(error), "Repair what is named there, at the source or in its options.")

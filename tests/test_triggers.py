@@ -1,0 +1,153 @@
+"""Who is woken by what, and nobody else."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from refresher.keeper import Keeper
+from refresher.model import Asset, Refresh
+from refresher.state import Trigger
+from refresher.triggers import Triggers
+from tests.fakes.source import Source, Time, asset
+from tests.test_keeper import Turned, all_kept
+from tests.waiting import until
+
+
+@dataclass
+class Followed(Source):
+    """A source that can be waited at, and waits until it is told to end."""
+
+    follows: bool = True
+    begun: list[str] = field(default_factory=list)
+    ended: Event = field(default_factory=Event)
+
+    def follow(self, revision: str) -> "Followed":
+        self.begun.append(revision)
+        return self
+
+    def wait(self) -> bool:
+        self.ended.wait()
+        return False
+
+    def close(self) -> None:
+        self.ended.set()
+
+
+@dataclass
+class Local(Source):
+    """A source that is a file."""
+
+    watched: list[Path] = field(default_factory=list)
+
+
+@pytest.fixture
+def woken() -> list[tuple[str, Trigger]]:
+    return []
+
+
+@pytest.fixture
+def triggers(woken: list[tuple[str, Trigger]]) -> Iterator[Triggers]:
+    made = Triggers(lambda name, trigger: woken.append((name, trigger)), seed="pod-1")
+    yield made
+    made.stop()
+
+
+def kept(tmp_path: Path, **sources: Source) -> tuple[dict[str, Keeper], Turned]:
+    """Keepers by name, each having published once."""
+    made: list[Asset] = []
+    for name, source in sources.items():
+        (tmp_path / name).mkdir()
+        web = asset(tmp_path / name, source)
+        made.append(replace(web, name=name, refresh=Refresh(trigger=web.volume / "refresh")))
+    keepers, clockwork, _ = all_kept(made, Time())
+    clockwork.turn(seconds=1)
+    return {keeper.asset.name: keeper for keeper in keepers}, clockwork
+
+
+def is_armed(clockwork: Turned, name: str) -> bool:
+    """Whether a refresh is to run now."""
+    return clockwork.armed[f"refresh {name}"][0] <= clockwork.clock.now
+
+
+def test_a_source_that_can_be_waited_at_is_waited_at_until_it_is_followed_no_more(
+    tmp_path: Path, triggers: Triggers
+) -> None:
+    one, other = Followed(), Followed()
+    keepers, _ = kept(tmp_path, one=one, other=other)
+    triggers.follow(keepers.values())
+    until(lambda: one.begun == other.begun == ["r1"])
+    triggers.follow([keepers["other"]])
+    assert one.ended.is_set()
+    assert not other.ended.is_set()
+    triggers.follow(keepers.values())
+    until(lambda: one.begun == ["r1", "r1"])
+    assert other.begun == ["r1"], "who is followed already goes on"
+
+
+def test_without_the_option_nobody_waits(tmp_path: Path, triggers: Triggers) -> None:
+    keepers, _ = kept(tmp_path, one=Followed(follows=False))
+    triggers.follow(keepers.values())
+    assert not triggers._followers
+
+
+def test_a_changed_file_wakes_who_is_made_from_it(
+    tmp_path: Path, triggers: Triggers, woken: list[tuple[str, Trigger]]
+) -> None:
+    (tmp_path / "source").mkdir()
+    keepers, clockwork = kept(tmp_path, one=Local(watched=[tmp_path / "source"]), other=Source())
+    triggers.follow(keepers.values())
+    (tmp_path / "source" / "file").touch()
+    until(lambda: woken)
+    until(lambda: is_armed(clockwork, "one"))
+    assert set(woken) == {("one", Trigger.FILE)}
+    assert not is_armed(clockwork, "other")
+
+
+def test_a_trigger_file_asks_for_whose_it_is_and_goes_when_they_have_ended(
+    tmp_path: Path, triggers: Triggers, woken: list[tuple[str, Trigger]]
+) -> None:
+    keepers, clockwork = kept(tmp_path, one=Source(), other=Source())
+    triggers.follow(keepers.values())
+    path = keepers["one"].asset.refresh.trigger
+    assert path is not None
+    path.touch()
+    until(lambda: is_armed(clockwork, "one"))
+    clockwork.turn(seconds=0)
+    assert not path.exists()
+    assert woken == [("one", Trigger.APP)]
+
+
+def test_a_trigger_file_that_was_there_before_is_heard(
+    tmp_path: Path, triggers: Triggers, woken: list[tuple[str, Trigger]]
+) -> None:
+    keepers, _ = kept(tmp_path, one=Source())
+    path = keepers["one"].asset.refresh.trigger
+    assert path is not None
+    path.touch()
+    triggers.follow(keepers.values())
+    assert woken == [("one", Trigger.APP)]
+
+
+def test_a_signal_asks_for_all_that_are_followed_then(
+    tmp_path: Path, triggers: Triggers, woken: list[tuple[str, Trigger]]
+) -> None:
+    keepers, clockwork = kept(tmp_path, one=Source(), other=Source())
+    triggers.follow(keepers.values())
+    triggers.ask_all()
+    assert sorted(woken) == [("one", Trigger.SIGNAL), ("other", Trigger.SIGNAL)]
+    assert is_armed(clockwork, "one")
+    assert is_armed(clockwork, "other")
+    triggers.follow([keepers["other"]])
+    triggers.ask_all()
+    assert sorted(woken)[2:] == [("other", Trigger.SIGNAL)]
+
+
+def test_nobody_is_woken_after_the_end(tmp_path: Path, triggers: Triggers, woken: list[tuple[str, Trigger]]) -> None:
+    keepers, _ = kept(tmp_path, one=Source())
+    triggers.follow(keepers.values())
+    triggers.stop()
+    triggers.ask_all()
+    assert woken == []

@@ -1,0 +1,187 @@
+"""examples/vault-agent, before and after, side by side on one OpenBao: the same files, and what that takes."""
+
+import base64
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+
+from refresher.demo.openbao import OpenBao
+from tests.fakes.app import App
+from tests.journeys import agent
+from tests.journeys.agent import EXAMPLE, Agent
+from tests.journeys.sidecar import Sidecar, running
+from tests.waiting import until
+
+FILES = 20
+SECRETS = ("api", "db", "flags", "smtp", "tls")
+ALLOWED = 'path "secret/data/*" { capabilities = ["read"] }'
+
+
+def block(label: str, text: str) -> str:
+    pem = f"-----BEGIN {label}-----\n{text}\n-----END {label}-----\n"
+    return base64.b64encode(pem.encode()).decode()
+
+
+def secrets(turn: str = "one") -> dict[str, dict[str, Any]]:
+    """The five secrets: `turn` shows in every file, beside what quoting and types make difficult."""
+    return {
+        "db": {"host": f"{turn}.internal", "port": "5432", "username": "shop", "password": f"{turn}'w\"<&>é"},
+        "api": {
+            "token": f" {turn}-token\n",
+            "tenant": f"acme {turn}",
+            "hosts": f"{turn}.internal, b.internal,c.internal",
+            "operators": {"zoe": f"$6${turn}", "ann": "$6$y"},
+        },
+        "flags": {"dark": True, "limit": 25, "maintenance": turn != "one", "regions": [turn, "us"], "share": 0.5},
+        "smtp": {"host": f"{turn}.internal", "user": "night", "password": f'{turn} q"uoted<'},
+        "tls": {"certificate": block("CERTIFICATE", turn), "key": block("PRIVATE KEY", turn)},
+    }
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
+    """Its own, because the example's templates say `secret/`."""
+    with OpenBao.started(tmp_path_factory.mktemp("bao")) as bao:
+        bao.kv("secret", 2)
+        bao.policy("reader", ALLOWED)
+        yield bao
+
+
+def put(server: OpenBao, changed: dict[str, dict[str, Any]]) -> None:
+    for name, fields in changed.items():
+        server.write(f"secret/data/{name}", {"data": fields})
+
+
+@dataclass
+class Pair:
+    """Both of them, each with a token of its own."""
+
+    server: OpenBao
+    agent: Agent
+    sidecar: Sidecar
+    named: str
+
+    def files(self) -> dict[str, bytes]:
+        """Refresher's files, all of one generation."""
+        data = (self.sidecar.volume / "rendered/..data").resolve()
+        return {path.name: path.read_bytes() for path in data.iterdir()}
+
+    def asked(self, who: str) -> list[str]:
+        return self.server.requests(by=f"{who}-{self.named}")
+
+    def agree(self) -> bool:
+        return self.agent.files() == self.files()
+
+    def state(self) -> dict[str, Any]:
+        return self.sidecar.state("shop")
+
+
+@contextmanager
+def side_by_side(directory: Path, server: OpenBao, app: App, *, agent_looks: str, every: str) -> Iterator[Pair]:
+    named = uuid4().hex[:8]
+    tokens = {who: server.new_token(["reader"], display_name=f"{who}-{named}") for who in ("agent", "ours")}
+    put(server, secrets())
+    shutil.copytree(EXAMPLE / "after/templates", directory / "templates")
+    with (
+        agent.running(
+            directory / "agent", agent.example(server.address, agent_looks), tokens["agent"], FILES
+        ) as theirs,
+        running(directory, after(server, app, every), TEST_TOKEN=tokens["ours"]) as sidecar,
+    ):
+        until(lambda: sidecar.state("shop")["generation"] == 1)
+        yield Pair(server, theirs, sidecar, named)
+
+
+def after(server: OpenBao, app: App, every: str) -> dict[str, Any]:
+    """The example's configuration, on this server, looking that often, and telling our app."""
+    written = yaml.safe_load((EXAMPLE / "after/refresher.yaml").read_text())
+    written["providers"]["vault"] = {"address": server.address, "auth": {"token": {"env": "TEST_TOKEN"}}}
+    written["assets"]["shop"] |= {"refresh": {"every": every}, "notify": [{"http": {"url": f"{app.url}/reload"}}]}
+    return {key: written[key] for key in ("providers", "assets")}
+
+
+def read_of(secret: str) -> str:
+    return f"read secret/data/{secret}"
+
+
+def without_its_token(requests: list[str]) -> list[str]:
+    """What was asked besides the token's own life, and which path a look-up of the mount was for."""
+    mounts = "read sys/internal/ui/mounts/"
+    about_secrets = [each for each in requests if " auth/token/" not in each]
+    return sorted("mounts" if each.startswith(mounts) else each for each in about_secrets)
+
+
+def test_the_twenty_files_are_the_same_bytes_for_fewer_requests(tmp_path: Path, server: OpenBao, app: App) -> None:
+    with side_by_side(tmp_path, server, app, agent_looks="5m", every="1h") as pair:
+        assert len(pair.files()) == FILES
+        assert pair.files() == pair.agent.files()
+        assert without_its_token(pair.asked("ours")) == sorted([*map(read_of, SECRETS), "mounts"])
+        assert without_its_token(pair.asked("agent")) == sorted([*map(read_of, SECRETS), *["mounts"] * len(SECRETS)])
+
+
+def test_a_look_that_finds_nothing_new_is_one_request_a_secret_as_it_is_the_agents(
+    tmp_path: Path, server: OpenBao, app: App
+) -> None:
+    with side_by_side(tmp_path, server, app, agent_looks="1s", every="1s") as pair:
+        begun = {who: len(pair.asked(who)) for who in ("ours", "agent")}
+        until(lambda: all(len(pair.asked(who)) > begun[who] + 3 * len(SECRETS) for who in begun), within=60)
+        for who in begun:
+            read = without_its_token(pair.asked(who)[begun[who] :])
+            assert set(read) == set(map(read_of, SECRETS))
+            assert max(map(read.count, read)) - min(map(read.count, read)) <= 1, "each as often as the others"
+        assert (pair.state()["generation"], len(app.heard)) == (1, 1)
+
+
+def test_a_change_of_all_five_is_one_flip_and_one_telling_where_the_agent_writes_twenty_times(
+    tmp_path: Path, server: OpenBao, app: App
+) -> None:
+    with side_by_side(tmp_path, server, app, agent_looks="1s", every="1h") as pair:
+        until(lambda: len(app.heard) == 1)
+        writes = pair.agent.writes
+        put(server, secrets("two"))
+        assert pair.sidecar.ask("POST", "/refresh/shop?until=told").status == 200
+        assert (pair.state()["generation"], len(app.heard)) == (2, 2)
+        until(pair.agree, within=60)
+        until(lambda: pair.agent.writes == writes + FILES, within=60)
+
+
+def test_a_look_between_two_of_the_changes_is_a_flip_of_what_there_was_and_the_next_one_brings_the_rest(
+    tmp_path: Path, server: OpenBao, app: App
+) -> None:
+    with side_by_side(tmp_path, server, app, agent_looks="1s", every="1h") as pair:
+        two = secrets("two")
+        before = pair.files()
+        put(server, {"db": two["db"]})
+        pair.sidecar.ask("POST", "/refresh/shop")
+        between = pair.files()
+        assert b"two" in between["pgpass"]
+        assert between["smtp.json"] == before["smtp.json"]
+        put(server, {name: two[name] for name in SECRETS if name != "db"})
+        pair.sidecar.ask("POST", "/refresh/shop?until=told")
+        assert pair.state()["generation"] == 3
+        until(pair.agree, within=60)
+
+
+def test_a_field_that_is_gone_is_no_value_in_the_agents_files_and_leaves_ours_until_it_is_back(
+    tmp_path: Path, server: OpenBao, app: App
+) -> None:
+    with side_by_side(tmp_path, server, app, agent_looks="1s", every="1s") as pair:
+        until(lambda: len(app.heard) == 1)
+        before, db = pair.files(), secrets()["db"]
+        put(server, {"db": {name: value for name, value in db.items() if name != "password"}})
+        until(lambda: pair.agent.files()["url.txt"] == b"postgres://shop:<no value>@one.internal/shop", within=60)
+        until(lambda: pair.state()["result"] == "rejected", within=60)
+        error = pair.state()["error"]
+        assert error == "application.properties: application.properties.j2: line 3: 'db.password' is undefined"
+        assert pair.files() == before
+        put(server, {"db": db | {"password": "back"}})
+        until(lambda: pair.files()["url.txt"] == b"postgres://shop:back@one.internal/shop", within=60)
+        until(pair.agree, within=60)
+        until(lambda: len(app.heard) == 2)

@@ -83,11 +83,19 @@ def running(directory: Path, configuration: str, token: str, files: int) -> Iter
 
 def once(directory: Path, configuration: str, token: str, **environment: str) -> dict[str, bytes]:
     """The files that an agent has written when it ends by itself, as `of_templates` has it end."""
+    process = ended(directory, configuration, token, **environment)
+    assert process.returncode == 0, process.stdout
+    return Agent(directory).files()
+
+
+def ended(directory: Path, configuration: str, token: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """An agent that has ended by itself."""
     _prepare(directory, configuration, token)
     seen = _environment(directory) | environment
-    ended = subprocess.run(ARGV, capture_output=True, text=True, timeout=60, check=False, cwd=directory, env=seen)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return Agent(directory).files()
+    pipe = subprocess.PIPE
+    return subprocess.run(
+        ARGV, stdout=pipe, stderr=subprocess.STDOUT, text=True, timeout=60, check=False, cwd=directory, env=seen
+    )
 
 
 def _prepare(directory: Path, configuration: str, token: str) -> None:

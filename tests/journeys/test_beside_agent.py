@@ -107,6 +107,10 @@ def after(server: OpenBao, app: App, every: str) -> dict[str, Any]:
     return {key: written[key] for key in ("providers", "assets")}
 
 
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
 def read_of(secret: str) -> str:
     return f"read secret/data/{secret}"
 
@@ -122,6 +126,7 @@ def test_the_twenty_files_are_the_same_bytes_for_fewer_requests(tmp_path: Path, 
     with side_by_side(tmp_path, server, app, agent_looks="5m", every="1h") as pair:
         assert len(pair.files()) == FILES
         assert pair.files() == pair.agent.files()
+        assert (mode(pair.agent.rendered / "pgpass"), mode(pair.sidecar.volume / "rendered/pgpass")) == (0o644, 0o640)
         assert without_its_token(pair.asked("ours")) == sorted([*map(read_of, SECRETS), "mounts"])
         assert without_its_token(pair.asked("agent")) == sorted([*map(read_of, SECRETS), *["mounts"] * len(SECRETS)])
 
@@ -185,3 +190,46 @@ def test_a_field_that_is_gone_is_no_value_in_the_agents_files_and_leaves_ours_un
         until(lambda: pair.files()["url.txt"] == b"postgres://shop:back@one.internal/shop", within=60)
         until(pair.agree, within=60)
         until(lambda: len(app.heard) == 2)
+
+
+def failing(server: OpenBao, *, exits: bool) -> str:
+    """A configuration of one template, whose command fails."""
+    once = agent.of_templates(
+        server.address, {"host": '{{ with secret "secret/data/db" }}{{ .Data.data.host }}{{ end }}'}
+    )
+    looks = 'static_secret_render_interval = "1s"\n exit_on_retry_failure = '
+    changes = {
+        "exit_after_auth = true": "",
+        "exit_on_retry_failure = true": f"{looks}{str(exits).lower()}\n",
+        "template {\n": 'template {\n command = "echo told >> told; false"\n',
+    }
+    for old, new in changes.items():
+        assert old in once
+        once = once.replace(old, new)
+    return once
+
+
+def test_a_command_that_fails_ends_an_agent_that_exits_on_failures(tmp_path: Path, server: OpenBao) -> None:
+    put(server, secrets())
+    ended = agent.ended(tmp_path / "agent", failing(server, exits=True), server.token)
+    assert ended.returncode == 1
+    assert Agent(tmp_path / "agent").commands == 1
+
+
+def test_a_command_that_fails_is_not_run_again_by_an_agent_that_goes_on(tmp_path: Path, server: OpenBao) -> None:
+    put(server, secrets())
+    named = uuid4().hex[:8]
+    token = server.new_token(["reader"], display_name=named)
+    with agent.running(tmp_path / "agent", failing(server, exits=False), token, files=1) as theirs:
+        until(lambda: theirs.commands)
+        looks = len(server.requests("secret/data/db", by=named))
+        until(lambda: len(server.requests("secret/data/db", by=named)) > looks + 3, within=60)
+        assert theirs.commands == 1
+
+
+def test_an_app_that_is_not_up_is_told_until_it_has_heard(tmp_path: Path, server: OpenBao, app: App) -> None:
+    app.answering(503)
+    with side_by_side(tmp_path, server, app, agent_looks="5m", every="1h") as pair:
+        until(lambda: len(app.heard) >= 2, within=60)
+        app.answering(200)
+        until(lambda: pair.state()["notified_generation"] == 1, within=60)

@@ -30,6 +30,7 @@ class Agent:
     """A running agent, its files in `rendered`, and its log."""
 
     def __init__(self, directory: Path) -> None:
+        self.pid = 0
         self.rendered, self.log, self.told = directory / "rendered", directory / "agent.log", directory / "told"
 
     @property
@@ -43,8 +44,8 @@ class Agent:
         return self.told.read_text().count("told") if self.told.exists() else 0
 
     def files(self) -> dict[str, bytes]:
-        """Everything that it has written, by name."""
-        return {path.name: path.read_bytes() for path in self.rendered.iterdir() if path.is_file()}
+        """Everything that it has written, by name. What it is writing is called by a number, and moved then."""
+        return {path.name: path.read_bytes() for path in self.rendered.iterdir() if not path.name.isdecimal()}
 
 
 def example(address: str, interval: str) -> str:
@@ -77,7 +78,10 @@ def running(directory: Path, configuration: str, token: str, files: int) -> Iter
     """An agent that runs until the context ends; entered once it has written so many files."""
     agent = Agent(directory)
     _prepare(directory, configuration, token)
-    with process(ARGV, log=agent.log, answers=lambda: len(agent.files()) == files, env=_environment(directory)):
+    with process(
+        ARGV, log=agent.log, answers=lambda: len(agent.files()) == files, env=_environment(directory)
+    ) as child:
+        agent.pid = child.pid
         yield agent
 
 

@@ -1,5 +1,6 @@
 """What a template sees of the files: each by its name, and with several sources also by source."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -75,11 +76,10 @@ def called(files: Files | Document, name: str) -> str:
 
 
 def documents(files: Mapping[str, InlineFile], before: str = "") -> dict[str, Document]:
-    """The documents by their names without the ending, where that is an identifier and no file is called so."""
-    found = {PurePosixPath(name).stem: file for name, file in files.items() if is_document(name) and "/" not in name}
-    return {
-        stem: Document(before + stem, file) for stem, file in found.items() if stem.isidentifier() and stem not in files
-    }
+    """The documents by their names without the ending, where that is an identifier, and nothing else is called so."""
+    found = [(PurePosixPath(name).stem, file) for name, file in files.items() if is_document(name) and "/" not in name]
+    taken = Counter([*files, *(stem for stem, _ in found)])
+    return {stem: Document(before + stem, file) for stem, file in found if stem.isidentifier() and taken[stem] == 1}
 
 
 class NotText:

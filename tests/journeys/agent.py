@@ -10,7 +10,6 @@ from pathlib import Path
 from refresher.demo.process import program
 from refresher.demo.process import running as process
 
-ARGV = [program("bao"), "agent", "-config=agent.hcl"]
 EXAMPLE = Path(__file__).parents[2] / "examples/vault-agent"
 
 
@@ -79,7 +78,7 @@ def running(directory: Path, configuration: str, token: str, files: int) -> Iter
     agent = Agent(directory)
     _prepare(directory, configuration, token)
     with process(
-        ARGV, log=agent.log, answers=lambda: len(agent.files()) == files, env=_environment(directory)
+        _argv(), log=agent.log, answers=lambda: len(agent.files()) == files, env=_environment(directory)
     ) as child:
         agent.pid = child.pid
         yield agent
@@ -98,7 +97,7 @@ def ended(directory: Path, configuration: str, token: str, **environment: str) -
     seen = _environment(directory) | environment
     pipe = subprocess.PIPE
     return subprocess.run(
-        ARGV, stdout=pipe, stderr=subprocess.STDOUT, text=True, timeout=60, check=False, cwd=directory, env=seen
+        _argv(), stdout=pipe, stderr=subprocess.STDOUT, text=True, timeout=60, check=False, cwd=directory, env=seen
     )
 
 
@@ -106,6 +105,10 @@ def _prepare(directory: Path, configuration: str, token: str) -> None:
     (directory / "rendered").mkdir(parents=True)
     (directory / "token").write_text(token)
     (directory / "agent.hcl").write_text(configuration)
+
+
+def _argv() -> list[str]:
+    return [program("bao"), "agent", "-config=agent.hcl"]
 
 
 def _environment(directory: Path) -> dict[str, str]:

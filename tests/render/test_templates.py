@@ -69,6 +69,8 @@ DOCUMENTS = {
     "flags/list.json": "[1]",
     "flags/taken.json": '{"a": 1}',
     "flags/taken": "text",
+    "flags/twice.json": '{"a": 1}',
+    "flags/twice.yaml": "a: 2\n",
 }
 
 
@@ -101,6 +103,7 @@ def test_the_document_of_a_single_source_is_a_variable_and_a_file_of_that_name_c
     [
         ("db.data.hots", "'db.data.hots' is undefined"),
         ("db.data.operators.ann", "'ann' is undefined"),
+        ("flags.twice.a", "'flags.twice' is undefined; did you mean 'flags[\"twice.yaml\"]'?"),
         ("flags.broken.token", "flags/broken.json is not JSON: line 1"),
         ("flags.list.token", "flags/list.json must be a mapping, or its fields have no names"),
     ],

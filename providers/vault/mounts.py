@@ -1,8 +1,7 @@
 """What a server said of its mounts: asked once for all that read from one of them."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 Engine = Mapping[str, Any]
@@ -30,27 +29,11 @@ class Mounts:
 
         The sources of an asset ask side by side. The first one's answer is waited for, and serves all of its mount.
         """
-        return self._known(path) or self._found(path, ask)
-
-    def _found(self, path: str, ask: Callable[[], tuple[str, Engine] | None]) -> tuple[str, Engine] | None:
-        with self._after_the_first():
+        if known := self._known(path):
+            return known
+        # Who waits here for one that hangs has no time left for a request of its own: nobody waits for two limits.
+        with self._flight:
             return self._known(path) or self._asked(ask)
-
-    @contextmanager
-    def _after_the_first(self) -> Iterator[None]:
-        """Entered at once by who comes first, and by all others together when that one is done.
-
-        A lock alone would have ten sources of a server that hangs wait for ten time limits.
-        """
-        if not self._flight.acquire(blocking=False):
-            with self._flight:
-                pass
-            yield
-            return
-        try:
-            yield
-        finally:
-            self._flight.release()
 
     def _known(self, path: str) -> tuple[str, Engine] | None:
         # No mount lies inside another one, so what begins with a mount's path is in it.

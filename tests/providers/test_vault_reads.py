@@ -199,7 +199,7 @@ def test_the_engine_is_found_out_once_by_all_who_begin_together(bao: OpenBao, re
     assert len(bao.requests(f"sys/internal/ui/mounts/{mount}/")) == 1
 
 
-def test_ten_paths_of_a_server_that_hangs_are_waited_for_side_by_side(bao: OpenBao, readers: Readers) -> None:
+def test_ten_paths_of_a_server_that_hangs_are_waited_for_for_one_time_limit(bao: OpenBao, readers: Readers) -> None:
     let_go = threading.Event()
 
     def answer(each: Asked) -> Reply:

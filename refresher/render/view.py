@@ -38,6 +38,10 @@ class Document(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"<the document {self._label}>"
 
+    def __str__(self) -> str:
+        """Raises Unfit: what a filter for texts makes of a document would be nonsense."""
+        raise Unfit(f"{self._label} is a document, of which a field has to be named; tojson writes it as a whole")
+
 
 class Files(Mapping[str, Any]):
     """Contents by file name, and beside them documents by theirs. It shows neither in a repr nor when it is written."""

@@ -103,6 +103,8 @@ def test_the_document_of_a_single_source_is_a_variable_and_a_file_of_that_name_c
     [
         ("db.data.hots", "'db.data.hots' is undefined"),
         ("db.data.operators.ann", "'ann' is undefined"),
+        ("db.data | upper", "db.data is a document, of which a field has to be named; tojson writes it as a whole"),
+        ("db.data._file", "SecurityError"),
         ("flags.twice.a", "'flags.twice' is undefined; did you mean 'flags[\"twice.yaml\"]'?"),
         ("flags.broken.token", "flags/broken.json is not JSON: line 1"),
         ("flags.list.token", "flags/list.json must be a mapping, or its fields have no names"),

@@ -11,7 +11,7 @@ import pytest
 
 from refresher import cycle
 from refresher.contract import Finding, Lease
-from refresher.due import LONGEST, due
+from refresher.due import LONGEST, Why, due
 from refresher.errors import PermanentError, TransientError
 from refresher.model import Asset, LayoutName, Publish, Refresh, Wish
 from refresher.place import opened
@@ -96,11 +96,13 @@ def test_the_interval_is_a_span_because_unchanged_looks_are_not_written_down(tmp
     assert "unchanged looks aren't written down" in told["unknown"]
 
 
-def test_right_after_a_look_that_was_written_down_the_interval_has_its_moment(tmp_path: Path) -> None:
+def test_right_after_a_look_that_was_written_down_the_interval_still_has_no_moment_of_its_own(tmp_path: Path) -> None:
     web = refreshed(asset(tmp_path, Source()))
     told = plan(web, now=NOON + timedelta(seconds=5), seed=SEED)
-    assert told.next is not None
-    assert timedelta(minutes=4.5) <= told.next.at - NOON <= timedelta(minutes=5.5)
+    assert (told.next, told.reason and told.reason.why) == (None, Why.INTERVAL)
+    assert told.earliest is not None
+    assert told.latest is not None
+    assert timedelta(0) < told.earliest - NOON < told.latest - NOON <= timedelta(minutes=5.6)
 
 
 def test_what_lost_is_listed_with_its_own_reason(tmp_path: Path) -> None:

@@ -45,10 +45,14 @@ class Plan:
     def next(self) -> Due | None:
         """The next refresh: the sidecar's own if the plan is exact, else if it wrote its last look down and still runs.
 
-        None: only on request, or it looked since and only itself knows when.
+        None: only on request, or only itself knows when: it looked since, or its next look is the interval's, and that
+        depends on why it came to the last one.
         """
         reason = self.reason
-        return reason if reason and (self.is_exact or reason.at > (self.earliest or reason.at)) else None
+        if reason is None or self.is_exact:
+            return reason
+        is_its_own = reason.why is not Why.INTERVAL and reason.at > (self.earliest or reason.at)
+        return reason if is_its_own else None
 
 
 def plan(asset: Asset, *, now: datetime, seed: str) -> Plan:

@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from refresher.abilities import Following, Watched
-from refresher.control.ratelimit import RateLimit
-from refresher.follower import Follower
+from refresher.control.ratelimit import BURST, PER_SECOND, RateLimit
 from refresher.keeper import Keeper
 from refresher.model import Outcome
 from refresher.state import Trigger
-from refresher.trigger_file import BURST, PER_SECOND, TriggerFile
+
+if TYPE_CHECKING:  # loaded by those who have one
+    from refresher.follower import Follower
+    from refresher.trigger_file import TriggerFile
 
 Woken = Callable[[str, Trigger], None]
 """Told of each asset that was woken, by its name, and by what."""
@@ -56,17 +59,15 @@ class Triggers:
         for keeper in self._followers.keys() - wanted.keys():
             self._followers.pop(keeper).stop()
         for keeper in wanted.keys() - self._followers.keys():
-            look = partial(self._look, keeper, Trigger.SOURCE)
-            follower = Follower(keeper.asset, wanted[keeper], look=look, state=keeper.state, seed=self._seed)
-            self._followers[keeper] = follower
-            follower.start()
+            self._followers[keeper] = self._follower(keeper, wanted[keeper])
+            self._followers[keeper].start()
 
     def _keep_files(self) -> None:
         wanted = _by_trigger_file(self._keepers)
         for key in self._files.keys() - wanted.keys():
             self._files.pop(key).stop()
         for path, root in wanted.keys() - self._files.keys():
-            self._files[path, root] = TriggerFile(path, partial(self._asked_by_file, path), root=root)
+            self._files[path, root] = self._file(path, root)
 
     def _keep_watches(self) -> None:
         """One watch for all who want the same files and directories: the system has few to give (128 a user)."""
@@ -85,6 +86,17 @@ class Triggers:
         # Only now: what is there when a watch begins is no change to it.
         for file in self._files.values():
             file.look()
+
+    def _follower(self, keeper: Keeper, source: Following) -> "Follower":
+        from refresher.follower import Follower
+
+        look = partial(self._look, keeper, Trigger.SOURCE)
+        return Follower(keeper.asset, source, look=look, state=keeper.state, seed=self._seed)
+
+    def _file(self, path: Path, root: Path) -> "TriggerFile":
+        from refresher.trigger_file import TriggerFile
+
+        return TriggerFile(path, partial(self._asked_by_file, path), root=root)
 
     def _look(self, keeper: Keeper, trigger: Trigger) -> None:
         self._woken(keeper.asset.name, trigger)

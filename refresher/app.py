@@ -157,9 +157,9 @@ class Sidecar:
     def _keep(self, assembly: Assembly) -> None:
         kept = list(assembly.assets.values())
         with self._counting:
-            self._metrics.follow(notifiers_of(kept))
+            self._metrics.begin(notifiers_of(kept))
             self._roster.change(kept)
-        self._triggers.follow(self._roster.all())
+        self._triggers.change(self._roster.all())
 
     def _change(self, before: Assembly, after: Assembly) -> None:
         transfers = after.settings.transfers

@@ -27,7 +27,7 @@ Paths = tuple[Path, ...]
 
 
 class Triggers:
-    """Wakes those whom it is told to follow, until it is stopped. `seed` names the pod."""
+    """Wakes the keepers that it is given, until it is stopped. `seed` names the pod."""
 
     def __init__(self, woken: Woken, *, seed: str) -> None:
         self._woken, self._seed = woken, seed
@@ -37,7 +37,7 @@ class Triggers:
         self._files: dict[tuple[Path, Path], TriggerFile] = {}
         self._limit = RateLimit(burst=BURST, per_second=PER_SECOND, clock=time.monotonic)
 
-    def follow(self, keepers: Iterable[Keeper]) -> None:
+    def change(self, keepers: Iterable[Keeper]) -> None:
         """Wake these keepers from now on, and no others."""
         self._keepers = tuple(keepers)
         self._keep_followers()
@@ -46,7 +46,7 @@ class Triggers:
 
     def stop(self) -> None:
         """Wake nobody any more."""
-        self.follow(())
+        self.change(())
 
     def ask_all(self) -> None:
         """Ask for a refresh of every asset, because of a signal; who asks too often waits."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import perf_counter
 
-from refresher.abilities import Building
+from refresher import able
 from refresher.bug import places_of
 from refresher.contract import Fetched, FileSet, Finding, Held, Lease, Provider, Unchanged
 from refresher.errors import PermanentError, RefresherError, RejectedError, TransientError
@@ -103,8 +103,7 @@ class Attempt:
 
     def provider(self, published: FileSet | None) -> Provider:
         """Whom to ask; one that makes the new out of what readers see is shown that."""
-        provider = self.asset.provider
-        return provider.building_on(published) if isinstance(provider, Building) else provider
+        return able.building_on(self.asset.provider, published)
 
     def held(self) -> Held | None:
         """What the provider is shown. None: give it all, made anew where you make things anew."""

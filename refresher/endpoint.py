@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
-from refresher.abilities import Reaching
+from refresher import able
 from refresher.circuit import ANY_TIME, Bucket, Circuit, Need, Waiting, admitted, free, next_call
 from refresher.model import Asset, Budget, Clock
 from refresher.state import EndpointState
@@ -226,8 +226,7 @@ class Endpoints:
 
     def of(self, asset: Asset) -> Endpoint:
         """The one that its source names; one of its own if it names none."""
-        provider = asset.provider
-        address = provider.endpoint if isinstance(provider, Reaching) else ""
+        address = able.endpoint(asset.provider)
         with self._lock:
             known = self._known.get(address) or self._made(address)
             if address:

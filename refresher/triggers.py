@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refresher.abilities import Following, Watched
+from refresher import able
+from refresher.abilities import Following
 from refresher.control.ratelimit import BURST, PER_SECOND, RateLimit
 from refresher.keeper import Keeper
 from refresher.model import Outcome
@@ -55,7 +56,7 @@ class Triggers:
         self._asked(self._keepers, Trigger.SIGNAL)
 
     def _keep_followers(self) -> None:
-        wanted = {keeper: source for keeper in self._keepers if (source := _followed(keeper.asset.provider))}
+        wanted = {keeper: source for keeper in self._keepers if (source := able.followed(keeper.asset.provider))}
         for keeper in self._followers.keys() - wanted.keys():
             self._followers.pop(keeper).stop()
         for keeper in wanted.keys() - self._followers.keys():
@@ -73,7 +74,9 @@ class Triggers:
         """One watch for all who want the same files and directories: the system has few to give (128 a user)."""
         together: dict[Paths, list[Callable[[], None]]] = {}
         for keeper in self._keepers:
-            together.setdefault(_watched(keeper.asset.provider), []).append(partial(self._look, keeper, Trigger.FILE))
+            together.setdefault(tuple(able.watched(keeper.asset.provider)), []).append(
+                partial(self._look, keeper, Trigger.FILE)
+            )
         together.pop((), None)
         for file in self._files.values():
             together.setdefault((file.path.parent,), []).append(file.look)
@@ -129,14 +132,6 @@ class _Watching:
     def _tell(self) -> None:
         for changed in self.changed:
             changed()
-
-
-def _watched(provider: object) -> Paths:
-    return tuple(provider.watched) if isinstance(provider, Watched) else ()
-
-
-def _followed(provider: object) -> Following | None:
-    return provider if isinstance(provider, Following) and provider.follows else None
 
 
 def _by_trigger_file(keepers: Iterable[Keeper]) -> Mapping[tuple[Path, Path], Sequence[Keeper]]:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from refresher.abilities import Closable, ImplyingVerifiers
+from refresher import able
+from refresher.abilities import ImplyingVerifiers
 from refresher.contract import Provider, Verifier
 from refresher.errors import ConfigError, RefresherError
 from refresher.model import NamedNotifier, NamedVerifier
@@ -51,15 +52,9 @@ def provider(asset: AssetSettings, shared: SharedParts, place: Place) -> Provide
     with ExitStack() as unless_made:
         for name, choice in asset.sources.items():
             sources[name] = _source(choice, shared, (*place, "sources", name))
-            unless_made.callback(closed, sources[name])
+            unless_made.callback(able.close, sources[name])
         unless_made.pop_all()
     return Sources(sources, timeout=asset.refresh.timeout)
-
-
-def closed(provider: Provider) -> None:
-    """Have a provider that nobody uses let go of what it holds."""
-    if isinstance(provider, Closable):
-        provider.close()
 
 
 def implied(asset: AssetSettings, provider: Provider, volume: Path, place: Place) -> list[Choice]:

@@ -5,7 +5,7 @@ that the app makes, and a signal.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -64,19 +64,18 @@ class Triggers:
             self._followers[keeper].start()
 
     def _keep_files(self) -> None:
-        wanted = _by_trigger_file(self._keepers)
-        for key in self._files.keys() - wanted.keys():
+        wanted = _trigger_files(self._keepers)
+        for key in self._files.keys() - wanted:
             self._files.pop(key).stop()
-        for path, root in wanted.keys() - self._files.keys():
+        for path, root in wanted - self._files.keys():
             self._files[path, root] = self._file(path, root)
 
     def _keep_watches(self) -> None:
         """One watch for all who want the same files and directories: the system has few to give (128 a user)."""
         together: dict[Paths, list[Callable[[], None]]] = {}
         for keeper in self._keepers:
-            together.setdefault(tuple(able.watched(keeper.asset.provider)), []).append(
-                partial(self._look, keeper, Trigger.FILE)
-            )
+            paths = tuple(able.watched(keeper.asset.provider))
+            together.setdefault(paths, []).append(partial(self._look, keeper, Trigger.FILE))
         together.pop((), None)
         for file in self._files.values():
             together.setdefault((file.path.parent,), []).append(file.look)
@@ -134,11 +133,7 @@ class _Watching:
             changed()
 
 
-def _by_trigger_file(keepers: Iterable[Keeper]) -> Mapping[tuple[Path, Path], Sequence[Keeper]]:
-    """Who has which, with the directory above it whose own path is the operator's: below the volume, links aren't."""
-    found: dict[tuple[Path, Path], list[Keeper]] = {}
-    for keeper in keepers:
-        path, volume = keeper.asset.refresh.trigger, keeper.asset.volume
-        if path:
-            found.setdefault((path, volume if volume in path.parents else path.parent), []).append(keeper)
-    return found
+def _trigger_files(keepers: Iterable[Keeper]) -> set[tuple[Path, Path]]:
+    """Each with the directory above it whose own path is the operator's: below the volume, links aren't trusted."""
+    wanted = ((keeper.asset.refresh.trigger, keeper.asset.volume) for keeper in keepers)
+    return {(path, volume if volume in path.parents else path.parent) for path, volume in wanted if path}

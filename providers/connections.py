@@ -4,15 +4,17 @@ import ssl
 import threading
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
 from providers.deadline import PacedHttpPool, PacedHttpsPool
-from providers.lifeline import Lifeline
 from refresher.errors import PermanentError
+
+if TYPE_CHECKING:  # loaded by those who wait
+    from providers.lifeline import Lifeline
 
 POOLS = {"http": PacedHttpPool, "https": PacedHttpsPool}
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -106,7 +108,7 @@ class Connections:
         *,
         contexts: Contexts,
         timeout: urllib3.Timeout,
-        lifeline: Lifeline | None = None,
+        lifeline: "Lifeline | None" = None,
     ) -> None:
         self._certificates, self._contexts, self._timeout = certificates, contexts, timeout
         self._classes = lifeline.pools() if lifeline else POOLS

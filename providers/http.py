@@ -14,7 +14,7 @@ import base64
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -22,15 +22,17 @@ import urllib3
 from providers.answers import condition, extended, refuse_content, revision_of, shown, status_error
 from providers.connections import Certificates, Connections, Contexts, Origin
 from providers.http_file import HttpFile
-from providers.http_follow import HttpFollow, patience
 from providers.http_options import HEADER_VALUE, HttpOptions, refuse_url
-from providers.lifeline import Lifeline
 from providers.reachable import PATIENCE, reached, server_time
 from providers.streams import give_back
 from providers.unreachable import unreachable
 from refresher.abilities import Observation
 from refresher.contract import Fetched, Held, Unchanged
 from refresher.errors import PermanentError, RefresherError
+
+if TYPE_CHECKING:
+    from providers.http_follow import HttpFollow
+    from providers.lifeline import Lifeline
 
 TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
 """Seconds to connect, and for each read of an answer; its headers have twice as long for the whole of them."""
@@ -50,7 +52,7 @@ class HttpProvider:
         *,
         shared: Contexts | None = None,
         timeout: urllib3.Timeout = TIMEOUT,
-        lifeline: Lifeline | None = None,
+        lifeline: "Lifeline | None" = None,
     ) -> None:
         self.options = options
         self._certificates = Certificates(options.ca_file, options.cert_file, options.key_file)
@@ -93,8 +95,11 @@ class HttpProvider:
         """Whether the server is to be waited at."""
         return bool(self.options.wait)
 
-    def follow(self, revision: str) -> HttpFollow:
+    def follow(self, revision: str) -> "HttpFollow":
         """Waiting for another ETag, or Consul index, over a connection that counts for nothing else."""
+        from providers.http_follow import HttpFollow, patience  # loaded by those who wait
+        from providers.lifeline import Lifeline
+
         lifeline = Lifeline()
         timeout = patience(self.options.wait)
         patient = HttpProvider(self.options, shared=self._contexts, timeout=timeout, lifeline=lifeline)

@@ -18,8 +18,6 @@ from providers.answers import condition, revision_of
 from providers.lifeline import Lifeline
 from providers.streams import give_back
 
-SHORTEST, LONGEST = timedelta(seconds=5), timedelta(minutes=10)
-"""What may be waited for; more than ten minutes Consul doesn't hold a query back."""
 SPREAD = 0.2
 """Of the wait, that is left off at random: pods that began together needn't come back together."""
 LATER = 1 / 16

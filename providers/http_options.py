@@ -9,13 +9,14 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from providers.http_follow import LONGEST, SHORTEST
 from refresher.options import Duration, Secret
 
 OURS = frozenset(
     {"accept-encoding", "connection", "content-length", "host", "if-match", "if-modified-since"}
 ) | frozenset({"if-none-match", "if-range", "if-unmodified-since", "range", "transfer-encoding"})
 """Headers that a configuration can't set, because fetching depends on them."""
+SHORTEST, LONGEST = timedelta(seconds=5), timedelta(minutes=10)
+"""What may be waited for; more than ten minutes Consul doesn't hold a query back."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 

@@ -69,6 +69,10 @@ class Watched(Protocol):
         ...
 
 
+HELD = 4.0
+"""Seconds that a `Follow.wait` takes at the least that was held back at the source; a pause follows a shorter one."""
+
+
 class Follow(Protocol):
     """Waiting at one source: by one thread, ended by another one."""
 

@@ -20,7 +20,7 @@ from refresher.endpoint import Endpoints
 from refresher.host import End, begin, now, reap_orphans, seed
 from refresher.model import Asset, Outcome
 from refresher.notify import Telling
-from refresher.reload import Reload, Source
+from refresher.reload import ConfigurationFile, Reload
 from refresher.report import Log
 from refresher.roster import Roster
 from refresher.settings import Assembly, Settings, SharedParts, assemble, difference
@@ -67,9 +67,9 @@ class Sidecar:
     While it runs, its assets can be changed: `read_again`. Raises ConfigError if the configuration doesn't work.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, file: ConfigurationFile) -> None:
         self._shared = SharedParts()
-        running = assemble(source.read(), self._shared)
+        running = assemble(file.read(), self._shared)
         self._clockwork = Clockwork(workers=WORKERS)
         self._log, self._metrics = Log(), Metrics(self, notifiers=notifiers_of(running.assets.values()))
         report = Report(self._log, self._metrics)
@@ -82,9 +82,7 @@ class Sidecar:
             reporter=report,
             left=self._forget,
         )
-        self._reload = Reload(
-            source, running, shared=self._shared, clock=now, change=self._change, again=self.read_again
-        )
+        self._reload = Reload(file, running, shared=self._shared, clock=now, change=self._change, again=self.read_again)
         self._triggers = Triggers(report.woken, seed=seed())
         self._counting = RLock()  # held while it changes who is counted, which may call back at once
         self._running = ExitStack()
@@ -159,9 +157,9 @@ class Sidecar:
     def _keep(self, assembly: Assembly) -> None:
         kept = list(assembly.assets.values())
         with self._counting:
-            self._metrics.follow(notifiers_of(kept))
+            self._metrics.begin(notifiers_of(kept))
             self._roster.change(kept)
-        self._triggers.follow(self._roster.all())
+        self._triggers.change(self._roster.all())
 
     def _change(self, before: Assembly, after: Assembly) -> None:
         transfers = after.settings.transfers
@@ -220,12 +218,12 @@ def freeze() -> None:
     gc.freeze()
 
 
-def run(source: Source) -> None:
+def run(file: ConfigurationFile) -> None:
     """Run the sidecar until SIGTERM or SIGINT. Raises ConfigError if it can't be started."""
     begin()
     reap_orphans()
     end = End()
-    sidecar = Sidecar(source)
+    sidecar = Sidecar(file)
     end.answer(signal.SIGHUP, sidecar.read_again)
     end.answer(signal.SIGUSR1, sidecar.request_all)
     sidecar.start()

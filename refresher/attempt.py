@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import perf_counter
 
-from refresher.abilities import Building
 from refresher.bug import places_of
-from refresher.contract import Fetched, FileSet, Finding, Held, Lease, Provider, Unchanged
+from refresher.contract import Fetched, FileSet, Finding, Held, Lease, Unchanged
 from refresher.errors import PermanentError, RefresherError, RejectedError, TransientError
 from refresher.ledger import Holding, Ledger, Refusal, Seen
 from refresher.model import Asset, Candidate, Clock, Generation, Outcome, Result, Wish
@@ -100,11 +99,6 @@ class Attempt:
 
     def _is_minted(self) -> bool:
         return self.current is not None and self.current.minted
-
-    def provider(self, published: FileSet | None) -> Provider:
-        """Whom to ask; one that makes the new out of what readers see is shown that."""
-        provider = self.asset.provider
-        return provider.building_on(published) if isinstance(provider, Building) else provider
 
     def held(self) -> Held | None:
         """What the provider is shown. None: give it all, made anew where you make things anew."""

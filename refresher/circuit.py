@@ -99,7 +99,7 @@ class Bucket:
     burst: int
     earned_at: datetime
 
-    def room(self, now: datetime) -> int:
+    def free(self, now: datetime) -> int:
         """Turns that there are at once."""
         return self.burst + (now - self._earned_at(now)) // self.gap
 
@@ -142,18 +142,18 @@ class Waiting:
         return self.lapsed(now), self.failures, self.need.ends_at or _NO_END, self.since
 
 
-def room(circuit: Circuit, bucket: Bucket, *, asking: int, concurrency: int, now: datetime) -> int:
+def free(circuit: Circuit, bucket: Bucket, *, asking: int, concurrency: int, now: datetime) -> int:
     """How many more may ask now, besides those who are."""
-    return max(0, min((concurrency if circuit.is_closed else 1) - asking, bucket.room(now)))
+    return max(0, min((concurrency if circuit.is_closed else 1) - asking, bucket.free(now)))
 
 
-def admitted(line: Collection[Waiting], circuit: Circuit, *, room: int, now: datetime) -> list[Waiting]:
-    """Those for whom there is room, the neediest first."""
+def admitted(line: Collection[Waiting], circuit: Circuit, *, most: int, now: datetime) -> list[Waiting]:
+    """Those who may ask now, `most` at the most, the neediest first."""
     may = (waiting for waiting in line if circuit.lets(waiting.need, now))
-    return nsmallest(room, may, key=lambda waiting: waiting.rank(now))
+    return nsmallest(most, may, key=lambda waiting: waiting.rank(now))
 
 
-def next_look(line: Collection[Waiting], circuit: Circuit, bucket: Bucket, *, now: datetime) -> datetime | None:
+def next_call(line: Collection[Waiting], circuit: Circuit, bucket: Bucket, *, now: datetime) -> datetime | None:
     """When time alone can change who is admitted; None if nobody waits."""
     moments = [circuit.until(waiting.need) for waiting in line]
     moments += [waiting.called_at + LAPSE for waiting in line if waiting.called_at]

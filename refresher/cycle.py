@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from refresher import leases
+from refresher import able, leases
 from refresher.attempt import Attempt
 from refresher.contract import Fetched, FileSet, Unchanged
 from refresher.durable import make_durable
@@ -111,7 +111,8 @@ def _arrived(attempt: Attempt, place: Place, until_published: ExitStack) -> Arri
 def _fetch(attempt: Attempt, place: Place, until_published: ExitStack) -> tuple[Candidate, Incoming] | None:
     """Ask the source, and stage what it has; None, and an outcome, if that is what is held."""
     shown = until_published.enter_context(attempt.shown(place))
-    with ExitStack() as until_fetched, attempt.step("fetch"), attempt.provider(shown).fetch(attempt.held()) as answer:
+    provider = able.building_on(attempt.asset.provider, shown)
+    with ExitStack() as until_fetched, attempt.step("fetch"), provider.fetch(attempt.held()) as answer:
         attempt.hear(answer)
         if isinstance(answer, Unchanged):
             attempt.outcome = attempt.unchanged(answer)

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
-from refresher.abilities import Reaching
-from refresher.circuit import ANY_TIME, Bucket, Circuit, Need, Waiting, admitted, next_look, room
+from refresher import able
+from refresher.circuit import ANY_TIME, Bucket, Circuit, Need, Waiting, admitted, free, next_call
 from refresher.model import Asset, Budget, Clock
 from refresher.state import EndpointState
 from refresher.term import Clockwork
@@ -51,8 +51,8 @@ class Unavailable:
 class Turn:
     """The right to ask an endpoint once: until something was learned of it, or the context ends."""
 
-    def __init__(self, endpoint: "Endpoint", name: str, known: int) -> None:
-        self._endpoint, self.name, self.known = endpoint, name, known
+    def __init__(self, endpoint: "Endpoint", name: str, epoch: int) -> None:
+        self._endpoint, self.name, self.epoch = endpoint, name, epoch
         self._is_over = False
 
     def __enter__(self) -> Self:
@@ -88,7 +88,7 @@ class Endpoint:
         self._asking = 0
         self._line: dict[str, Waiting] = {}
         self._wakes: dict[str, Wake] = {}
-        self._known = 0  # how often something was learned: who began to ask before has nothing to add
+        self._epoch = 0  # another one whenever something is learned: who began to ask before that has nothing to add
         self._circuit, self._failing_since = Circuit(), clock()
         self._failures: Counter[str] = Counter()  # each asset's, since it went away
         self._witnesses: set[str] = set()  # those whose attempts told something new
@@ -100,7 +100,7 @@ class Endpoint:
         with self._lock:
             self._concurrency = budget.concurrency
             self._bucket = replace(self._bucket, gap=gap, burst=budget.burst)
-        self._look()
+        self._call()
 
     def turn(self, name: str, *, need: Need, wake: Wake) -> Turn | None:
         """A turn; None: the asset stands in line, and is woken to ask again."""
@@ -110,7 +110,7 @@ class Endpoint:
             waiting = Waiting(name=name, since=since, need=need, failures=self._failures[name])
             self._line[name], self._wakes[name] = waiting, wake
             given = self._given(name, now) if waiting in self._admitted(now) else None
-        self._look()
+        self._call()
         return given
 
     def take(self, name: str) -> Turn:
@@ -127,14 +127,14 @@ class Endpoint:
                     self._answers()
                 case Unavailable():
                     self._fails(turn, learned)
-        self._look()
+        self._call()
 
     def leave(self, name: str) -> None:
         """Forget an asset that isn't kept any more."""
         with self._lock:
-            for known in (self._line, self._wakes, self._failures, self._stricken):
-                known.pop(name, None)
-        self._look()
+            for each in (self._line, self._wakes, self._failures, self._stricken):
+                each.pop(name, None)
+        self._call()
 
     def until(self, need: Need = ANY_TIME) -> datetime | None:
         """When one may ask who needs it so; None while it is asked without a pause."""
@@ -151,27 +151,27 @@ class Endpoint:
         return EndpointState(address=self.address, circuit=state, until=circuit.until(), failures=circuit.failures)
 
     def _admitted(self, now: datetime) -> list[Waiting]:
-        free = room(self._circuit, self._bucket, asking=self._asking, concurrency=self._concurrency, now=now)
-        return admitted(self._line.values(), self._circuit, room=free, now=now)
+        most = free(self._circuit, self._bucket, asking=self._asking, concurrency=self._concurrency, now=now)
+        return admitted(self._line.values(), self._circuit, most=most, now=now)
 
     def _given(self, name: str, now: datetime) -> Turn:
         self._line.pop(name, None)
         self._asking += 1
         self._bucket = self._bucket.spent(now)
-        return Turn(self, name, self._known)
+        return Turn(self, name, self._epoch)
 
-    def _look(self) -> None:
-        """Wake those whose turn it is, and look again when time alone changes who they are."""
+    def _call(self) -> None:
+        """Wake those whose turn it is, and do so again when time alone changes who they are."""
         now = self._clock()
         with self._lock:
             called = [each for each in self._admitted(now) if each.called_at is None or each.lapsed(now)]
             self._line |= {each.name: replace(each, called_at=now) for each in called}
             wakes = [self._wakes[each.name] for each in called]
-            at = next_look(self._line.values(), self._circuit, self._bucket, now=now)
+            at = next_call(self._line.values(), self._circuit, self._bucket, now=now)
         for wake in wakes:
             wake()
         if at:
-            self._clockwork.at(f"turns {self.address}", at, self._look)
+            self._clockwork.at(f"turns {self.address}", at, self._call)
 
     def _answers(self) -> None:
         """Those who failed with it may ask now, whatever their own back-off; but not all at once."""
@@ -185,7 +185,7 @@ class Endpoint:
         self._stricken = {}
         self._failures.clear()
         self._witnesses.clear()
-        self._known += 1
+        self._epoch += 1
 
     def _fails(self, turn: Turn, how: Unavailable) -> None:
         """Those who asked side by side learned it together, and that counts once."""
@@ -193,9 +193,9 @@ class Endpoint:
         # Who asked by hand, and never stood in line, can't be woken either.
         if turn.name in self._wakes and self._failures[turn.name] == how.failures:
             self._stricken[turn.name] = Waiting(name=turn.name, since=how.at, need=how.need)
-        if turn.known != self._known:
+        if turn.epoch != self._epoch:
             return
-        before, self._known = self._circuit, self._known + 1
+        before, self._epoch = self._circuit, self._epoch + 1
         self._failing_since = how.at if before.is_closed else self._failing_since
         self._witnesses.add(turn.name)
         found = len(self._witnesses)
@@ -226,8 +226,7 @@ class Endpoints:
 
     def of(self, asset: Asset) -> Endpoint:
         """The one that its source names; one of its own if it names none."""
-        provider = asset.provider
-        address = provider.endpoint if isinstance(provider, Reaching) else ""
+        address = able.endpoint(asset.provider)
         with self._lock:
             known = self._known.get(address) or self._made(address)
             if address:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from threading import Event, Lock, Thread
 from time import monotonic
 
-from refresher.abilities import Follow, Following
+from refresher.abilities import HELD, Follow, Following
 from refresher.bug import places_of
 from refresher.due import LONGEST, OBEYED, backoff
 from refresher.errors import PermanentError, RefresherError
@@ -24,8 +24,6 @@ log = logging.getLogger("refresher")
 
 FLOOR = 1.0
 """Seconds from one wait's beginning to the next one's, at the least."""
-HELD = 4.0
-"""Seconds after which an answer was held back, for certain: no provider of ours asks for less."""
 PATIENT = 30.0
 """Seconds after which a wait that breaks off is no trouble of its own: proxies cut off who is silent for long."""
 SPREAD = 3

@@ -4,15 +4,12 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from itertools import count
 from threading import Lock
 
 from refresher.asked import Asked, Request
-from refresher.asking import Asking
 from refresher.cycle import begin, refresh
-from refresher.due import Due, due, look_at
 from refresher.endpoint import Endpoint, Turn
 from refresher.errors import RefresherError, TransientError
 from refresher.housekeeping import AGAIN, Housekeeping
@@ -20,11 +17,12 @@ from refresher.ledger import Refreshed
 from refresher.lookout import Lookout
 from refresher.model import Clock, Outcome, Result, Wish
 from refresher.record import Record
-from refresher.renewal import is_renewal_due, renewal_at
 from refresher.rollback import go_back, obey, unpin
+from refresher.schedule import Schedule
 from refresher.state import AssetState
 from refresher.teller import Reporter, Tellers
 from refresher.term import Clockwork, Term
+from refresher.turns import Turns
 
 log = logging.getLogger("refresher")
 
@@ -50,15 +48,22 @@ class Keeper:
         reporter: Reporter,
     ) -> None:
         self.asset = record.asset
-        self._term, self._clock, self._seed, self._reporter = Term(clockwork), clock, seed, reporter
-        self._record, self._tellers = record, tellers
-        self._asking = Asking(record, endpoint, seed=seed, wake=self._refresh_now)
+        self._record, self._tellers, self._clock, self._reporter = record, tellers, clock, reporter
+        self._term, self._asked, self._lookout = Term(clockwork), Asked(), Lookout(record)
+        self._schedule = Schedule(
+            record,
+            asked=self._asked,
+            term=self._term,
+            clock=clock,
+            seed=seed,
+            refresh=self._refresh,
+            look=self._look,
+        )
+        self._turns = Turns(record, endpoint, seed=seed, wake=self._schedule.now)
         self._housekeeping = Housekeeping(self.asset, endpoint=endpoint, term=self._term, clock=clock)
         self._fetching = Lock()  # held during a refresh, from its beginning to what follows it
         self._at_work = Lock()  # held while the files are touched
-        self._asked = Asked()
         self._acts = count()
-        self._lookout = Lookout(record)
 
     def join(self) -> None:
         """Have the app told of this asset, whose files are this keeper's from now on."""
@@ -74,39 +79,39 @@ class Keeper:
         left: Future[bool] = Future()
 
         def part(_: object) -> None:
-            self._asking.leave()
+            self._turns.leave()
             self._tellers.leave(self._record).add_done_callback(lambda _: left.set_result(True))
 
         self._term.end().add_done_callback(part)
         return left
 
-    def hand_over(self, follower: "Keeper | None") -> None:
+    def hand_over(self, successor: "Keeper | None") -> None:
         """Leave to the asset's next keeper how it stands and who waits; without one, tell them that nobody comes."""
         request = self._asked.given_up()
-        if follower is None:
+        if successor is None:
             if request:
                 request.refuse(self._taken_out())
             return
-        if follower.asset.directory == self.asset.directory:
-            follower._record.inherit(self._record)
-        if follower.asset.checks != self.asset.checks and self._record.standing.result is Result.REJECTED:
-            follower.look_now()
+        if successor.asset.directory == self.asset.directory:
+            successor._record.inherit(self._record)
+        if successor.asset.checks != self.asset.checks and self._record.standing.result is Result.REJECTED:
+            successor.look_now()
         if request:
-            follower._asked.inherit(request)
-            follower._refresh_now()
+            successor._asked.inherit(request)
+            successor._schedule.now()
 
     def request(self) -> Request:
         """Ask for a refresh now. Who asks while somebody else's is waiting or running shares it."""
         if running := self._asked.running():
             return running
         request = self._asked.request()
-        self._refresh_now()
+        self._schedule.now()
         return request
 
     def look_now(self) -> None:
         """Look at the source now, because something may have changed there."""
         self._asked.look()
-        self._refresh_now()
+        self._schedule.now()
 
     def look_over(self) -> None:
         """See whether readers still see what was published; what was broken is repaired, or else fetched again."""
@@ -128,31 +133,22 @@ class Keeper:
     def was_rolled_back(self) -> None:
         """Take note that the app had the previous generation put back."""
         self._lookout.remember()
-        self._arm()
+        self._schedule.next()
         self._housekeeping.release()
 
     def state(self) -> AssetState:
         """How the asset stands."""
-        now = self._clock()
-        renewal = renewal_at(self.asset.refresh, self._record.standing, now=now, seed=self._seed)
-        return self._asking.shown(replace(self._record.state(now), renewal_at=renewal))
+        return self._turns.shown(self._schedule.shown(self._record.state(self._clock())))
 
     def _taken_out(self) -> Outcome:
         now, gone = self._clock(), "it was taken out of the configuration"
         return Outcome(asset=self.asset.name, result=Result.FAILED, started_at=now, finished_at=now, error=gone)
 
-    @property
-    def _key(self) -> str:
-        return f"refresh {self.asset.name}"
-
-    def _refresh_now(self) -> None:
-        self._term.at(self._key, self._clock(), self._refresh)
-
     def _look_over(self) -> None:
         if self._lookout.sees_drift() and self._at_work.acquire(blocking=False):
             try:
                 if self._lookout.repair():
-                    self._arm()
+                    self._schedule.next()
             finally:
                 self._at_work.release()
 
@@ -165,7 +161,7 @@ class Keeper:
                 self._warn(error)
                 self._term.at(f"begin {self.asset.name}", self._clock() + AGAIN, self._begin)
             self._lookout.remember()
-        self._arm()
+        self._schedule.next()
         if self._record.holding.current:
             self._tellers.changed(self.asset)
             self._housekeeping.tidy()
@@ -180,19 +176,19 @@ class Keeper:
         # Two keys lead here, and two fetches at once would make two of what is made anew.
         with self._fetching:
             # Who asks by hand stands in no line.
-            turn = self._asking.turn_by_hand() if self._asked.is_waiting() else self._asking.turn()
+            turn = self._turns.by_hand() if self._asked.is_waiting() else self._turns.next()
             if turn:
                 with turn:
                     self._refresh_alone(turn)
         if turn:
             # A look that came after the next one was armed found this refresh under way still, and saw nothing.
-            self._arm_look()
+            self._schedule.next_look()
 
     def _refresh_alone(self, turn: Turn) -> None:
         request = self._asked.begin()
         retired = self._record.holding.ledger.retired
         try:
-            outcome = self._refreshed(Wish.ANEW if request else self._wish(), turn)
+            outcome = self._refreshed(Wish.ANEW if request else self._schedule.wish(), turn)
         except BaseException as error:
             if request:
                 request.visible.set_exception(error)
@@ -205,11 +201,6 @@ class Keeper:
         # Only for news: what couldn't be ended is armed for later, and no look may bring that forward.
         if self._record.holding.ledger.retired not in ((), retired):
             self._housekeeping.release()
-
-    def _wish(self) -> Wish:
-        standing, now = self._record.standing, self._clock()
-        is_due = is_renewal_due(self.asset.refresh, standing, now=now, seed=self._seed)
-        return Wish.RENEW if is_due else Wish.LOOK
 
     def _refreshed(self, wish: Wish, turn: Turn) -> Outcome:
         with ExitStack() as alone:
@@ -224,12 +215,12 @@ class Keeper:
                     alone=partial(alone.enter_context, self._at_work),
                 )
                 self._record.ended(refreshed.outcome, refreshed.holding)
-                self._asking.learn(turn, refreshed.outcome)
+                self._turns.learn(turn, refreshed.outcome)
                 # Not after an unchanged look: what somebody broke meanwhile would pass for what was published.
                 if refreshed.outcome.result is Result.PUBLISHED:
                     self._lookout.remember()
             finally:
-                planned = self._arm()
+                planned = self._schedule.next()
         self._reporter.refreshed(refreshed.outcome, planned)
         return refreshed.outcome
 
@@ -241,18 +232,6 @@ class Keeper:
         heard = self._tellers.changed(self.asset)
         if request:
             heard.add_done_callback(lambda done: request.told.set_result(done.result()))
-
-    def _arm(self) -> Due | None:
-        planned = due(self.asset.refresh, self._record.standing, now=self._clock(), seed=self._seed)
-        self._record.planned(planned)
-        if planned:
-            self._asked.unless_wanted(partial(self._term.at, self._key, planned.at, self._refresh))
-        self._arm_look()
-        return planned
-
-    def _arm_look(self) -> None:
-        if look := look_at(self.asset.refresh, self._record.standing, now=self._clock(), seed=self._seed):
-            self._term.at(f"look {self.asset.name}", look, self._look)
 
     def _note_rollback(self, back: Refreshed | None) -> None:
         if back and back.holding:
@@ -284,7 +263,7 @@ class Keeper:
         try:
             act()
             self._lookout.remember()
-            self._arm()
+            self._schedule.next()
         finally:
             self._at_work.release()
 

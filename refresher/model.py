@@ -3,8 +3,8 @@
     Asset --fetch--> Fetched --stage--> Candidate --verify--> Verified --publish--> Generation --notify--> Change
                                                                             … and recorded as an Outcome
 
-Each is what the next step takes, and nothing else is. The section types (`Publish`, `Refresh`, `Limits`) are at once
-the configuration's schema for those sections.
+Each is what the next step takes, and nothing else is. The section types (`Publish`, `Refresh`, `Limits`, `Budget`) are
+at once the configuration's schema for those sections.
 """
 
 import hashlib
@@ -22,15 +22,14 @@ from refresher.volume import Directory
 
 Clock = Callable[[], datetime]
 """Answers the present moment, aware and in UTC."""
-
 ASSET_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 """What an asset may be called: a name that fits into a path, a label and a Kubernetes object's name."""
-
 STRICT: dict[str, str] = {"extra": "forbid"}
 """pydantic's name for: unknown keys are errors."""
-
 MiB = 1024 * 1024
 GiB = 1024 * MiB
+SECRET_FILE_LIMIT = 4 * MiB
+"""Bytes of one sensitive file."""
 
 
 class Wish(StrEnum):
@@ -104,10 +103,6 @@ class Refresh:
     min_interval: Duration = timedelta(seconds=1)
     timeout: Duration = timedelta(seconds=60)
     trigger: Path | None = None
-
-
-SECRET_FILE_LIMIT = 4 * MiB
-"""Bytes of one sensitive file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

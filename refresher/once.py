@@ -121,13 +121,13 @@ def once(
     host.begin()
     log = Log()
     with closing(SharedParts()) as shared:
-        asking = Once(assets(settings, shared), clock=now, seed=seed(), notify=notify)
-        with shown(asking.transfers):
-            visits = asking.visit(timeout=timeout)
+        visitor = Once(assets(settings, shared), clock=now, seed=seed(), notify=notify)
+        with shown(visitor.transfers):
+            visits = visitor.visit(timeout=timeout)
     for visit in visits:
         if visit.outcome:
             log.refreshed(visit.outcome, None)
-    for telling in asking.tellings:
+    for telling in visitor.tellings:
         log.told(telling)
     ready = all(visit.record.is_ready(now()) for visit in visits if visit.record.asset.required)
     return ready and not (strict and any(visit.failed for visit in visits))

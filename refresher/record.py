@@ -6,6 +6,7 @@ from datetime import datetime
 from threading import Lock
 
 from refresher.due import Due
+from refresher.errors import PermanentError
 from refresher.ledger import Holding
 from refresher.model import Asset, Outcome
 from refresher.notify import untold
@@ -80,7 +81,7 @@ class Record:
                 self._standing,
                 outcome.result,
                 at=outcome.looked_at,
-                permanent=outcome.error_class == "PermanentError",
+                permanent=outcome.error_class == PermanentError.__name__,
                 retry_after=outcome.retry_after,
             )
             self._standing = self._seen(attempted)

@@ -31,8 +31,8 @@ FIXED = {"control": ("listen", "hosts", "token"), "probes": ("listen",)}
 """The sections and keys that are used as they were at the start: who listens isn't changed while others ask there."""
 
 
-class Source:
-    """Where the configuration comes from: `path` is its file, None if there is none."""
+class ConfigurationFile:
+    """What the configuration is read from: `path`, or the command line and the environment alone if that is None."""
 
     def __init__(self, path: Path | None, load: Callable[[], Settings]) -> None:
         self.path, self._load = path, load
@@ -64,7 +64,7 @@ class Reload:
 
     def __init__(
         self,
-        source: Source,
+        file: ConfigurationFile,
         running: Assembly,
         *,
         shared: SharedParts,
@@ -72,7 +72,7 @@ class Reload:
         change: Callable[[Assembly, Assembly], None],
         again: Callable[[], None],
     ) -> None:
-        self._source, self.running, self._shared = source, running, shared
+        self._file, self.running, self._shared = file, running, shared
         self._clock, self._change, self._again = clock, change, again
         self._at_start = running.settings
         self.state = ConfigurationState(loaded_at=clock())
@@ -81,8 +81,8 @@ class Reload:
 
     def start(self) -> None:
         """Follow the file from now on; what it was changed to since it was read counts."""
-        self._follow()
-        if self._source.differs():
+        self._watch_files()
+        if self._file.differs():
             self._again()
 
     def stop(self) -> None:
@@ -92,18 +92,18 @@ class Reload:
 
     def read(self) -> None:
         """Read it, and use it if it works."""
-        if self._source.path is None:
+        if self._file.path is None:
             log.warning("there is no configuration file to read again")
             return
         try:
-            after = assemble(self._source.read(), self._shared, self.running)
+            after = assemble(self._file.read(), self._shared, self.running)
         except ConfigError as error:
             self._refuse(error.problems)
         except Exception as error:  # noqa: BLE001 - a plugin's bug; its text may quote a secret
             self._refuse([f"unexpected {type(error).__name__}, {places_of(error)}"])
         else:
             self._use(after)
-        self._follow()
+        self._watch_files()
 
     def _use(self, after: Assembly) -> None:
         before, self.running = self.running, after
@@ -123,11 +123,11 @@ class Reload:
             self.state = replace(self.state, problems=shown)
             log.error("the configuration doesn't work, and the one before goes on: %s", "; ".join(shown))
 
-    def _follow(self) -> None:
+    def _watch_files(self) -> None:
         """Watch the file, and those that verifiers name."""
-        if self._source.path is None:
+        if self._file.path is None:
             return
-        wanted = frozenset({self._source.path, *self.running.files()})
+        wanted = frozenset({self._file.path, *self.running.files()})
         if wanted == self._watched:
             return
         from refresher.watch import Watch  # who watches nothing need not load watchdog

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from threading import Lock
-from typing import Any
 
 from refresher.abilities import Closable
 from refresher.endpoint import Endpoints
@@ -37,9 +36,9 @@ class Roster:
         reporter: Reporter,
         left: Callable[[], None],
     ) -> None:
-        self._parts: dict[str, Any] = {"clockwork": clockwork, "clock": clock, "seed": seed, "reporter": reporter}
         self._endpoints, self._clockwork, self._clock, self._left = endpoints, clockwork, clock, left
-        self._tellers = Tellers(**self._parts)
+        tellers = Tellers(clockwork=clockwork, clock=clock, seed=seed, reporter=reporter)
+        self._new = partial(Keeper, tellers=tellers, clockwork=clockwork, clock=clock, seed=seed, reporter=reporter)
         self._lock = Lock()  # held for moments, over what follows
         self._keepers: dict[str, Keeper] = {}
         self._retiring: dict[Keeper, Future[bool]] = {}
@@ -90,8 +89,7 @@ class Roster:
             left.add_done_callback(partial(self._gone, keeper))
 
     def _keeper(self, asset: Asset) -> Keeper:
-        record, endpoint = Record(asset, started_at=self._clock()), self._endpoints.of(asset)
-        return Keeper(record, tellers=self._tellers, endpoint=endpoint, **self._parts)
+        return self._new(Record(asset, started_at=self._clock()), endpoint=self._endpoints.of(asset))
 
     def _before(self, asset: Asset) -> list[Future[bool]]:
         """Whom the asset's keeper has to wait for."""

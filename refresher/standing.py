@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from refresher.abilities import Rechecking
+from refresher import able
 from refresher.contract import Lease
 from refresher.ledger import Holding
 from refresher.model import Asset, Refresh, Result
@@ -112,4 +112,4 @@ def fresh_for(refresh: Refresh) -> timedelta:
 
 def rechecks(asset: Asset) -> bool:
     """Whether the source can look after what it made anew without making it again."""
-    return isinstance(asset.provider, Rechecking) and asset.provider.rechecks
+    return able.rechecks(asset.provider)

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Lock, Timer, current_thread
 from typing import NamedTuple
 
-from refresher.control.ratelimit import RateLimit
+from refresher.control.ratelimit import BURST, PER_SECOND, RateLimit
 from refresher.filenames import OURS
 from refresher.model import Outcome
 from refresher.volume import Directory
@@ -27,10 +27,6 @@ log = logging.getLogger("refresher")
 
 Ask = Callable[[], Sequence[Future[Outcome]]]
 """Asks for refreshes; each future is done once its refresh has ended."""
-
-
-BURST, PER_SECOND = 10, 1.0
-"""Of wishes, as of requests to the local API."""
 
 
 class _Wish(NamedTuple):

@@ -5,18 +5,22 @@ that the app makes, and a signal.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from refresher.abilities import Following, Watched
-from refresher.control.ratelimit import RateLimit
-from refresher.follower import Follower
+from refresher import able
+from refresher.abilities import Following
+from refresher.control.ratelimit import BURST, PER_SECOND, RateLimit
 from refresher.keeper import Keeper
 from refresher.model import Outcome
 from refresher.state import Trigger
-from refresher.trigger_file import BURST, PER_SECOND, TriggerFile
+
+if TYPE_CHECKING:  # loaded by those who have one
+    from refresher.follower import Follower
+    from refresher.trigger_file import TriggerFile
 
 Woken = Callable[[str, Trigger], None]
 """Told of each asset that was woken, by its name, and by what."""
@@ -24,7 +28,7 @@ Paths = tuple[Path, ...]
 
 
 class Triggers:
-    """Wakes those whom it is told to follow, until it is stopped. `seed` names the pod."""
+    """Wakes the keepers that it is given, until it is stopped. `seed` names the pod."""
 
     def __init__(self, woken: Woken, *, seed: str) -> None:
         self._woken, self._seed = woken, seed
@@ -34,7 +38,7 @@ class Triggers:
         self._files: dict[tuple[Path, Path], TriggerFile] = {}
         self._limit = RateLimit(burst=BURST, per_second=PER_SECOND, clock=time.monotonic)
 
-    def follow(self, keepers: Iterable[Keeper]) -> None:
+    def change(self, keepers: Iterable[Keeper]) -> None:
         """Wake these keepers from now on, and no others."""
         self._keepers = tuple(keepers)
         self._keep_followers()
@@ -43,7 +47,7 @@ class Triggers:
 
     def stop(self) -> None:
         """Wake nobody any more."""
-        self.follow(())
+        self.change(())
 
     def ask_all(self) -> None:
         """Ask for a refresh of every asset, because of a signal; who asks too often waits."""
@@ -52,27 +56,26 @@ class Triggers:
         self._asked(self._keepers, Trigger.SIGNAL)
 
     def _keep_followers(self) -> None:
-        wanted = {keeper: source for keeper in self._keepers if (source := _followed(keeper.asset.provider))}
+        wanted = {keeper: source for keeper in self._keepers if (source := able.followed(keeper.asset.provider))}
         for keeper in self._followers.keys() - wanted.keys():
             self._followers.pop(keeper).stop()
         for keeper in wanted.keys() - self._followers.keys():
-            look = partial(self._look, keeper, Trigger.SOURCE)
-            follower = Follower(keeper.asset, wanted[keeper], look=look, state=keeper.state, seed=self._seed)
-            self._followers[keeper] = follower
-            follower.start()
+            self._followers[keeper] = self._follower(keeper, wanted[keeper])
+            self._followers[keeper].start()
 
     def _keep_files(self) -> None:
-        wanted = _by_trigger_file(self._keepers)
-        for key in self._files.keys() - wanted.keys():
+        wanted = _trigger_files(self._keepers)
+        for key in self._files.keys() - wanted:
             self._files.pop(key).stop()
-        for path, root in wanted.keys() - self._files.keys():
-            self._files[path, root] = TriggerFile(path, partial(self._asked_by_file, path), root=root)
+        for path, root in wanted - self._files.keys():
+            self._files[path, root] = self._file(path, root)
 
     def _keep_watches(self) -> None:
         """One watch for all who want the same files and directories: the system has few to give (128 a user)."""
         together: dict[Paths, list[Callable[[], None]]] = {}
         for keeper in self._keepers:
-            together.setdefault(_watched(keeper.asset.provider), []).append(partial(self._look, keeper, Trigger.FILE))
+            paths = tuple(able.watched(keeper.asset.provider))
+            together.setdefault(paths, []).append(partial(self._look, keeper, Trigger.FILE))
         together.pop((), None)
         for file in self._files.values():
             together.setdefault((file.path.parent,), []).append(file.look)
@@ -85,6 +88,17 @@ class Triggers:
         # Only now: what is there when a watch begins is no change to it.
         for file in self._files.values():
             file.look()
+
+    def _follower(self, keeper: Keeper, source: Following) -> "Follower":
+        from refresher.follower import Follower
+
+        look = partial(self._look, keeper, Trigger.SOURCE)
+        return Follower(keeper.asset, source, look=look, state=keeper.state, seed=self._seed)
+
+    def _file(self, path: Path, root: Path) -> "TriggerFile":
+        from refresher.trigger_file import TriggerFile
+
+        return TriggerFile(path, partial(self._asked_by_file, path), root=root)
 
     def _look(self, keeper: Keeper, trigger: Trigger) -> None:
         self._woken(keeper.asset.name, trigger)
@@ -119,19 +133,7 @@ class _Watching:
             changed()
 
 
-def _watched(provider: object) -> Paths:
-    return tuple(provider.watched) if isinstance(provider, Watched) else ()
-
-
-def _followed(provider: object) -> Following | None:
-    return provider if isinstance(provider, Following) and provider.follows else None
-
-
-def _by_trigger_file(keepers: Iterable[Keeper]) -> Mapping[tuple[Path, Path], Sequence[Keeper]]:
-    """Who has which, with the directory above it whose own path is the operator's: below the volume, links aren't."""
-    found: dict[tuple[Path, Path], list[Keeper]] = {}
-    for keeper in keepers:
-        path, volume = keeper.asset.refresh.trigger, keeper.asset.volume
-        if path:
-            found.setdefault((path, volume if volume in path.parents else path.parent), []).append(keeper)
-    return found
+def _trigger_files(keepers: Iterable[Keeper]) -> set[tuple[Path, Path]]:
+    """Each with the directory above it whose own path is the operator's: below the volume, links aren't trusted."""
+    wanted = ((keeper.asset.refresh.trigger, keeper.asset.volume) for keeper in keepers)
+    return {(path, volume if volume in path.parents else path.parent) for path, volume in wanted if path}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from refresher.circuit import ANY_TIME, LAPSE, Bucket, Circuit, Need, Waiting, admitted, next_look, room
+from refresher.circuit import ANY_TIME, LAPSE, Bucket, Circuit, Need, Waiting, admitted, free, next_call
 from refresher.due import LONGEST, due, retry_draw, shortest_interval
 from refresher.model import Refresh, Result
 from refresher.renewal import OVERDUE, SHORTEST
@@ -32,8 +32,8 @@ def waiting(name: str, **facts: object) -> Waiting:
     return Waiting(name=name, **{"since": NOW} | facts)  # type: ignore[arg-type]
 
 
-def names(line: list[Waiting], circuit: Circuit = Circuit(), *, free: int = 99, now: datetime = NOW) -> list[str]:  # noqa: B008
-    return [each.name for each in admitted(line, circuit, room=free, now=now)]
+def names(line: list[Waiting], circuit: Circuit = Circuit(), *, most: int = 99, now: datetime = NOW) -> list[str]:  # noqa: B008
+    return [each.name for each in admitted(line, circuit, most=most, now=now)]
 
 
 # The circuit
@@ -127,10 +127,10 @@ def test_a_server_is_asked_as_often_as_the_interval_of_who_waits_says() -> None:
 
 
 def test_several_are_let_in_while_it_is_closed_and_one_while_it_is_not() -> None:
-    assert room(Circuit(), BUCKET, asking=1, concurrency=3, now=NOW) == 2
-    assert room(failing(1), BUCKET, asking=0, concurrency=3, now=NOW) == 1
-    assert room(failing(1), BUCKET, asking=1, concurrency=3, now=NOW) == 0
-    assert room(failing(1), BUCKET, asking=5, concurrency=3, now=NOW) == 0
+    assert free(Circuit(), BUCKET, asking=1, concurrency=3, now=NOW) == 2
+    assert free(failing(1), BUCKET, asking=0, concurrency=3, now=NOW) == 1
+    assert free(failing(1), BUCKET, asking=1, concurrency=3, now=NOW) == 0
+    assert free(failing(1), BUCKET, asking=5, concurrency=3, now=NOW) == 0
 
 
 def test_whose_files_end_first_goes_first_then_who_waited_longest() -> None:
@@ -141,7 +141,7 @@ def test_whose_files_end_first_goes_first_then_who_waited_longest() -> None:
         waiting("sooner", need=Need(ends_at=NOW + HOUR)),
     ]
     assert names(line) == ["sooner", "later", "config", "model"]
-    assert names(line, free=2) == ["sooner", "later"]
+    assert names(line, most=2) == ["sooner", "later"]
 
 
 def test_who_found_nobody_there_goes_behind_those_who_have_not_tried() -> None:
@@ -159,9 +159,9 @@ def test_nobody_is_let_in_before_the_wait_is_over_but_whose_files_end_soon() -> 
 
 def test_who_was_called_and_does_not_come_lets_the_others_pass() -> None:
     line = [waiting("gone", need=Need(ends_at=NOW), called_at=NOW), waiting("model")]
-    assert names(line, free=1) == ["gone"]
-    assert names(line, free=1, now=NOW + LAPSE) == ["model"]
-    assert names(line, free=1, now=NOW - LAPSE) == ["model"]
+    assert names(line, most=1) == ["gone"]
+    assert names(line, most=1, now=NOW + LAPSE) == ["model"]
+    assert names(line, most=1, now=NOW - LAPSE) == ["model"]
 
 
 @given(st.lists(st.tuples(ends, st.integers(0, 3), st.none() | st.timedeltas(-2 * SECOND, timedelta(0)))), st.data())
@@ -179,9 +179,9 @@ def test_whoever_waits_is_let_in_or_looked_at_again(
         )
         for number, (ends_at, failures, called) in enumerate(line)
     ]
-    free = room(circuit, BUCKET, asking=0, concurrency=3, now=now)
-    let_in = admitted(stand, circuit, room=free, now=now)
-    again = next_look(stand, circuit, BUCKET, now=now)
+    most = free(circuit, BUCKET, asking=0, concurrency=3, now=now)
+    let_in = admitted(stand, circuit, most=most, now=now)
+    again = next_call(stand, circuit, BUCKET, now=now)
     assert len(let_in) <= (3 if circuit.is_closed else 1)
     assert again is None or again > now
     assert let_in or again or not stand
@@ -194,14 +194,14 @@ def test_the_bucket_gives_its_burst_and_then_one_each_gap() -> None:
     bucket = BUCKET
     for left in (4, 3, 2, 1, 0):
         bucket = bucket.spent(NOW)
-        assert bucket.room(NOW) == left
+        assert bucket.free(NOW) == left
     assert bucket.opens_at(NOW) == NOW + SECOND / 10
-    assert [bucket.room(NOW + SECOND * tenths / 10) for tenths in (0.9, 1, 2, 5, 50)] == [0, 1, 2, 5, 5]
+    assert [bucket.free(NOW + SECOND * tenths / 10) for tenths in (0.9, 1, 2, 5, 50)] == [0, 1, 2, 5, 5]
 
 
 def test_an_emptied_bucket_gives_one_each_gap_from_then_on() -> None:
     bucket = BUCKET.emptied(NOW)
-    assert (bucket.room(NOW), bucket.opens_at(NOW)) == (0, NOW + SECOND / 10)
+    assert (bucket.free(NOW), bucket.opens_at(NOW)) == (0, NOW + SECOND / 10)
 
 
 @pytest.mark.parametrize("back", [SECOND, DAY, 400 * DAY])
@@ -215,7 +215,7 @@ def test_no_more_turns_are_given_than_the_burst_and_those_of_the_time(pauses: li
     bucket, now, given_out = BUCKET, NOW, 0
     for pause in pauses:
         now += pause
-        if bucket.room(now):
+        if bucket.free(now):
             assert bucket.opens_at(now) == now
             bucket, given_out = bucket.spent(now), given_out + 1
         else:

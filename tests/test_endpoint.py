@@ -385,7 +385,7 @@ def test_a_download_holds_no_turn(tmp_path: Path) -> None:
         def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
             with super().fetch(held) as answer:
                 yield answer
-                seen.append(kept._asking._endpoint.turn("other", need=ANY_TIME, wake=lambda: None) is not None)
+                seen.append(kept._turns._endpoint.turn("other", need=ANY_TIME, wake=lambda: None) is not None)
 
     keepers, clockwork, _ = all_kept([replace(one, provider=Large(endpoint=VAULT))], clock, Budget(concurrency=1))
     (kept,) = keepers

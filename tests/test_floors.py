@@ -34,6 +34,32 @@ def test_the_settings_load_no_vendors_library_and_no_parser_before_it_is_needed(
     assert not loaded_by("refresher.settings") & {*HEAVY, "yaml", "jsonschema", "typer"} - {"pydantic"}
 
 
+UNUSED = ("render.rendering", "sources", "follower", "trigger_file", "watch", "once", "simulate", "control.server")
+UNUSED_BY_HTTP = ("providers.http_follow", "providers.lifeline")
+PLAIN = """
+import sys
+from functools import partial
+from pathlib import Path
+from refresher.app import Sidecar
+from refresher.reload import ConfigurationFile
+from refresher.settings import short_form
+from tests.waiting import until
+
+sidecar = Sidecar(ConfigurationFile(None, partial(short_form, sys.argv[1], Path(sys.argv[2]), environment=OFF)))
+sidecar.start()
+until(lambda: sidecar.all_states()[0].last_attempt_at)
+sidecar.stop()
+print(*sys.modules)
+""".replace("OFF", repr({"REFRESHER_CONTROL__LISTEN": "off", "REFRESHER_PROBES__LISTEN": "off"}))
+
+
+def test_a_sidecar_loads_nothing_that_its_one_plain_asset_does_not_use(tmp_path: Path) -> None:
+    call = [sys.executable, "-c", PLAIN, "http://127.0.0.1:9/settings.json", tmp_path / "settings"]
+    loaded = set(subprocess.run(call, check=True, capture_output=True, text=True, cwd=ROOT).stdout.split())
+    assert {"refresher.keeper", "providers.http"} <= loaded
+    assert not loaded & {*(f"refresher.{room}" for room in UNUSED), *UNUSED_BY_HTTP}
+
+
 def contract(name: str) -> dict[str, Any]:
     """The import-linter contract whose name begins so."""
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
@@ -46,10 +72,11 @@ def test_every_room_is_on_a_floor() -> None:
 
 
 def test_the_architecture_draws_each_room_above_and_left_of_what_it_imports() -> None:
-    table = (ROOT / "docs/architecture.md").read_text()
-    *rows, beside = re.findall(r"^\| [a-z ]+ \| (`[a-z_`, ]+`) \|", table, re.MULTILINE)
+    _, table = (ROOT / "docs/architecture.md").read_text().split("| floor | rooms |\n| --- | --- |\n")
+    *rows, beside = table.partition("\n\n")[0].splitlines()
     assert "`testing`" in beside
-    drawn = [f"refresher.{room}" for row in rows for room in re.findall(r"[a-z_]+", row)]
+    drawn = [f"refresher.{room}" for row in rows for room in re.findall(r"`([a-z_]+)`", row)]
+    assert {*drawn, *PLUGINS, "refresher.testing"} == ROOMS
     graph = grimp.build_graph("refresher")
     for room in drawn:
         graph.squash_module(room)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from refresher.errors import ConfigError
-from refresher.reload import SHOWN, Reload, Source
+from refresher.reload import SHOWN, ConfigurationFile, Reload
 from refresher.settings import Assembly, Settings, SharedParts, assemble, load
 from tests.fakes.source import NOON, Time
 
@@ -23,10 +23,10 @@ class Running:
         self.trouble: Exception | None = None
         self.changes: list[tuple[Assembly, Assembly]] = []
         self.again = 0
-        source, shared = Source(self.path, self.load), SharedParts()
+        file, shared = ConfigurationFile(self.path, self.load), SharedParts()
         self.reload = Reload(
-            source,
-            assemble(source.read(), shared),
+            file,
+            assemble(file.read(), shared),
             shared=shared,
             clock=self.clock,
             change=lambda before, after: self.changes.append((before, after)),

@@ -78,19 +78,19 @@ def test_a_source_that_can_be_waited_at_is_waited_at_until_it_is_followed_no_mor
 ) -> None:
     one, other = Followed(), Followed()
     keepers, _ = kept(tmp_path, one=one, other=other)
-    triggers.follow(keepers.values())
+    triggers.change(keepers.values())
     until(lambda: one.begun == other.begun == ["r1"])
-    triggers.follow([keepers["other"]])
+    triggers.change([keepers["other"]])
     assert one.ended.is_set()
     assert not other.ended.is_set()
-    triggers.follow(keepers.values())
+    triggers.change(keepers.values())
     until(lambda: one.begun == ["r1", "r1"])
     assert other.begun == ["r1"], "who is followed already goes on"
 
 
 def test_without_the_option_nobody_waits(tmp_path: Path, triggers: Triggers) -> None:
     keepers, _ = kept(tmp_path, one=Followed(follows=False))
-    triggers.follow(keepers.values())
+    triggers.change(keepers.values())
     assert not triggers._followers
 
 
@@ -99,7 +99,7 @@ def test_a_changed_file_wakes_who_is_made_from_it(
 ) -> None:
     (tmp_path / "source").mkdir()
     keepers, clockwork = kept(tmp_path, one=Local(watched=[tmp_path / "source"]), other=Source())
-    triggers.follow(keepers.values())
+    triggers.change(keepers.values())
     (tmp_path / "source" / "file").touch()
     until(lambda: woken)
     until(lambda: is_armed(clockwork, "one"))
@@ -111,7 +111,7 @@ def test_a_trigger_file_asks_for_whose_it_is_and_goes_when_they_have_ended(
     tmp_path: Path, triggers: Triggers, woken: list[tuple[str, Trigger]]
 ) -> None:
     keepers, clockwork = kept(tmp_path, one=Source(), other=Source())
-    triggers.follow(keepers.values())
+    triggers.change(keepers.values())
     path = keepers["one"].asset.refresh.trigger
     assert path is not None
     path.touch()
@@ -128,7 +128,7 @@ def test_a_trigger_file_that_was_there_before_is_heard(
     path = keepers["one"].asset.refresh.trigger
     assert path is not None
     path.touch()
-    triggers.follow(keepers.values())
+    triggers.change(keepers.values())
     assert woken == [("one", Trigger.APP)]
 
 
@@ -136,19 +136,19 @@ def test_a_signal_asks_for_all_that_are_followed_then(
     tmp_path: Path, triggers: Triggers, woken: list[tuple[str, Trigger]]
 ) -> None:
     keepers, clockwork = kept(tmp_path, one=Source(), other=Source())
-    triggers.follow(keepers.values())
+    triggers.change(keepers.values())
     triggers.ask_all()
     assert sorted(woken) == [("one", Trigger.SIGNAL), ("other", Trigger.SIGNAL)]
     assert is_armed(clockwork, "one")
     assert is_armed(clockwork, "other")
-    triggers.follow([keepers["other"]])
+    triggers.change([keepers["other"]])
     triggers.ask_all()
     assert sorted(woken)[2:] == [("other", Trigger.SIGNAL)]
 
 
 def test_nobody_is_woken_after_the_end(tmp_path: Path, triggers: Triggers, woken: list[tuple[str, Trigger]]) -> None:
     keepers, _ = kept(tmp_path, one=Source())
-    triggers.follow(keepers.values())
+    triggers.change(keepers.values())
     triggers.stop()
     triggers.ask_all()
     assert woken == []

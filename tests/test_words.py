@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from refresher.asking import WHY as ENDPOINT_WHY
 from refresher.due import Why
+from refresher.turns import WHY as ENDPOINT_WHY
 from refresher.words import (
     WHY,
     Level,

@@ -48,7 +48,7 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Show what a fleet does to its source: a deployment, a rotation, an outage; contact nobody."""
-    from refresher.simulate import Abilities, Fleet, findings_document, findings_text, of_certificates, of_values
+    from refresher.simulate import Behaviour, Fleet, findings_document, findings_text, of_certificates, of_values
     from refresher.simulate import simulated as findings_of
     from refresher.simulate.picture import draw, refuse_unfit
 
@@ -61,7 +61,7 @@ def simulate(
     courses = [of_values(refresh.every, rollout=rollout, outage=outage)] if refresh.every else []
     courses += [of_certificates(lifetime, rollout=rollout, outage=outage)] if lifetime else []
     fleet = Fleet(pods=pods, refresh=refresh, rollout=rollout, skew=skew, seed=seed)
-    source = Abilities(patience=hang, capacity=capacity)
+    source = Behaviour(patience=hang, capacity=capacity)
     findings = [findings_of(fleet, course, source) for course in courses]
     documents = [findings_document(each) for each in findings]
     print(json.dumps(documents, indent=2) if as_json else "\n\n".join(findings_text(each) for each in findings))

@@ -23,13 +23,13 @@ def run(
     """Keep all assets fresh until SIGTERM."""
     from refresher.app import run as run_sidecar
     from refresher.logs import catch_all, configure
-    from refresher.reload import Source as ConfigurationSource
+    from refresher.reload import ConfigurationFile
 
     with reporting_bad_configuration():
         configure(sys.stderr)
         catch_all()
         path = None if source else path_of(config)
-        run_sidecar(ConfigurationSource(path, partial(settings_of, config, source, directory, notify)))
+        run_sidecar(ConfigurationFile(path, partial(settings_of, config, source, directory, notify)))
     end(DONE)
 
 

@@ -31,7 +31,7 @@ class Metrics:
 
     def __init__(self, sidecar: Sidecar, *, notifiers: Mapping[str, Iterable[str]]) -> None:
         self._lock = Lock()
-        self._followed: set[_Series] = set()
+        self._begun: set[_Series] = set()
         self._registry = _Registry()
         self._refreshes = self._counter("refreshes", "Refreshes by how they ended", "asset", "result")
         self._notifications = self._counter(
@@ -49,9 +49,9 @@ class Metrics:
             registry=self._registry,
         )
         self._registry.register(_Standing(sidecar))
-        self.follow(notifiers)
+        self.begin(notifiers)
 
-    def follow(self, notifiers: Mapping[str, Iterable[str]]) -> None:
+    def begin(self, notifiers: Mapping[str, Iterable[str]]) -> None:
         """These are every asset's notifiers by name, from now on.
 
         Every series that can be known now starts at 0, for `rate()` can't see the first increase of one that wasn't
@@ -60,14 +60,14 @@ class Metrics:
         with self._lock:
             for metric, labels in (series := set(self._series(notifiers))):
                 metric.labels(*labels)
-            self._followed |= series
+            self._begun |= series
 
     def forget_all_but(self, notifiers: Mapping[str, Iterable[str]]) -> None:
-        """Have no series any more of what was followed before, and nobody counts any more."""
+        """Have no series any more of what was begun before, and nobody counts any more."""
         with self._lock:
-            for metric, labels in (gone := self._followed - set(self._series(notifiers))):
+            for metric, labels in (gone := self._begun - set(self._series(notifiers))):
                 metric.remove(*labels)
-            self._followed -= gone
+            self._begun -= gone
 
     def observe(self, outcome: Outcome) -> None:
         """Count one refresh."""

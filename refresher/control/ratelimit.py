@@ -3,6 +3,9 @@
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
+BURST, PER_SECOND = 10, 1.0
+"""Of wishes for a refresh, whichever way they come."""
+
 
 @dataclass(slots=True)
 class _Bucket:

@@ -23,15 +23,13 @@ from refresher.control.guards import Guard, Rules, Stamp, WholeBody, token_neede
 from refresher.control.health import Health
 from refresher.control.listen import BACKLOG, Door
 from refresher.control.metrics import Metrics
-from refresher.control.ratelimit import RateLimit
+from refresher.control.ratelimit import BURST, PER_SECOND, RateLimit
 from refresher.control.refreshes import Refreshes
 from refresher.control.sidecar import Sidecar
 from refresher.errors import ConfigError
 from refresher.model import Clock
 from refresher.options import Secret
 
-BURST, PER_SECOND = 10, 1.0
-"""Refreshes that may be asked for of one asset."""
 CONNECTIONS = 512
 """At most, for each listener."""
 HEADER_LIMIT = 16 * 1024

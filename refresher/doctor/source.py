@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from refresher.abilities import Diagnosable, Observation
+from refresher import able
+from refresher.abilities import Observation
 from refresher.model import Asset, Clock
 from refresher.words import duration
 
@@ -17,11 +18,8 @@ UNSIGNED = timedelta(minutes=15)
 
 def source(asset: Asset, *, clock: Clock) -> Iterator[Observation]:
     """What the provider sees, and once the clock. Raises what the provider does."""
-    if not isinstance(asset.provider, Diagnosable):
-        yield Observation.skipped("source", "its provider can't look at it without fetching")
-        return
     compared = False
-    for observation in asset.provider.diagnose():
+    for observation in able.diagnosed(asset.provider):
         here = clock()
         yield observation
         if observation.server_time and not compared:

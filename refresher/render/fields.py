@@ -18,8 +18,8 @@ JSON, YAML = frozenset({".json"}), frozenset({".yaml", ".yml"})
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One of the files that a form is made of: from which source (empty: from the only one), and what it says.
+class Fields:
+    """Those of one of the files that a form is made of: from which source (empty: from the only one), and what it says.
 
     A document (`.json`, `.yaml`, `.yml`) says what is in it, every other file its content under its own name.
     """
@@ -28,11 +28,11 @@ class Part:
     says: Mapping[str, Any]
 
 
-def parts(files: Iterable[InlineFile], sources: Sequence[str]) -> Iterator[Part]:
-    """What the files say, in their order. Raises Unfit."""
+def fields_of(files: Iterable[InlineFile], sources: Sequence[str]) -> Iterator[Fields]:
+    """What each of the files says, in their order. Raises Unfit."""
     for file in files:
         source, _, below = file.name.partition("/") if sources else ("", "", file.name)
-        yield Part(source, said(file) if is_document(below) else {below: text_of(file)})
+        yield Fields(source, said(file) if is_document(below) else {below: text_of(file)})
 
 
 def is_document(name: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from refresher.render.entries import Form
-from refresher.render.fields import Part, merged
+from refresher.render.fields import Fields, merged
 from refresher.render.unfit import Unfit
 from refresher.render.yaml_text import yaml_text
 
@@ -20,13 +20,13 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BREAK = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
-def env(parts: Sequence[Part]) -> str:
+def env(files: Sequence[Fields]) -> str:
     """`NAME="value"` lines, as a POSIX shell and systemd's EnvironmentFile read them.
 
     Quotes only where the value needs them. systemd ignores a variable with control characters besides tab and newline
     (`env_value_is_valid`), so those are refused.
     """
-    return "".join(f"{name}={_quoted(name, value)}\n" for name, value in _variables(parts))
+    return "".join(f"{name}={_quoted(name, value)}\n" for name, value in _variables(files))
 
 
 def _quoted(name: str, value: str) -> str:
@@ -35,18 +35,18 @@ def _quoted(name: str, value: str) -> str:
     return value if _PLAIN.fullmatch(value) else '"' + _ESCAPED.sub(r"\\\1", value) + '"'
 
 
-def docker_env(parts: Sequence[Part]) -> str:
+def docker_env(files: Sequence[Fields]) -> str:
     """`NAME=value` lines, as `docker run --env-file` reads them: to the end of the line, quotes and all."""
     lines = []
-    for name, value in _variables(parts):
+    for name, value in _variables(files):
         if _BREAK.search(value):
             raise Unfit(f"{name} has line breaks or control characters, which docker's file can't say")
         lines.append(f"{name}={value}\n")
     return "".join(lines)
 
 
-def _variables(parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
-    for name, value in _together(parts).items():
+def _variables(files: Sequence[Fields]) -> Iterator[tuple[str, str]]:
+    for name, value in _together(files).items():
         if not _VARIABLE.fullmatch(name):
             raise Unfit(f"{name!r} can't be the name of an environment variable")
         yield name, _scalar(name, value)
@@ -56,10 +56,10 @@ _IN_PROPERTIES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\
 _IN_KEY = _IN_PROPERTIES | {char: f"\\{char}" for char in " :=#!"}
 
 
-def properties(parts: Sequence[Part]) -> str:
+def properties(files: Sequence[Fields]) -> str:
     """Java's `.properties` (`java.util.Properties.load`), in ASCII; keys inside of keys joined by dots."""
     return "".join(
-        f"{_escaped(key, _IN_KEY)}={_value(_scalar(key, value))}\n" for key, value in _flat(_together(parts))
+        f"{_escaped(key, _IN_KEY)}={_value(_scalar(key, value))}\n" for key, value in _flat(_together(files))
     )
 
 
@@ -88,15 +88,15 @@ def _flat(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
             yield f"{before}{key}", value
 
 
-def ini(parts: Sequence[Part], section: str | None) -> str:
+def ini(files: Sequence[Fields], section: str | None) -> str:
     """Sections with `key = value` lines, one for each source; mappings of documents are sections of their own.
 
     Read by Python's configparser without interpolation, and by what reads lines as they are.
     """
     sections: dict[str, dict[str, Any]] = {}
-    for part in parts:
-        for key, value in part.says.items():
-            named, said = (key, value) if isinstance(value, Mapping) else (section or part.source, {key: value})
+    for file in files:
+        for key, value in file.says.items():
+            named, said = (key, value) if isinstance(value, Mapping) else (section or file.source, {key: value})
             sections[named] = merged(sections.get(named), said)
     return "\n".join(_section(name, said) for name, said in sections.items())
 
@@ -122,27 +122,27 @@ def _ini_value(key: str, value: object) -> str:
     return text
 
 
-def json_text(parts: Sequence[Part]) -> str:
+def json_text(files: Sequence[Fields]) -> str:
     """One document, merged in the order given."""
-    return json.dumps(_together(parts), ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(_together(files), ensure_ascii=False, indent=2) + "\n"
 
 
-def yaml_form(parts: Sequence[Part]) -> str:
+def yaml_form(files: Sequence[Fields]) -> str:
     """The same as YAML, which readers of 1.1 and of 1.2 take for the same."""
-    return yaml_text(_together(parts))
+    return yaml_text(_together(files))
 
 
-def pem(parts: Sequence[Part]) -> str:
+def pem(files: Sequence[Fields]) -> str:
     """All blocks of all files, in the order given, with nothing between them."""
     from refresher.render.pem import blocks
 
-    return "".join(block.text for part in parts for text in part.says.values() for block in blocks(str(text)))
+    return "".join(block.text for file in files for text in file.says.values() for block in blocks(str(text)))
 
 
-def _together(parts: Iterable[Part]) -> dict[str, Any]:
+def _together(files: Iterable[Fields]) -> dict[str, Any]:
     whole: dict[str, Any] = {}
-    for part in parts:
-        whole = merged(whole, part.says)
+    for file in files:
+        whole = merged(whole, file.says)
     return whole
 
 
@@ -153,7 +153,7 @@ def _scalar(name: str, value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-WRITERS: Mapping[Form, Callable[[Sequence[Part]], str]] = {
+WRITERS: Mapping[Form, Callable[[Sequence[Fields]], str]] = {
     Form.ENV: env,
     Form.DOCKER_ENV: docker_env,
     Form.PROPERTIES: properties,

@@ -9,7 +9,7 @@ from functools import partial
 from refresher.contract import InlineFile
 from refresher.errors import ConfigError, RejectedError
 from refresher.render.entries import Entry, Form
-from refresher.render.fields import parts
+from refresher.render.fields import fields_of
 from refresher.render.forms import WRITERS, ini
 from refresher.render.inputs import Inputs
 from refresher.render.templates import loaded
@@ -21,7 +21,7 @@ Maker = Callable[[Inputs], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Way:
     """How one file is made, and what that depends on besides a source: templates, options, the environment."""
 
     make: Maker
@@ -61,30 +61,30 @@ def recipe(entries: Mapping[str, Entry], sources: Sequence[str], environment: Ma
 
     Templates are read here, and at no other time: what is rendered is what the digest is of.
     """
-    made: dict[str, Made] = {}
+    ways: dict[str, Way] = {}
     problems: list[str] = []
     for name, entry in entries.items():
         try:
-            made[name] = _entry(entry, sources, environment)
+            ways[name] = _entry(entry, sources, environment)
         except ConfigError as error:
             problems += (f"{name}: {problem}" for problem in error.problems)
     if problems:
         raise ConfigError(*problems)
-    depends_on = {name: each.depends_on for name, each in made.items()}
+    depends_on = {name: way.depends_on for name, way in ways.items()}
     written = json.dumps(depends_on, sort_keys=True, default=str)
     return Recipe(
-        makers={name: each.make for name, each in made.items()},
+        makers={name: way.make for name, way in ways.items()},
         digest=hashlib.sha256(written.encode()).hexdigest(),
         copies={} if sources else {entry.copy: name for name, entry in entries.items() if entry.copy is not None},
     )
 
 
-def _entry(entry: Entry, sources: Sequence[str], environment: Mapping[str, str]) -> Made:
+def _entry(entry: Entry, sources: Sequence[str], environment: Mapping[str, str]) -> Way:
     if entry.form is not None:
         return _formed(entry, entry.form, sources)
     if entry.copy is not None:
         _refuse_unknown_source(entry.copy, sources, key="copy")
-        return Made(partial(_copied, entry.copy), ["copy", entry.copy])
+        return Way(partial(_copied, entry.copy), ["copy", entry.copy])
     return _templated(entry, sources, environment)
 
 
@@ -94,7 +94,7 @@ def _copied(name: str, inputs: Inputs) -> bytes:
     return inputs.contents[name].content
 
 
-def _formed(entry: Entry, form: Form, sources: Sequence[str]) -> Made:
+def _formed(entry: Entry, form: Form, sources: Sequence[str]) -> Way:
     for name in entry.of:
         _refuse_unknown_source(name, sources, key="of")
     if form is Form.INI and not sources and not entry.section:
@@ -102,9 +102,9 @@ def _formed(entry: Entry, form: Form, sources: Sequence[str]) -> Made:
     write = partial(ini, section=entry.section) if form is Form.INI else WRITERS[form]
 
     def make(inputs: Inputs) -> bytes:
-        return write(list(parts(_chosen(inputs, entry.of, sources), sources))).encode()
+        return write(list(fields_of(_chosen(inputs, entry.of, sources), sources))).encode()
 
-    return Made(make, ["form", form, entry.of, entry.section])
+    return Way(make, ["form", form, entry.of, entry.section])
 
 
 def _chosen(inputs: Inputs, names: Sequence[str], sources: Sequence[str]) -> list[InlineFile]:
@@ -125,7 +125,7 @@ def _refuse_unknown_source(name: str, sources: Sequence[str], *, key: str) -> No
         raise ConfigError(f"{key}: there is no source {name.partition('/')[0]!r}; there are {', '.join(sources)}")
 
 
-def _templated(entry: Entry, sources: Sequence[str], environment: Mapping[str, str]) -> Made:
+def _templated(entry: Entry, sources: Sequence[str], environment: Mapping[str, str]) -> Way:
     if taken := set(sources) & set(OURS):
         raise ConfigError(f"a source can't be called {', '.join(sorted(taken))} here: templates have that already")
     name, texts = loaded(entry)
@@ -137,4 +137,4 @@ def _templated(entry: Entry, sources: Sequence[str], environment: Mapping[str, s
 
         return rendered(name, texts, variables(inputs, sources, seen), options).encode()
 
-    return Made(make, ["template", name, dict(texts), options, seen])
+    return Way(make, ["template", name, dict(texts), options, seen])

@@ -14,18 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from refresher.abilities import (
-    Building,
-    Closable,
-    Diagnosable,
-    Follow,
-    Following,
-    Observation,
-    Reaching,
-    Rechecking,
-    Revoking,
-    Watched,
-)
+from refresher import able
+from refresher.abilities import Building, Follow, Observation, Revoking
 from refresher.contract import ByteStream, Fetched, FileSet, Finding, Held, Lease, Provider, StagedFile, Unchanged
 from refresher.errors import PermanentError, RefresherError
 from refresher.model import Limits, NamedVerifier
@@ -108,28 +98,29 @@ class Rendering:
     @property
     def endpoint(self) -> str:
         """The source's; empty if it names none."""
-        return self._inside.endpoint if isinstance(self._inside, Reaching) else ""
+        return able.endpoint(self._inside)
 
     @property
     def watched(self) -> Sequence[Path]:
         """What the source watches. Not the templates: they are read with the configuration, and only then."""
-        return self._inside.watched if isinstance(self._inside, Watched) else []
+        return able.watched(self._inside)
 
     @property
     def rechecks(self) -> bool:
         """As the source does."""
-        return isinstance(self._inside, Rechecking) and self._inside.rechecks
+        return able.rechecks(self._inside)
 
     @property
     def follows(self) -> bool:
         """As the source does."""
-        return isinstance(self._inside, Following) and self._inside.follows
+        return able.followed(self._inside) is not None
 
     def follow(self, revision: str) -> Follow:
         """Waiting at the source for something else than what this was rendered from."""
-        if not isinstance(self._inside, Following):
+        source = able.followed(self._inside)
+        if source is None:
             raise PermanentError("its source can't be waited at")
-        return self._inside.follow(_apart(revision)[0])
+        return source.follow(_apart(revision)[0])
 
     def building_on(self, published: FileSet | None) -> "Rendering":
         """The provider for one fetch, given what readers see now."""
@@ -145,14 +136,11 @@ class Rendering:
 
     def close(self) -> None:
         """Nobody uses it any more."""
-        if isinstance(self._inside, Closable):
-            self._inside.close()
+        able.close(self._inside)
 
     def diagnose(self) -> Iterable[Observation]:
         """What the source says of itself."""
-        if not isinstance(self._inside, Diagnosable):
-            return [Observation.skipped("source", "its provider can't look at it without fetching")]
-        return self._inside.diagnose()
+        return able.diagnosed(self._inside)
 
     def _asked(self, before: Inputs | None) -> Provider:
         """Whom to ask. It builds on what it gave; after a start, on copies of that."""

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from refresher import able
 from refresher.errors import ConfigError
 from refresher.model import Asset
 from refresher.settings.build import build
 from refresher.settings.fingerprints import checked_files, digests
 from refresher.settings.models import AssetSettings, Settings
-from refresher.settings.plugged import SharedParts, closed
+from refresher.settings.plugged import SharedParts
 from refresher.traffic import Traffic
 
 
@@ -74,7 +75,7 @@ def assemble(settings: Settings, shared: SharedParts, before: Assembly | None = 
             problems.extend(error.problems)
     if problems:
         for made in new:
-            closed(made.provider)
+            able.close(made.provider)
         raise ConfigError(*problems)
     return Assembly(settings=settings, assets=found, contents=contents, traffic=traffic)
 

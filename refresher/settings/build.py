@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from refresher import able
 from refresher.contract import Provider
 from refresher.model import Asset, NamedVerifier
 from refresher.settings import fingerprints
 from refresher.settings.models import AssetSettings, Choice
 from refresher.settings.paths import Place
-from refresher.settings.plugged import SharedParts, closed, implied, notifier, provider, verifiers
+from refresher.settings.plugged import SharedParts, implied, notifier, provider, verifiers
 from refresher.traffic import Traffic
 
 
@@ -18,7 +19,7 @@ def build(name: str, asset: AssetSettings, *, volume: Path, shared: SharedParts,
     place: Place = ("assets", name)
     with ExitStack() as unless_made:
         source = provider(asset, shared, place)
-        unless_made.callback(closed, source)
+        unless_made.callback(able.close, source)
         brought = implied(asset, source, volume, place)
         asked, judges, rendered_by = _rendered(asset, source, brought, place)
         directory = asset.publish.directory or volume / name

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from refresher.abilities import Closable, ImplyingVerifiers
+from refresher import able
+from refresher.abilities import ImplyingVerifiers
 from refresher.contract import Provider, Verifier
 from refresher.errors import ConfigError, RefresherError
 from refresher.model import NamedNotifier, NamedVerifier
@@ -15,7 +16,6 @@ from refresher.settings.choices import Choices
 from refresher.settings.fingerprints import dumped, fingerprint
 from refresher.settings.models import AssetSettings, Choice
 from refresher.settings.paths import Place, written
-from refresher.sources import Sources, of_source
 
 
 class SharedParts:
@@ -46,19 +46,15 @@ def provider(asset: AssetSettings, shared: SharedParts, place: Place) -> Provide
     """Whom to ask, for one source or for several. Raises ConfigError, and then keeps nothing that was made."""
     if asset.source is not None:
         return _source(asset.source, shared, (*place, "source"))
+    from refresher.sources import Sources  # loaded by those who have several
+
     sources: dict[str, Provider] = {}
     with ExitStack() as unless_made:
         for name, choice in asset.sources.items():
             sources[name] = _source(choice, shared, (*place, "sources", name))
-            unless_made.callback(closed, sources[name])
+            unless_made.callback(able.close, sources[name])
         unless_made.pop_all()
     return Sources(sources, timeout=asset.refresh.timeout)
-
-
-def closed(provider: Provider) -> None:
-    """Have a provider that nobody uses let go of what it holds."""
-    if isinstance(provider, Closable):
-        provider.close()
 
 
 def implied(asset: AssetSettings, provider: Provider, volume: Path, place: Place) -> list[Choice]:
@@ -67,6 +63,8 @@ def implied(asset: AssetSettings, provider: Provider, volume: Path, place: Place
         # Of what is rendered, other files are listed verifiers' than those that the source implies something of.
         listed = () if asset.render else asset.verify
         return _implied_by(provider, listed, volume, (*place, "source", asset.source.name))
+    from refresher.sources import Sources
+
     found: list[Choice] = []
     for name, source in provider.sources.items() if isinstance(provider, Sources) else ():
         listed = tuple(check for check in asset.verify if check.source == name)
@@ -96,7 +94,11 @@ def _source(choice: Choice, shared: SharedParts, place: Place) -> Provider:
 
 def _verifier(choice: Choice, place: Place) -> Verifier:
     verifier: Verifier = _made(choice, place)
-    return verifier if choice.source is None else of_source(choice.source, verifier)
+    if choice.source is None:
+        return verifier
+    from refresher.sources import of_source
+
+    return of_source(choice.source, verifier)
 
 
 def _implied_by(provider: Provider, listed: Sequence[Choice], volume: Path, place: Place) -> list[Choice]:

@@ -80,12 +80,12 @@ def read(content: Mapping[str, Any], environment: Mapping[str, str], *, beside: 
     found = [*_refused(given), *choices.problems, *unread]
     for place, path in (*directories.values(), *triggers.values()):
         found += [(place, problem)] if (problem := problem_below_volume(path)) else []
-    located, asking = _absolute(volume, directories), _absolute(volume, triggers)
-    found += overlaps(volume, located, choices.volume_paths, list(asking.values()))
+    published, heard = _absolute(volume, directories), _absolute(volume, triggers)
+    found += overlaps(volume, published, choices.volume_paths, list(heard.values()))
     told = [_told(place, sentence, given, overridden.set_by) for place, sentence in found]
     if settings is None or told or overridden.problems:
         raise ConfigError(*dict.fromkeys(map(one_line, [*overridden.problems, *told])))
-    return _located(settings, _paths(located), _paths(asking), beside.absolute())
+    return _located(settings, _paths(published), _paths(heard), beside.absolute())
 
 
 def _volume(given: Mapping[str, Any]) -> Path:

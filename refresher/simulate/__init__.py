@@ -10,11 +10,11 @@ from refresher.simulate.courses import Course, of_certificates, of_values
 from refresher.simulate.document import findings_document
 from refresher.simulate.findings import Findings, Load
 from refresher.simulate.fleet import Fleet, simulated
-from refresher.simulate.source import Abilities
+from refresher.simulate.source import Behaviour
 from refresher.simulate.text import findings_text
 
 __all__ = [
-    "Abilities",
+    "Behaviour",
     "Course",
     "Findings",
     "Fleet",

@@ -9,7 +9,7 @@ from refresher.renewal import unit
 from refresher.simulate.courses import Course
 from refresher.simulate.findings import Findings, found
 from refresher.simulate.pod import Pod
-from refresher.simulate.source import Abilities, Source
+from refresher.simulate.source import Behaviour, Source
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 """Where the virtual clock starts."""
@@ -34,17 +34,17 @@ class Fleet:
         return name, self.rollout * unit(name, "rollout")
 
 
-def simulated(fleet: Fleet, course: Course, abilities: Abilities) -> Findings:
+def simulated(fleet: Fleet, course: Course, behaviour: Behaviour) -> Findings:
     """What the fleet does to the source in that course, and how the pods fare. The same arguments, the same answer."""
-    source, pods = run(fleet, course, abilities)
+    source, pods = run(fleet, course, behaviour)
     return found(course, source, pods, began=BEGIN)
 
 
-def run(fleet: Fleet, course: Course, abilities: Abilities) -> tuple[Source, list[Pod]]:
+def run(fleet: Fleet, course: Course, behaviour: Behaviour) -> tuple[Source, list[Pod]]:
     """The same, as the source and the pods noted it."""
     outage = (BEGIN + course.outage.begin, BEGIN + course.outage.end)
     changes = [BEGIN + change for change in course.changes]
-    source = Source(abilities, began=BEGIN, outage=outage, changes=changes)
+    source = Source(behaviour, began=BEGIN, outage=outage, changes=changes)
     members = [_pod(fleet, course, number) for number in range(fleet.pods)]
     _look_in_order(members, source, until=BEGIN + course.end)
     return source, [pod for _, pod in members]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Abilities:
+class Behaviour:
     """How a source answers.
 
     `latency` until an answer has come; `patience` until a request fails that was sent during an outage (0: it is
@@ -32,14 +32,14 @@ class Source:
 
     def __init__(
         self,
-        abilities: Abilities,
+        behaviour: Behaviour,
         *,
         began: datetime,
         outage: tuple[datetime, datetime],
         changes: Sequence[datetime] = (),
     ) -> None:
-        self._abilities, self._began, self._outage, self._changes = abilities, began, outage, changes
-        self._room = abilities.capacity or 0.0
+        self._behaviour, self._began, self._outage, self._changes = behaviour, began, outage, changes
+        self._tokens = behaviour.capacity or 0.0
         self._asked_at = began
         self.asked = array("d")
         """When, in seconds since the beginning; each request."""
@@ -54,19 +54,19 @@ class Source:
         self.asked.append(moment)
         self.askers.append(who)
         is_away = self._outage[0] <= at < self._outage[1]
-        if is_away or not self._has_room(at):
+        if is_away or not self._can_bear(at):
             self.failed.append(moment)
-            return Answer(at + (self._abilities.patience if is_away else self._abilities.latency), None)
-        return Answer(at + self._abilities.latency, sum(change <= at for change in self._changes))
+            return Answer(at + (self._behaviour.patience if is_away else self._behaviour.latency), None)
+        return Answer(at + self._behaviour.latency, sum(change <= at for change in self._changes))
 
-    def _has_room(self, at: datetime) -> bool:
+    def _can_bear(self, at: datetime) -> bool:
         """Whether it can bear one more: a bucket that holds what is served in a second, and is filled as fast."""
-        capacity = self._abilities.capacity
+        capacity = self._behaviour.capacity
         if capacity is None:
             return True
         waited, self._asked_at = (at - self._asked_at).total_seconds(), at
-        self._room = min(capacity, self._room + waited * capacity)
-        if self._room < 1:
+        self._tokens = min(capacity, self._tokens + waited * capacity)
+        if self._tokens < 1:
             return False
-        self._room -= 1
+        self._tokens -= 1
         return True

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import monotonic
 
-from refresher.abilities import Rechecking, Revoking
+from refresher import able
+from refresher.abilities import Revoking
 from refresher.contract import Fetched, Held, Lease, Provider, RemoteFile, Unchanged
 from refresher.errors import PermanentError, RefresherError, RejectedError
 from refresher.sources import files, leases, revisions
@@ -139,9 +140,7 @@ class Fetching:
 
     def _is_settled(self, name: str, held: Held) -> bool:
         """Whether only making it again would tell whether it is still good, and that isn't due."""
-        source = self.sources[name]
-        rechecks = isinstance(source, Rechecking) and source.rechecks
-        return not held.due and self._known[name].minted and not rechecks
+        return not held.due and self._known[name].minted and not able.rechecks(self.sources[name])
 
     def _unchanged_sources(self) -> list[str]:
         return [name for name, answer in self.answers.items() if isinstance(answer, Unchanged)]

@@ -5,7 +5,8 @@ from typing import Protocol
 
 from refresher.abilities import Check, Checked, Ranged
 from refresher.contract import ByteStream, Fetched, FileSet, InlineFile, RemoteFile
-from refresher.offered import HeldFile, revision_of
+from refresher.held_file import HeldFile
+from refresher.offered import revision_of
 from refresher.sources.parts import name_in
 
 

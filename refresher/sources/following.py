@@ -5,12 +5,9 @@ from queue import SimpleQueue
 from threading import Thread
 from time import monotonic
 
-from refresher.abilities import Follow
+from refresher.abilities import HELD, Follow
 from refresher.errors import TransientError
 from refresher.sources.troubles import named
-
-HELD = 4.0
-"""Seconds after which a wait that ended was one, and is begun again; the same as the core's."""
 
 Heard = tuple[str, float, bool | Exception]
 """Which source, how many seconds it held the wait, and what it answered or raised."""

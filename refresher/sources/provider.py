@@ -7,17 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from refresher.abilities import (
-    Building,
-    Closable,
-    Diagnosable,
-    Follow,
-    Following,
-    Observation,
-    Reaching,
-    Revoking,
-    Watched,
-)
+from refresher import able
+from refresher.abilities import Follow, Following, Observation, Revoking
 from refresher.contract import Fetched, FileSet, Held, Lease, Provider, Unchanged
 from refresher.errors import RefresherError
 from refresher.sources import leases, revisions
@@ -51,10 +42,7 @@ class Sources:
         """The provider for one fetch, each source shown its own part."""
         building = copy.copy(self)
         building._given = given = self._parts(published)
-        building.sources = {
-            name: source.building_on(given.of(name)) if isinstance(source, Building) else source
-            for name, source in self.sources.items()
-        }
+        building.sources = {name: able.building_on(source, given.of(name)) for name, source in self.sources.items()}
         return building
 
     @contextmanager
@@ -66,14 +54,13 @@ class Sources:
     @property
     def endpoint(self) -> str:
         """Where all of them come from; empty if that isn't one server."""
-        endpoints = {source.endpoint if isinstance(source, Reaching) else "" for source in self.sources.values()}
+        endpoints = {able.endpoint(source) for source in self.sources.values()}
         return endpoints.pop() if len(endpoints) == 1 else ""
 
     @property
     def watched(self) -> Sequence[Path]:
         """What all of them watch."""
-        watching = (source for source in self.sources.values() if isinstance(source, Watched))
-        return list(dict.fromkeys(path for source in watching for path in source.watched))
+        return list(dict.fromkeys(path for source in self.sources.values() for path in able.watched(source)))
 
     @property
     def follows(self) -> bool:
@@ -89,8 +76,7 @@ class Sources:
 
     @property
     def _following(self) -> list[tuple[str, Following]]:
-        named_sources = self.sources.items()
-        return [(name, source) for name, source in named_sources if isinstance(source, Following) and source.follows]
+        return [(name, each) for name, source in self.sources.items() if (each := able.followed(source))]
 
     def revoke(self, lease: Lease) -> None:
         """End each source's own lease, also if another's can't be ended. Raises the worst of their errors."""
@@ -102,8 +88,7 @@ class Sources:
     def close(self) -> None:
         """Nobody uses them any more."""
         for source in self.sources.values():
-            if isinstance(source, Closable):
-                source.close()
+            able.close(source)
 
     def diagnose(self) -> Iterator[Observation]:
         """What each source sees, one after the other: what one of them lacks says nothing of the next."""
@@ -123,10 +108,7 @@ def _ended(name: str, source: Provider, lease: Lease) -> RefresherError | None:
 
 
 def _diagnosed(source: Provider) -> Iterator[Observation]:
-    if not isinstance(source, Diagnosable):
-        yield Observation.skipped("source", "its provider can't look at it without fetching")
-        return
     try:
-        yield from source.diagnose()
+        yield from able.diagnosed(source)
     except RefresherError as error:
         yield Observation.fail("source", str(error), "Repair what is named there, at the source or in its options.")

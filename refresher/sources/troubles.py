@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from refresher.bug import places_of
-from refresher.errors import PermanentError, RefresherError, RejectedError, TransientError
+from refresher.errors import PermanentError, RefresherError, RejectedError, TransientError, UnavailableError
 
 log = logging.getLogger("refresher")
 
@@ -12,7 +12,8 @@ log = logging.getLogger("refresher")
 def named(source: str, error: Exception) -> RefresherError:
     """The error of the same kind that says which source it came from; a bug is logged, and is permanent."""
     if isinstance(error, TransientError):
-        return TransientError(f"{source}: {error}", retry_after=error.retry_after)
+        kind = UnavailableError if isinstance(error, UnavailableError) else TransientError
+        return kind(f"{source}: {error}", retry_after=error.retry_after)
     if isinstance(error, RejectedError):
         return RejectedError(f"{source}: {error}")
     if isinstance(error, RefresherError):
@@ -28,4 +29,6 @@ def together(errors: Sequence[RefresherError]) -> RefresherError:
         if any(isinstance(error, kind) for error in errors):
             return kind(said)
     waits = [error.retry_after for error in errors if isinstance(error, TransientError) and error.retry_after]
-    return TransientError(said, retry_after=max(waits, default=None))
+    # Only where nothing else went wrong: who asks the same server for something else would wait for it.
+    are_away = all(isinstance(error, UnavailableError) for error in errors)
+    return (UnavailableError if are_away else TransientError)(said, retry_after=max(waits, default=None))

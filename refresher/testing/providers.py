@@ -21,9 +21,10 @@ from refresher.abilities import (
     Verdict,
     Versioned,
 )
-from refresher.contract import ByteStream, Fetched, Held, Lease, Provider, RemoteFile, Unchanged
+from refresher.contract import Provider, Unchanged
 from refresher.errors import PermanentError, RefresherError, TransientError, UnavailableError
 from refresher.testing.expecting import in_time, raises
+from refresher.testing.reading import as_fetched, contents_of, hold, hold_and_read, longest, read, rest, some
 
 
 class ProviderContract:
@@ -69,35 +70,35 @@ class ProviderContract:
     def test_the_first_fetch_answers_fetched(self) -> None:
         """Nothing is held, so there is something to fetch."""
         with self.provider().fetch(None) as answer:
-            fetched = _fetched(answer)
+            fetched = as_fetched(answer)
             assert fetched.files, "Fetched without files"
             assert fetched.minted == self.mints, "Fetched.minted and the contract's `mints` have to agree"
 
     def test_shown_what_it_gave_it_answers_unchanged(self) -> None:
         """A look at an unchanged source is cheap; one that makes things anew is never asked just to look."""
         provider = self.provider()
-        held = _hold(provider)
+        held = hold(provider)
         with provider.fetch(held) as answer:
             if self.mints:
-                assert _fetched(answer).minted, "a minting source has to say so at each fetch"
+                assert as_fetched(answer).minted, "a minting source has to say so at each fetch"
             else:
                 assert isinstance(answer, Unchanged), f"shown its own revision it answers {answer!r}"
 
     def test_after_a_change_it_answers_another_revision(self) -> None:
         """A change at the source is seen, by its revision and in the bytes."""
         provider = self.provider()
-        held, before = _hold_and_read(provider)
+        held, before = hold_and_read(provider)
         if not self.mints:
             self.change()
         with provider.fetch(held) as answer:
-            fetched = _fetched(answer)
+            fetched = as_fetched(answer)
             assert fetched.revision != held.revision, "the revision says that nothing changed"
-            assert _contents(fetched) != before, "other revision, same content"
+            assert contents_of(fetched) != before, "other revision, same content"
 
     def test_the_names_are_relative_and_safe(self) -> None:
         """Parts joined by `/`, none of them empty, `.` or `..`, and no name twice."""
         with self.provider().fetch(None) as answer:
-            names = [file.name for file in _fetched(answer).files]
+            names = [file.name for file in as_fetched(answer).files]
         assert len(names) == len(set(names))
         for name in names:
             assert not {"", ".", ".."} & set(name.split("/")), f"unsafe name {name!r}"
@@ -105,36 +106,36 @@ class ProviderContract:
     def test_a_promised_size_holds(self) -> None:
         """`size` is what a reader gets."""
         with self.provider().fetch(None) as answer:
-            for file in _fetched(answer).files:
-                assert file.size in (None, len(_read(file.open()))), f"{file.name} has another size than promised"
+            for file in as_fetched(answer).files:
+                assert file.size in (None, len(read(file.open()))), f"{file.name} has another size than promised"
 
     def test_reading_can_start_at_any_offset_and_again(self) -> None:
         """The rest of a file is the same bytes, wherever reading starts; and from the start once more."""
         with self.provider().fetch(None) as answer:
-            for file in _fetched(answer).files:
-                whole = _read(file.open())
+            for file in as_fetched(answer).files:
+                whole = read(file.open())
                 for offset in sorted({1, len(whole) // 2, max(len(whole) - 1, 0)}):
-                    assert _read(file.open(offset)) == whole[offset:], f"{file.name} differs from byte {offset} on"
-                assert _read(file.open()) == whole
+                    assert read(file.open(offset)) == whole[offset:], f"{file.name} differs from byte {offset} on"
+                assert read(file.open()) == whole
 
     def test_two_streams_of_one_file_are_independent(self) -> None:
         """Big files are fetched in several ranges at once."""
         with self.provider().fetch(None) as answer:
-            file = _longest(_fetched(answer))
+            file = longest(as_fetched(answer))
             with closing(file.open()) as first:
-                head = _some(first, 1)
-                assert _read(file.open(1)) == _rest(first)
+                head = some(first, 1)
+                assert read(file.open(1)) == rest(first)
                 assert head
 
     def test_ranges_are_the_bytes_that_were_asked_for(self) -> None:
         """Side by side, each exactly as long as it was asked to be; where the provider has ranges at all."""
         with self.provider().fetch(None) as answer:
-            for file in _fetched(answer).files:
+            for file in as_fetched(answer).files:
                 if isinstance(file, Ranged) and file.ranged:
-                    whole = _read(file.open())
+                    whole = read(file.open())
                     middle = len(whole) // 2
                     with closing(file.open_range(0, middle)) as first, closing(file.open_range(middle, 1)) as second:
-                        assert (_rest(second), _rest(first)) == (whole[middle : middle + 1], whole[:middle])
+                        assert (rest(second), rest(first)) == (whole[middle : middle + 1], whole[:middle])
 
     def test_a_file_has_a_revision_of_its_own_until_it_changes(self) -> None:
         """The same one at each fetch, and never the same one for other bytes."""
@@ -149,9 +150,9 @@ class ProviderContract:
     def test_a_checksum_is_that_of_the_bytes(self) -> None:
         """What the source sent is right for what it sends, and wrong for anything else."""
         with self.provider().fetch(None) as answer:
-            for file in _fetched(answer).files:
+            for file in as_fetched(answer).files:
                 with closing(file.open()) as stream:
-                    content = _rest(stream)
+                    content = rest(stream)
                     checks = [file.check() for _ in range(2)] if isinstance(file, Checked) else []
                 for check, seen in zip(checks, (content, content + b"x"), strict=False):
                     if check is not None:
@@ -162,12 +163,12 @@ class ProviderContract:
     def test_what_is_missing_is_permanent(self) -> None:
         """Asking again soon doesn't help against a missing path."""
         with raises(PermanentError):
-            _hold(self.missing_provider())
+            hold(self.missing_provider())
 
     def test_who_is_unreachable_is_transient(self) -> None:
         """A source that is down may be up soon."""
         with raises(TransientError):
-            _hold(self.unreachable_provider())
+            hold(self.unreachable_provider())
 
     def test_who_says_nothing_is_given_up(self) -> None:
         """A source that hangs is as good as down: nobody else ends a fetch that waits for ever."""
@@ -176,7 +177,7 @@ class ProviderContract:
             if provider is None:
                 return
             with raises(TransientError):
-                in_time(lambda: _hold(provider), within=self.gives_up_within)
+                in_time(lambda: hold(provider), within=self.gives_up_within)
 
     def test_who_names_an_endpoint_says_when_it_is_away_and_shows_no_path_and_no_login(self) -> None:
         """All assets of one endpoint wait together, and it is shown in status, metrics and logs."""
@@ -187,7 +188,7 @@ class ProviderContract:
         shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         assert away.endpoint == shown, "an endpoint is scheme, host and port, and nothing else"
         with raises(UnavailableError):
-            _hold(away)
+            hold(away)
 
     def test_a_diagnosis_finds_what_works_and_what_does_not(self) -> None:
         """Nothing fails where a fetch works, and something where nobody answers; what fails comes with advice."""
@@ -207,7 +208,7 @@ class ProviderContract:
         provider = self.provider()
         if not (isinstance(provider, Following) and provider.follows):
             return
-        follow = provider.follow(_hold(provider).revision)
+        follow = provider.follow(hold(provider).revision)
         seen, closed, ended = Event(), Event(), Event()
         Thread(target=_keep_waiting, args=(follow, seen, closed, ended), daemon=True).start()
         try:
@@ -237,14 +238,14 @@ class ProviderContract:
 
     def _revisions(self) -> dict[tuple[str, str], bytes]:
         with self.provider().fetch(None) as answer:
-            files = [file for file in _fetched(answer).files if isinstance(file, Versioned)]
-            return {(file.name, file.revision): _read(file.open()) for file in files if file.revision}
+            files = [file for file in as_fetched(answer).files if isinstance(file, Versioned)]
+            return {(file.name, file.revision): read(file.open()) for file in files if file.revision}
 
     def _leave_early(self, provider: Provider) -> None:
         with provider.fetch(None) as answer:
-            _fetched(answer)
-        with provider.fetch(None) as answer, closing(_longest(_fetched(answer)).open()) as stream:
-            _some(stream, 1)
+            as_fetched(answer)
+        with provider.fetch(None) as answer, closing(longest(as_fetched(answer)).open()) as stream:
+            some(stream, 1)
         if isinstance(provider, Diagnosable):
             _diagnosed(provider)
 
@@ -271,42 +272,3 @@ def _diagnosed(provider: Provider) -> list[Observation]:
     except RefresherError as error:
         found.append(Observation.fail("source", str(error), "see the error"))
     return found
-
-
-def _fetched(answer: Fetched | Unchanged) -> Fetched:
-    assert isinstance(answer, Fetched), f"{answer!r} where Fetched is due"
-    return answer
-
-
-def _hold(provider: Provider) -> Held:
-    return _hold_and_read(provider)[0]
-
-
-def _hold_and_read(provider: Provider) -> tuple[Held, dict[str, bytes]]:
-    lease: Lease | None
-    with provider.fetch(None) as answer:
-        fetched = _fetched(answer)
-        contents, lease = _contents(fetched), fetched.lease
-    return Held(revision=fetched.revision, digests={}, lease=lease), contents
-
-
-def _contents(fetched: Fetched) -> dict[str, bytes]:
-    return {file.name: _read(file.open()) for file in fetched.files}
-
-
-def _longest(fetched: Fetched) -> RemoteFile:
-    return max(fetched.files, key=lambda file: file.size or 0)
-
-
-def _read(stream: ByteStream) -> bytes:
-    with closing(stream):
-        return _rest(stream)
-
-
-def _rest(stream: ByteStream) -> bytes:
-    return b"".join(iter(lambda: _some(stream, 65536), b""))
-
-
-def _some(stream: ByteStream, count: int) -> bytes:
-    buffer = bytearray(count)
-    return bytes(buffer[: stream.readinto(memoryview(buffer))])

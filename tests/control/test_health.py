@@ -183,7 +183,7 @@ def test_what_is_configured_later_starts_at_zero_and_what_is_gone_has_no_series(
 ) -> None:
     probes = serve(probes="127.0.0.1:0").probes()
     metrics.observe(outcome("model", steps={"fetch": 0.2}))
-    metrics.follow({"web-tls": ["http"], "new": ["signal"]})
+    metrics.begin({"web-tls": ["http"], "new": ["signal"]})
     metrics.forget_all_but({"web-tls": ["http"], "new": ["signal"]})
     text = probes.get("/metrics").body.decode()
     counted = [(labels["asset"], labels.get("notifier")) for name, labels, _ in samples(text) if "_total" in name]

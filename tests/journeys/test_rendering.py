@@ -126,6 +126,8 @@ def test_a_certificate_in_a_bundle_is_renewed_by_its_own_end_and_a_restart_issue
         bundle = sidecar.volume / "web/site.pem"
         first = leaf(until(lambda: bundle if bundle.exists() else None))
         assert bundle.stat().st_mode & 0o777 == 0o640
+        # Visible first, and noted a moment later.
+        until(lambda: sidecar.state("web")["generation"] == 1)
         state = sidecar.state("web")
         assert (state["why_next"], list(state["files"])) == ("renewal", ["site.pem"])
         assert state["expires_at"] == first.not_valid_after_utc.isoformat().replace("+00:00", "Z")

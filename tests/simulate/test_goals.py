@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from refresher.model import Refresh
-from refresher.simulate import Abilities, Findings, Fleet, of_certificates, of_values, simulated
+from refresher.simulate import Behaviour, Findings, Fleet, of_certificates, of_values, simulated
 from refresher.simulate.findings import chance
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -14,15 +14,15 @@ BY_LOT = 1.15
 """Times the mean that ten thousand pods would peak at by lot; with fewer pods it's more. The proof has ten thousand."""
 
 
-def values(*, outage: timedelta = 10 * MINUTE, source: Abilities | None = None, **changes: Any) -> Findings:
+def values(*, outage: timedelta = 10 * MINUTE, source: Behaviour | None = None, **changes: Any) -> Findings:
     fleet = Fleet(**changes)
     course = of_values(fleet.refresh.every, rollout=fleet.rollout, outage=outage)
-    return simulated(fleet, course, source or Abilities())
+    return simulated(fleet, course, source or Behaviour())
 
 
 def certificates(*, outage: timedelta = 10 * MINUTE, lifetime: timedelta = DAY, **changes: Any) -> Findings:
     fleet = Fleet(**({"pods": 300} | changes))
-    return simulated(fleet, of_certificates(lifetime, rollout=fleet.rollout, outage=outage), Abilities())
+    return simulated(fleet, of_certificates(lifetime, rollout=fleet.rollout, outage=outage), Behaviour())
 
 
 def ratio(findings: Findings, phase: str) -> float:
@@ -63,7 +63,7 @@ def test_certificates_without_a_spread_are_renewed_all_at_once() -> None:
 
 
 def test_a_fleet_that_is_put_in_step_by_a_source_that_is_too_small_for_it_leaves_it() -> None:
-    findings = values(pods=300, rollout=0 * SECOND, source=Abilities(capacity=8))
+    findings = values(pods=300, rollout=0 * SECOND, source=Behaviour(capacity=8))
     assert findings.load("deployment").failed > 300
     assert findings.load("later").failed == 0
     assert ratio(findings, "later") <= 1.3 / BY_LOT * chance(findings.steady)
@@ -80,7 +80,7 @@ def test_the_longest_silence_is_the_outage_and_the_longest_waits_around_it() -> 
 
 
 def test_requests_that_hang_make_fewer_attempts() -> None:
-    refused, hanging = values(pods=200), values(pods=200, source=Abilities(patience=MINUTE))
+    refused, hanging = values(pods=200), values(pods=200, source=Behaviour(patience=MINUTE))
     assert hanging.load("outage").requests < 0.8 * refused.load("outage").requests
 
 

@@ -1,14 +1,14 @@
 from datetime import UTC, datetime, timedelta
 
-from refresher.simulate.source import Abilities, Source
+from refresher.simulate.source import Behaviour, Source
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 AWAY = (BEGAN + 100 * SECOND, BEGAN + 200 * SECOND)
 
 
-def source(**abilities: object) -> Source:
-    return Source(Abilities(**abilities), began=BEGAN, outage=AWAY, changes=[BEGAN + 50 * SECOND])  # type: ignore[arg-type]
+def source(**behaviour: object) -> Source:
+    return Source(Behaviour(**behaviour), began=BEGAN, outage=AWAY, changes=[BEGAN + 50 * SECOND])  # type: ignore[arg-type]
 
 
 def test_an_answer_has_the_version_of_its_moment() -> None:

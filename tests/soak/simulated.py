@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from refresher.model import Refresh
-from refresher.simulate import Abilities, Course, Findings, Fleet, of_certificates, of_values, simulated
+from refresher.simulate import Behaviour, Course, Findings, Fleet, of_certificates, of_values, simulated
 from refresher.simulate.findings import counted
 from refresher.simulate.fleet import run
 from tests.fakes.web import Page, Request, web_server
@@ -153,7 +153,7 @@ def real(fleet: Fleet, course: Course) -> list[tuple[float, str]]:
 
 def virtual(fleet: Fleet, course: Course) -> Seen:
     """The same on the virtual clock."""
-    source, _ = run(fleet, course, Abilities())
+    source, _ = run(fleet, course, Behaviour())
     return seen(course, list(zip(source.asked, source.askers, strict=True)), every=fleet.refresh.every)
 
 
@@ -183,7 +183,7 @@ def _beside(what: str, came: float, simulations: Sequence[float]) -> Line:
 def goals() -> list[Line]:
     """Ten thousand pods, each looking every 5 minutes, and with certificates of a day."""
     fleet, outage = Fleet(rollout=timedelta(minutes=1)), timedelta(minutes=10)
-    values = simulated(fleet, of_values(fleet.refresh.every, rollout=fleet.rollout, outage=outage), Abilities())
+    values = simulated(fleet, of_values(fleet.refresh.every, rollout=fleet.rollout, outage=outage), Behaviour())
     lines = [
         _goal(values, "steady", 1.3),
         _goal(values, "come-back", 3),
@@ -192,7 +192,7 @@ def goals() -> list[Line]:
     skewed = replace(fleet, skew=timedelta(minutes=5))
     for away in (outage, timedelta(hours=4)):
         course = of_certificates(timedelta(days=1), rollout=fleet.rollout, outage=away)
-        expired = simulated(skewed, course, Abilities()).expired
+        expired = simulated(skewed, course, Behaviour()).expired
         lines.append(Line(f"certificates expired, outage of {away}, clocks wrong by 5 min", expired, expired == 0))
     return lines
 

@@ -16,8 +16,8 @@ import pytest
 from refresher.abilities import Check, Checked, Ranged, Versioned
 from refresher.contract import ByteStream, Fetched, FileSet, InlineFile, RemoteFile, StagedFile
 from refresher.errors import TransientError
+from refresher.held_file import HeldFile
 from refresher.model import FilesOnDisk
-from refresher.offered import HeldFile
 from refresher.sources.files import held, placed
 from refresher.sources.parts import Part, Published, is_whole
 from refresher.volume import Directory

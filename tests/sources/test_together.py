@@ -15,7 +15,14 @@ import pytest
 
 from refresher import cycle, telling
 from refresher.contract import Fetched, FileSet, Held, InlineFile, StagedFile, Unchanged
-from refresher.errors import PermanentError, RefresherError, RejectedError, StartOverError, TransientError
+from refresher.errors import (
+    PermanentError,
+    RefresherError,
+    RejectedError,
+    StartOverError,
+    TransientError,
+    UnavailableError,
+)
 from refresher.model import Asset, LayoutName, Outcome, Publish, Result, Wish
 from refresher.place import holding_on
 from refresher.sources import Sources
@@ -125,6 +132,8 @@ def test_while_one_source_is_down_nothing_changes(web: Asset, db: Source, flags:
         (RejectedError("a"), TransientError("b"), RejectedError),
         (RejectedError("a"), PermanentError("b"), PermanentError),
         (TransientError("a"), StartOverError("b"), TransientError),
+        (TransientError("a"), UnavailableError("b"), TransientError),
+        (UnavailableError("a"), UnavailableError("b"), UnavailableError),
     ],
 )
 def test_of_several_errors_all_are_said_and_the_worst_decides(
@@ -134,6 +143,12 @@ def test_of_several_errors_all_are_said_and_the_worst_decides(
     with pytest.raises(worst, match=r"^db: a; flags: b$") as raised, web.provider.fetch(None):
         pass
     assert type(raised.value) is worst
+
+
+def test_a_server_that_is_away_is_that_at_one_source_too(web: Asset, db: Source) -> None:
+    db.trouble = UnavailableError("nobody answers")
+    outcome = refreshed(web)
+    assert (outcome.error, outcome.error_class) == ("db: nobody answers", "UnavailableError")
 
 
 def test_the_longest_retry_after_is_obeyed(web: Asset, db: Source, flags: Source) -> None:

@@ -15,17 +15,17 @@ WHY = "endpoint"
 """What `why_next` says of a refresh that the endpoint puts off: the schedule itself knows nothing of it."""
 
 
-class Asking:
-    """Asks for turns; `wake` is called when one that was not to be had may be."""
+class Turns:
+    """Gives one asset its turns; `wake` is called when one that was not to be had may be."""
 
     def __init__(self, record: Record, endpoint: Endpoint, *, seed: str, wake: Callable[[], None]) -> None:
         self._record, self._endpoint, self._seed, self._wake = record, endpoint, seed, wake
 
-    def turn(self) -> Turn | None:
+    def next(self) -> Turn | None:
         """The turn to ask, None if others go first."""
         return self._endpoint.turn(self._record.asset.name, need=self._need(), wake=self._wake)
 
-    def turn_by_hand(self) -> Turn:
+    def by_hand(self) -> Turn:
         """The turn of one who doesn't stand in line."""
         return self._endpoint.take(self._record.asset.name)
 

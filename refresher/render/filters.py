@@ -9,12 +9,13 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from refresher.render.fields import from_json, from_yaml
 from refresher.render.pem import Block, blocks
 from refresher.render.unfit import Unfit
+from refresher.render.writable import written
 from refresher.render.yaml_text import yaml_text
 
 _ESCAPED = re.compile(r"[\x7f-\xa0\u2028\u2029\ufeff]")
@@ -102,10 +103,7 @@ def trim_space(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, bytes):
-        raise Unfit("it is bytes, and only b64encode and sha256 take those")
-    # Of what is undefined, this raises with its name.
-    return str(value)
+    return written(value)
 
 
 def _bytes(value: object) -> bytes:
@@ -116,7 +114,8 @@ def _plain(value: object) -> Any:
     """What JSON can say."""
     if isinstance(value, Mapping):
         return {_text(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    # Anything with items, also what `map` makes and `items()` answers.
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         return [_plain(each) for each in value]
     return value if value is None or isinstance(value, bool | int | float) else _text(value)
 

@@ -5,8 +5,17 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateNotFound, TemplateSyntaxError, UndefinedError, meta, nodes
+from jinja2 import (
+    StrictUndefined,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    UndefinedError,
+    meta,
+    nodes,
+    pass_eval_context,
+)
 from jinja2.compiler import CodeGenerator, Frame
+from jinja2.filters import sync_do_join
 from jinja2.loaders import FunctionLoader
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -17,6 +26,7 @@ from refresher.render.filters import FILTERS
 from refresher.render.meter import Meter
 from refresher.render.unfit import Unfit
 from refresher.render.view import Files, called
+from refresher.render.writable import refuse_nonsense, written
 
 IMPURE = ("random",)
 """Jinja2's filters that answer something else each time: each look would publish, and tell the app."""
@@ -36,12 +46,14 @@ class MeteredCode(CodeGenerator):
 
 
 def _writable(value: Any) -> Any:
-    """What `{{ … }}` writes. Raises Unfit for what would be nonsense in a file: `None`, `<built-in method …>`."""
-    if value is None:
-        raise Unfit('it is null: default("…", true) says what to write then, and tojson writes null')
-    if callable(value) and not isinstance(value, StrictUndefined):
-        raise Unfit("it is a function, which has to be called")
+    """What `{{ … }}` writes, and `~` and `join` put together. Raises Unfit for what would be nonsense in a file."""
+    refuse_nonsense(value)
     return value
+
+
+@pass_eval_context
+def _join(context: nodes.EvalContext, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
+    return sync_do_join(context, map(_writable, value) if attribute is None else value, d, attribute)
 
 
 def _asked(method: str, *arguments: nodes.Expr) -> nodes.Call:
@@ -67,7 +79,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self._texts, self._meter = texts, meter
         self.tick = meter.tick
         self.concat = meter.joined  # type: ignore[method-assign]
-        self.filters.update(FILTERS)
+        self.filters.update(FILTERS, join=_join, string=written)
         for name in IMPURE:
             del self.filters[name]
         del self.globals["lipsum"]
@@ -79,7 +91,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def joined_texts(self, *values: object) -> str:
         """What `~` makes."""
-        return self._meter.joined(map(str, values))
+        return self._meter.joined(map(written, values))
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as Jinja2's
         """Call it, if there is time."""

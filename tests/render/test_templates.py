@@ -159,6 +159,50 @@ def test_no_nonsense_is_written_for_what_is_no_value(expression: str) -> None:
     refusal(f"{{{{ {expression} }}}}", SEVERAL, ("db", "tls"))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "'a, b'.split(',') | map('trim')",
+        "[[1] | map('string')]",
+        "user ~ ([1] | map('string'))",
+        "[[1] | map('string')] | join",
+        "[1] | map('string') | quote",
+        "{'a': 1}.keys()",
+        "cycler(1)",
+        "[cycler(1)]",
+        "namespace(a=1)",
+        "self",
+        "files_bytes.user",
+        "[files_bytes.user] | join",
+        "files.get | tojson",
+        "'null' | fromjson | quote",
+        "user ~ ('null' | fromjson)",
+        "['null' | fromjson] | join",
+        "('null' | fromjson) | string",
+    ],
+)
+def test_what_has_no_text_is_refused_wherever_it_is_written(expression: str) -> None:
+    """Its repr holds an address, so that each start would write another file."""
+    assert refusal(f"{{{{ {expression} }}}}").startswith("out: inline: line 1: it is ")
+
+
+@pytest.mark.parametrize(
+    "expression", ["[nothing]", "{'a': nothing}", "[{}] | map(attribute='nothing') | list", "[[nothing]] | string"]
+)
+def test_nothing_undefined_is_written_as_a_part_of_something_else(expression: str) -> None:
+    assert refusal(f"{{{{ {expression} }}}}") == "out: inline: line 1: 'nothing' is undefined"
+
+
+def test_what_is_made_step_by_step_is_written_as_the_list_that_it_is() -> None:
+    template = "{{ 'a, b'.split(',') | map('trim') | tojson }} {{ {'a': 1}.items() | tojson }}"
+    assert rendered(template, LOGIN) == '["a", "b"] [["a", 1]]'
+
+
+def test_what_is_joined_may_be_any_value_that_has_a_text() -> None:
+    template = "{{ [1, true, user] | join(',') }} {{ [{'a': user}] | join(attribute='a') }} {{ 1 | string ~ 'x' }}"
+    assert rendered(template, LOGIN) == "1,True,app app 1x"
+
+
 def test_null_is_written_where_that_is_meant() -> None:
     assert rendered("{{ 'null' | fromjson | tojson }}{{ 'null' | fromjson | default('-', true) }}", LOGIN) == "null-"
 

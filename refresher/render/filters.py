@@ -37,7 +37,12 @@ def b64decode(value: object) -> str:
 
 def to_json(value: object, indent: int | None = None) -> str:
     """In the order of the keys, and without HTML's escapes; on one line unless `indent` is given."""
-    return json.dumps(_plain(value), ensure_ascii=False, indent=indent)
+    content = _plain(value)
+    try:
+        return json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:
+        pass
+    raise Unfit("JSON has no number that is infinite, or none")
 
 
 def to_json_pretty(value: object) -> str:

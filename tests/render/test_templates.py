@@ -198,6 +198,10 @@ def test_what_is_made_step_by_step_is_written_as_the_list_that_it_is() -> None:
     assert rendered(template, LOGIN) == '["a", "b"] [["a", 1]]'
 
 
+def test_no_json_is_written_that_no_reader_takes() -> None:
+    assert refusal("{{ (1e308 * 10) | tojson }}") == "out: inline: line 1: JSON has no number that is infinite, or none"
+
+
 def test_what_is_joined_may_be_any_value_that_has_a_text() -> None:
     template = "{{ [1, true, user] | join(',') }} {{ [{'a': user}] | join(attribute='a') }} {{ 1 | string ~ 'x' }}"
     assert rendered(template, LOGIN) == "1,True,app app 1x"

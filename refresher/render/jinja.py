@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from jinja2 import (
@@ -22,6 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from refresher.errors import RejectedError
+from refresher.render import growth
 from refresher.render.filters import FILTERS
 from refresher.render.meter import Meter
 from refresher.render.unfit import Unfit
@@ -64,7 +65,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """For one rendering of one file; `texts` are the templates that there are, by name."""
 
     code_generator_class = MeteredCode
-    intercepted_binops = frozenset({"+", "*", "**"})
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self, texts: Mapping[str, str], meter: Meter, **options: bool) -> None:
         super().__init__(
@@ -80,6 +81,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.tick = meter.tick
         self.concat = meter.joined  # type: ignore[method-assign]
         self.filters.update(FILTERS, join=_join, string=written)
+        self.filters.update((name, self._foreseen(self.filters[name], size)) for name, size in growth.FILTERS.items())
         for name in IMPURE:
             del self.filters[name]
         del self.globals["lipsum"]
@@ -96,12 +98,26 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as Jinja2's
         """Call it, if there is time."""
         __self.tick()
+        method = getattr(__obj, "__wrapped__", __obj)
+        if isinstance(text := getattr(method, "__self__", None), str):
+            growth.foresee(__self._meter, growth.METHODS.get(method.__name__), text, *args, **kwargs)
         return super().call(__context, __obj, *args, **kwargs)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Combine them, if that isn't too large."""
         self._meter.operands(operator, left, right)
         return super().call_binop(context, operator, left, right)
+
+    def _foreseen(self, make: Callable[..., Any], size: growth.Size) -> Callable[..., Any]:
+        """The filter, asked before how large it gets; `wraps` has it called with what Jinja2 passes to some first."""
+        passed = 1 if hasattr(make, "jinja_pass_arg") else 0
+
+        @wraps(make)
+        def foreseen(*args: Any, **kwargs: Any) -> Any:
+            growth.foresee(self._meter, size, *args[passed:], **kwargs)
+            return make(*args, **kwargs)
+
+        return foreseen
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """A file before a method of the same name: `db.items` is what the source calls so."""

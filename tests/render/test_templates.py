@@ -292,10 +292,42 @@ def test_nothing_is_there_that_answers_something_else_each_time(call: str) -> No
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
         ("{% for i in range(90000) %}{{ 'a' * 100 }}{% endfor %}", "it makes a text of more than"),
         ("{% set x %}{% for i in range(90000) %}{{ 'a' * 100 }}{% endfor %}{% endset %}", "it makes a text of"),
+        (
+            "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+            "a list of",
+        ),
+        ("{{ '%1000000000d' % 1 }}", "it makes a text of"),
+        ("{{ '%*d' % (10**9, 1) }}", "it makes a text of"),
+        ("{{ '%1000000000d' | format(1) }}", "it makes a text of"),
+        ("{{ '{:>1000000000}'.format(1) }}", "it makes a text of"),
+        ("{{ '{:>{}}'.format(1, 10**9) }}", "it makes a text of"),
+        ("{{ user | center(10**9) | length }}", "it makes a text of"),
+        ("{{ [user] | map('center', 10**9) | list }}", "it makes a text of"),
+        ("{{ user.center(10**9) | length }}", "it makes a text of"),
+        ("{{ user.ljust(10**9) | length }}", "it makes a text of"),
+        ("{{ user.zfill(10**9) | length }}", "it makes a text of"),
+        ("{{ '\t'.expandtabs(10**9) | length }}", "it makes a text of"),
+        ("{{ 'a\nb' | indent(10**9) | length }}", "it makes a text of"),
+        ("{{ 'a\nb' | nindent(10**9) | length }}", "it makes a text of"),
+        ("{{ {'a': 1} | tojson(10**9) | length }}", "it makes a text of"),
+        ("{{ [1] | batch(10**9, 'x') | list | length }}", "it makes a text of"),
+        ("{{ [1] | slice(10**9) | list | length }}", "it makes a text of"),
+        ("{{ ('a' * 1000000) | replace('a', 'b' * 4000) | length }}", "it makes a text of"),
+        ("{{ ('a' * 1000000).replace('a', 'b' * 4000) | length }}", "it makes a text of"),
+        ("{{ range(100000) | join('a' * 40000) | length }}", "it makes a text of"),
+        ("{{ ('a' * 40000).join(['x'] * 100000) | length }}", "it makes a text of"),
     ],
 )
 def test_a_template_that_grows_without_end_is_stopped(template: str, reason: str) -> None:
     assert reason in refusal(template)
+
+
+def test_what_stays_small_is_made_though_it_could_have_grown() -> None:
+    template = (
+        "{{ user | center(5) }}|{{ 'a\n' | indent }}|{{ '%3d' % 1 }}|{{ 'a%*' | replace('%', 'p', 1) }}|{{ 7 % 4 }}"
+    )
+    assert rendered(template, LOGIN) == " app |a\n|  1|ap*|3"
+    assert rendered("{{ '{:>4}{}'.format(user, 1) }}{{ ','.join(['a', 'b']) }}", LOGIN) == " app1a,b"
 
 
 class Passing:

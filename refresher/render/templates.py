@@ -67,6 +67,8 @@ def _text(entry: Entry, name: str) -> str:
         raise Unfit(f"{path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise Unfit(f"{path} is not UTF-8 text") from None
+    except ValueError:  # Python's, of a path with a NUL in it
+        raise Unfit(f"{str(path)!r} can't be the path of a file") from None
 
 
 def _read(path: Path, *, inside: Path) -> str:

@@ -55,17 +55,19 @@ class NotText:
         raise Unfit(f'{self._name} is not UTF-8 text: take files_bytes["{self._name}"] | b64encode')
 
 
-def variables(inputs: Inputs, sources: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
-    """The variables of a template. `sources` is empty where there is only one; `environment` is all it may see.
+def variable_of(source: str) -> str:
+    """What templates call it: `web_tls` for `web-tls`, because there a `-` is a minus."""
+    return source.replace("-", "_")
 
-    A source that is called `web-tls` is the variable `web_tls`: in a template `-` is a minus.
-    """
+
+def variables(inputs: Inputs, sources: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """The variables of a template. `sources` is empty where there is only one; `environment` is all it may see."""
 
     def text(name: str) -> str:
         return text_of(inputs.contents[name])
 
     names = list(inputs.contents)
-    views: dict[str, Any] = {source.replace("-", "_"): _of_source(source, names, text) for source in sources}
+    views: dict[str, Any] = {variable_of(source): _of_source(source, names, text) for source in sources}
     single = {} if sources else {name: _value(inputs.contents[name]) for name in names if name.isidentifier()}
     return {
         **single,
@@ -79,7 +81,7 @@ def variables(inputs: Inputs, sources: Sequence[str], environment: Mapping[str, 
 def _of_source(source: str, names: Sequence[str], text: Callable[[str], str]) -> Files:
     prefix = f"{source}/"
     below = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
-    return Files(source.replace("-", "_"), below, lambda name: text(prefix + name))
+    return Files(variable_of(source), below, lambda name: text(prefix + name))
 
 
 def _value(file: InlineFile) -> object:

@@ -53,6 +53,23 @@ def test_a_source_cannot_be_called_as_what_templates_have() -> None:
         rendered("x", {"env/a": "b"}, ("env", "db"))
 
 
+@pytest.mark.parametrize(
+    ("sources", "problem"),
+    [
+        (
+            ("web-tls", "web_tls"),
+            "a source can't be called web_tls here: templates would have web_tls for web-tls as well",
+        ),
+        (("files-bytes", "db"), "a source can't be called files-bytes here: templates have that already"),
+    ],
+)
+def test_two_things_that_a_template_would_know_by_one_name_are_a_mistake(
+    sources: tuple[str, str], problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^out: {problem}$"):
+        rendered("x", {}, sources)
+
+
 def test_a_file_comes_before_a_method_of_its_name() -> None:
     assert rendered("{{ db.items }}", SEVERAL, ("db", "tls")) == "shoes"
 
@@ -457,6 +474,12 @@ def test_a_template_that_cannot_be_read_is_told(tmp_path: Path, spoil: Callable[
     spoil(path)
     with pytest.raises(ConfigError, match=reason):
         recipe({"out": Entry(template=path)}, (), {})
+
+
+@pytest.mark.parametrize("text", ["{% include 'a\\0b' %}", "{% import '\\0' as x %}"])
+def test_a_path_that_no_file_can_have_is_told(tmp_path: Path, text: str) -> None:
+    (problem,) = check(tmp_path, text)
+    assert problem.endswith("can't be the path of a file")
 
 
 def test_more_templates_than_anybody_needs_are_refused(tmp_path: Path) -> None:

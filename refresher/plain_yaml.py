@@ -14,6 +14,8 @@ from refresher.errors import ConfigError
 
 NODE_LIMIT = 200_000
 """Nodes after all aliases are followed; 4 MiB of plain YAML can't have many more, an alias bomb has billions."""
+TEXT = 100
+"""Characters that count as one node more: or a long text with many aliases would be small."""
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {f"{_TAG}{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "merge", "timestamp")}
@@ -57,9 +59,12 @@ def _measure(node: yaml.Node, measured: dict[int, int]) -> int:
     """How many nodes this one stands for once aliases are followed; refuses those without end, and those too many."""
     if id(node) not in measured:
         measured[id(node)] = NODE_LIMIT  # an alias to something that it's inside of leads back here, and is too large
-        measured[id(node)] = 1 + sum(_measure(child, measured) for child in _children(node))
+        text = len(node.value) // TEXT if isinstance(node, yaml.ScalarNode) else 0
+        measured[id(node)] = 1 + text + sum(_measure(child, measured) for child in _children(node))
     if measured[id(node)] > NODE_LIMIT:
-        raise ConfigError(f"{_line(node.start_mark)}its aliases stand for more than {NODE_LIMIT} values")
+        raise ConfigError(
+            f"{_line(node.start_mark)}its aliases stand for more than {NODE_LIMIT} values, or for as much text"
+        )
     return measured[id(node)]
 
 

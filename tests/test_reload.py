@@ -10,6 +10,7 @@ from refresher.errors import ConfigError
 from refresher.reload import SHOWN, ConfigurationFile, Reload
 from refresher.settings import Assembly, Settings, SharedParts, assemble, load
 from tests.fakes.source import NOON, Time
+from tests.waiting import until
 
 GOOD = "assets: {web: {source: 'https://example.com/one'}}\n"
 
@@ -107,3 +108,22 @@ def test_what_counts_from_the_next_restart_on_is_named_until_it_is_as_it_was(run
     running.path.write_text(GOOD)
     running.reload.read()
     assert running.reload.state.restart_needed == ()
+
+
+def test_what_comes_and_goes_beside_a_template_is_no_change_and_what_it_includes_is_one(
+    running: Running, tmp_path: Path
+) -> None:
+    """The sidecar's own log, say: each line would have the configuration read, which is said in one line more."""
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    (templates / "a.j2").write_text("{% include 'b.j2' %}")
+    (templates / "b.j2").write_text("one")
+    render = "render: {a: {template: templates/a.j2}}"
+    running.path.write_text(GOOD.replace("'}", f"', {render}}}"))
+    running.reload.read()
+    assert running.reload.running.files() == {templates / "a.j2", templates / "b.j2"}
+    (templates / "sidecar.log").write_text("a line")
+    (templates / "b.j2").write_text("another")
+    until(lambda: running.again)
+    (templates / "b.j2").unlink()
+    assert running.reload.running.files() == {templates}

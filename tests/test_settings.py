@@ -152,6 +152,20 @@ def test_what_may_be_a_url_with_a_mistake_in_it_is_not_shown(written: str) -> No
     assert problem.endswith("found text")
 
 
+@pytest.mark.parametrize("text", ["a\0s3cr3t", "a\ud800s3cr3t"])
+def test_a_text_that_no_path_can_hold_is_refused_wherever_it_stands(text: str) -> None:
+    web = {"source": {"acme": {"item": text}}, "publish": {"directory": text}, "render": {"a": {"template": text}}}
+    with pytest.raises(ConfigError) as raised:
+        read({"volume": f"/{text}", "assets": {"web-tls": web}}, {})
+    sentence = "must not hold a NUL, or half of a character (a surrogate)"
+    assert [problem for problem in raised.value.problems if sentence in problem] == [
+        f"volume: {sentence}",
+        f"assets.web-tls.source.acme.item: {sentence}",
+        f"assets.web-tls.publish.directory: {sentence}",
+        f"assets.web-tls.render.a.template: {sentence}",
+    ]
+
+
 def test_a_long_value_is_shown_only_in_part() -> None:
     (problem,) = problems(asset(refresh={"every": "x" * 100_000}))
     assert len(problem) < 250

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
@@ -65,7 +66,7 @@ def text_of(file: InlineFile) -> str:
 def from_json(text: str, name: str = "it") -> Any:
     """The document's content. Raises Unfit, and says nothing of what it is: Python's own errors carry the document."""
     try:
-        return shallow(json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_number))
+        return shallow(json.loads(text, object_pairs_hook=_each_once, parse_float=_finite, parse_constant=_no_number))
     except json.JSONDecodeError as error:
         line = error.lineno
     except (ValueError, RecursionError):
@@ -78,7 +79,7 @@ def from_yaml(text: str, name: str = "it") -> Any:
     from refresher.plain_yaml import parse  # the parser is loaded for YAML only
 
     try:
-        return parse(text, depth=DEPTH_LIMIT)
+        return _without_infinity(parse(text, depth=DEPTH_LIMIT))
     except ConfigError as error:
         found = _LINE.search(str(error))
     except ValueError:
@@ -109,6 +110,20 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) < len(pairs):
         raise ValueError
     return content
+
+
+def _finite(written: str) -> float:
+    """ValueError for what is too large: Python takes it for infinite, and would write `Infinity`, which no JSON is."""
+    number = float(written)
+    return number if isfinite(number) else _no_number(written)
+
+
+def _without_infinity(content: Any) -> Any:
+    """The content itself. ValueError for `.inf` and `.nan`."""
+    below = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    for value in below:
+        _without_infinity(value)
+    return _no_number("") if isinstance(content, float) and not isfinite(content) else content
 
 
 def _no_number(_: str) -> NoReturn:

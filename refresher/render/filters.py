@@ -9,16 +9,16 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from refresher.render.fields import from_json, from_yaml
 from refresher.render.pem import Block, blocks
 from refresher.render.unfit import Unfit
+from refresher.render.writable import go_json, plain, to_json, written
 from refresher.render.yaml_text import yaml_text
 
 _ESCAPED = re.compile(r"[\x7f-\xa0\u2028\u2029\ufeff]")
-_ESCAPED_BY_GO = re.compile(r"[<>&\u2028\u2029]")
 
 
 def b64encode(value: object) -> str:
@@ -35,18 +35,6 @@ def b64decode(value: object) -> str:
     raise Unfit("b64decode: it is not base64, or not of UTF-8 text")
 
 
-def to_json(value: object, indent: int | None = None) -> str:
-    """In the order of the keys, and without HTML's escapes; on one line unless `indent` is given."""
-    return json.dumps(_plain(value), ensure_ascii=False, indent=indent)
-
-
-def go_json(value: object, indent: int | None = None) -> str:
-    """As Go's encoding/json, and so consul-template, writes it: keys sorted, HTML's characters escaped."""
-    separators = (",", ":") if indent is None else None
-    text = json.dumps(_plain(value), ensure_ascii=False, indent=indent, sort_keys=True, separators=separators)
-    return _ESCAPED_BY_GO.sub(lambda char: f"\\u{ord(char[0]):04x}", text)
-
-
 def go_json_pretty(value: object) -> str:
     """The same, with two blanks a level."""
     return go_json(value, 2)
@@ -54,7 +42,7 @@ def go_json_pretty(value: object) -> str:
 
 def to_yaml(value: object) -> str:
     """In block style, without the last line end."""
-    return yaml_text(_plain(value)).removesuffix("\n").removesuffix("\n...")
+    return yaml_text(plain(value)).removesuffix("\n").removesuffix("\n...")
 
 
 def parse_json(value: object) -> Any:
@@ -110,23 +98,11 @@ def trim_space(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, bytes):
-        raise Unfit("it is bytes, and only b64encode and sha256 take those")
-    # Of what is undefined, this raises with its name.
-    return str(value)
+    return written(value)
 
 
 def _bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else _text(value).encode()
-
-
-def _plain(value: object) -> Any:
-    """What JSON can say."""
-    if isinstance(value, Mapping):
-        return {_text(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_plain(each) for each in value]
-    return value if value is None or isinstance(value, bool | int | float) else _text(value)
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

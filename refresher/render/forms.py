@@ -58,9 +58,12 @@ _IN_KEY = _IN_PROPERTIES | {char: f"\\{char}" for char in " :=#!"}
 
 def properties(files: Sequence[Fields]) -> str:
     """Java's `.properties` (`java.util.Properties.load`), in ASCII; keys inside of keys joined by dots."""
-    return "".join(
-        f"{_escaped(key, _IN_KEY)}={_value(_scalar(key, value))}\n" for key, value in _flat(_together(files))
-    )
+    lines: dict[str, str] = {}
+    for key, value in _flat(_together(files)):
+        if key in lines:
+            raise Unfit(f"{key!r} is there twice once the keys are joined by dots, and readers take the last one")
+        lines[key] = f"{_escaped(key, _IN_KEY)}={_value(_scalar(key, value))}\n"
+    return "".join(lines.values())
 
 
 def _value(text: str) -> str:
@@ -133,10 +136,16 @@ def yaml_form(files: Sequence[Fields]) -> str:
 
 
 def pem(files: Sequence[Fields]) -> str:
-    """All blocks of all files, in the order given, with nothing between them."""
+    """All blocks of all files, in the order given, with nothing between them.
+
+    A file without any is refused: a bundle without its key would be published, and its reader wouldn't start.
+    """
     from refresher.render.pem import blocks
 
-    return "".join(block.text for file in files for text in file.says.values() for block in blocks(str(text)))
+    found = [(name, blocks(str(text))) for file in files for name, text in file.says.items()]
+    if missing := [name for name, its in found if not its]:
+        raise Unfit(f"{missing[0]} has no PEM block")
+    return "".join(block.text for _, its in found for block in its)
 
 
 def _together(files: Iterable[Fields]) -> dict[str, Any]:

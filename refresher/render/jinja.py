@@ -2,21 +2,32 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateNotFound, TemplateSyntaxError, UndefinedError, meta, nodes
+from jinja2 import (
+    StrictUndefined,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    UndefinedError,
+    meta,
+    nodes,
+    pass_eval_context,
+)
 from jinja2.compiler import CodeGenerator, Frame
+from jinja2.filters import sync_do_join
 from jinja2.loaders import FunctionLoader
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from refresher.errors import RejectedError
-from refresher.render.filters import FILTERS, to_json
+from refresher.render import growth
+from refresher.render.filters import FILTERS
 from refresher.render.meter import Meter
 from refresher.render.unfit import Unfit
 from refresher.render.view import Document, Files, called
+from refresher.render.writable import writable, written
 
 IMPURE = ("random",)
 """Jinja2's filters that answer something else each time: each look would publish, and tell the app."""
@@ -36,15 +47,13 @@ class MeteredCode(CodeGenerator):
 
 
 def _writable(value: Any) -> Any:
-    """What `{{ … }}` writes: Python's own `True` and `['a']` are read by nobody else.
+    """What `{{ … }}` writes, and `~` and `join` put together. Raises Unfit for what would be nonsense in a file."""
+    return writable(value)
 
-    Raises Unfit for what would be nonsense in a file: `None`, `<built-in method …>`.
-    """
-    if value is None:
-        raise Unfit('it is null: default("…", true) says what to write then, and tojson writes null')
-    if callable(value) and not isinstance(value, StrictUndefined):
-        raise Unfit("it is a function, which has to be called")
-    return to_json(value) if isinstance(value, bool | list | tuple | dict | Document) else value
+
+@pass_eval_context
+def _join(context: nodes.EvalContext, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
+    return sync_do_join(context, map(_writable, value) if attribute is None else value, d, attribute)
 
 
 def _asked(method: str, *arguments: nodes.Expr) -> nodes.Call:
@@ -55,7 +64,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """For one rendering of one file; `texts` are the templates that there are, by name."""
 
     code_generator_class = MeteredCode
-    intercepted_binops = frozenset({"+", "*", "**"})
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self, texts: Mapping[str, str], meter: Meter, **options: bool) -> None:
         super().__init__(
@@ -70,7 +79,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self._texts, self._meter = texts, meter
         self.tick = meter.tick
         self.concat = meter.joined  # type: ignore[method-assign]
-        self.filters.update(FILTERS)
+        self.filters.update(FILTERS, join=_join, string=written)
+        self.filters.update((name, self._foreseen(self.filters[name], size)) for name, size in growth.FILTERS.items())
         for name in IMPURE:
             del self.filters[name]
         del self.globals["lipsum"]
@@ -82,17 +92,31 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def joined_texts(self, *values: object) -> str:
         """What `~` makes."""
-        return self._meter.joined(str(_writable(value)) for value in values)
+        return self._meter.joined(map(written, values))
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as Jinja2's
         """Call it, if there is time."""
         __self.tick()
+        method = getattr(__obj, "__wrapped__", __obj)
+        if isinstance(text := getattr(method, "__self__", None), str):
+            growth.foresee(__self._meter, growth.METHODS.get(method.__name__), text, *args, **kwargs)
         return super().call(__context, __obj, *args, **kwargs)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Combine them, if that isn't too large."""
         self._meter.operands(operator, left, right)
         return super().call_binop(context, operator, left, right)
+
+    def _foreseen(self, make: Callable[..., Any], size: growth.Size) -> Callable[..., Any]:
+        """The filter, asked before how large it gets; `wraps` has it called with what Jinja2 passes to some first."""
+        passed = 1 if hasattr(make, "jinja_pass_arg") else 0
+
+        @wraps(make)
+        def foreseen(*args: Any, **kwargs: Any) -> Any:
+            growth.foresee(self._meter, size, *args[passed:], **kwargs)
+            return make(*args, **kwargs)
+
+        return foreseen
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """A file or a field before a method of the same name: `db.items` is what the source calls so."""

@@ -33,11 +33,12 @@ class Memory:
     def inputs(self, revision: str | None, published: FileSet | None) -> Inputs | None:
         """What the files were made of that readers see; nothing else is of use any more. None after a start.
 
-        They are known by the revision that is held; if none is, because all is wanted anew, by the files themselves.
+        They are known by the revision that is held; if none is, because all is wanted anew or the source names none, by
+        the files themselves.
         """
         seen = {name: file.digest for name, file in published.files.items()} if published else {}
         for made in reversed(self._kept):
-            if made.revision == revision if revision is not None else made.outputs == seen:
+            if made.revision == revision if revision else made.outputs == seen:
                 self._kept = (made,)
                 return made.inputs
         return None

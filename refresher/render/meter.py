@@ -1,5 +1,6 @@
 """How much a template may do: for the one that was written wrong, and goes on for ever or grows without end."""
 
+import re
 from collections.abc import Callable, Iterable
 from time import thread_time
 from typing import Any
@@ -16,9 +17,13 @@ TICKS = 50
 LARGEST = SECRET_FILE_LIMIT
 """Characters of a text that a template makes, and of all that it writes."""
 LONGEST = 100_000
-"""Items of a list that a template makes by multiplying; what Jinja2's sandbox allows a `range`."""
+"""Items of a list that a template makes by multiplying or adding; what Jinja2's sandbox allows a `range`."""
 BITS = 4096
 """Of a number that a template makes by multiplying or as a power."""
+
+
+WIDE = re.compile(r"%[^a-zA-Z%]*(?:\d{7}|\*)")
+"""A format of a text, `'%d' % 1`, with a width of seven digits, or one that is an argument: no file needs it."""
 
 
 class Meter:
@@ -50,6 +55,10 @@ class Meter:
         self.tick()
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
             self.admit(len(left) + len(right))
+        elif operator == "+" and isinstance(left, list | tuple) and isinstance(right, list | tuple):
+            self._admit_items(len(left) + len(right))
+        elif operator == "%" and isinstance(left, str) and WIDE.search(left):
+            self.admit(LARGEST + 1)
         elif operator == "*":
             self._admit_product(left, right)
         elif operator == "**" and isinstance(left, int) and isinstance(right, int):
@@ -62,7 +71,12 @@ class Meter:
         repeated, times = (right, left) if isinstance(left, int) else (left, right)
         if isinstance(times, int) and isinstance(repeated, str):
             self.admit(len(repeated) * times)
-        elif isinstance(times, int) and isinstance(repeated, list | tuple) and len(repeated) * times > LONGEST:
+        elif isinstance(times, int) and isinstance(repeated, list | tuple):
+            self._admit_items(len(repeated) * times)
+
+    @staticmethod
+    def _admit_items(count: int) -> None:
+        if count > LONGEST:
             raise Unfit(f"it makes a list of more than {LONGEST} items")
 
     @staticmethod

@@ -14,7 +14,7 @@ from refresher.render.forms import WRITERS, ini
 from refresher.render.inputs import Inputs
 from refresher.render.templates import loaded
 from refresher.render.unfit import Unfit
-from refresher.render.view import OURS, variables
+from refresher.render.view import OURS, variable_of, variables
 
 Maker = Callable[[Inputs], bytes]
 """Makes one file. Raises Unfit or RejectedError."""
@@ -125,9 +125,18 @@ def _refuse_unknown_source(name: str, sources: Sequence[str], *, key: str) -> No
         raise ConfigError(f"{key}: there is no source {name.partition('/')[0]!r}; there are {', '.join(sources)}")
 
 
+def _refuse_taken_names(sources: Sequence[str]) -> None:
+    """Of two sources of one name, a template would see the last."""
+    taken = dict.fromkeys(OURS, "templates have that already")
+    for source in sources:
+        variable = variable_of(source)
+        if variable in taken:
+            raise ConfigError(f"a source can't be called {source} here: {taken[variable]}")
+        taken[variable] = f"templates would have {variable} for {source} as well"
+
+
 def _templated(entry: Entry, sources: Sequence[str], environment: Mapping[str, str]) -> Way:
-    if taken := set(sources) & set(OURS):
-        raise ConfigError(f"a source can't be called {', '.join(sorted(taken))} here: templates have that already")
+    _refuse_taken_names(sources)
     name, texts = loaded(entry)
     options = {"trim_blocks": entry.trim_blocks, "lstrip_blocks": entry.lstrip_blocks}
     seen = {each: environment[each] for each in entry.env if each in environment}

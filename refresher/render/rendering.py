@@ -154,13 +154,14 @@ class Rendering:
         if held is None:
             return None
         revision, rendered_by = _apart(held.revision)
-        if rendered_by != self._recipe.digest[:DIGITS]:
+        if held.revision and rendered_by != self._recipe.digest[:DIGITS]:
             return None
         digests = {name: file.digest for name, file in before.files.items()} if before else {}
         return replace(held, revision=revision, digests=digests)
 
     def _rendered(self, answer: Fetched, before: Inputs | None) -> Fetched:
-        revision = f"{answer.revision}+{self._recipe.digest[:DIGITS]}"
+        # Of a source that names none, it names none either: what was refused once would be refused for ever.
+        revision = answer.revision and f"{answer.revision}+{self._recipe.digest[:DIGITS]}"
         try:
             inputs = read(answer.files, self._terms())  # 3.
             finding = self._judged(inputs, before)

@@ -31,6 +31,20 @@ def loaded(entry: Entry) -> tuple[str, Mapping[str, str]]:
     return first, texts
 
 
+def files(entry: Entry) -> set[Path]:
+    """The template's file, and those that it and they name; its directory, if they can't all be read at the moment.
+
+    Not the directory always: where the sidecar's own log is written beside a template, each line would be a change.
+    """
+    if entry.template is None:
+        return set()
+    try:
+        _, texts = loaded(entry)
+    except ConfigError:
+        return {entry.template.parent}
+    return {entry.template.parent / name for name in texts}
+
+
 def _all(entry: Entry, references: Callable[[str], list[str]]) -> tuple[str, Mapping[str, str]]:
     """The first one, and those that it and they name, from its directory."""
     first = entry.template.name if entry.template else INLINE
@@ -67,6 +81,8 @@ def _text(entry: Entry, name: str) -> str:
         raise Unfit(f"{path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise Unfit(f"{path} is not UTF-8 text") from None
+    except ValueError:  # Python's, of a path with a NUL in it
+        raise Unfit(f"{str(path)!r} can't be the path of a file") from None
 
 
 def _read(path: Path, *, inside: Path) -> str:

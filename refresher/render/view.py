@@ -97,17 +97,19 @@ class NotText:
         raise Unfit(f'{self._name} is not UTF-8 text: take files_bytes["{self._name}"] | b64encode')
 
 
-def variables(inputs: Inputs, sources: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
-    """The variables of a template. `sources` is empty where there is only one; `environment` is all it may see.
+def variable_of(source: str) -> str:
+    """What templates call it: `web_tls` for `web-tls`, because there a `-` is a minus."""
+    return source.replace("-", "_")
 
-    A source that is called `web-tls` is the variable `web_tls`: in a template `-` is a minus.
-    """
+
+def variables(inputs: Inputs, sources: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """The variables of a template. `sources` is empty where there is only one; `environment` is all it may see."""
 
     def text(name: str) -> str:
         return text_of(inputs.contents[name])
 
     names = list(inputs.contents)
-    views = {source.replace("-", "_"): _of_source(source, inputs) for source in sources}
+    views = {variable_of(source): _of_source(source, inputs) for source in sources}
     single = {} if sources else _by_name(inputs)
     return {
         **single,
@@ -124,7 +126,7 @@ def _by_name(inputs: Inputs) -> dict[str, Any]:
 
 
 def _of_source(source: str, inputs: Inputs) -> Files:
-    label, prefix = source.replace("-", "_"), f"{source}/"
+    label, prefix = variable_of(source), f"{source}/"
     below = {name.removeprefix(prefix): file for name, file in inputs.contents.items() if name.startswith(prefix)}
     return Files(label, list(below), lambda name: text_of(below[name]), documents(below, f"{label}."))
 

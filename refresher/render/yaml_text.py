@@ -3,8 +3,9 @@
 import re
 from typing import Any
 
-_IN_QUOTES = re.compile(r"[-+.]?[0-9]|.*[\x00-\x09\x0b-\x1f\x7f-\xa0\u2028\u2029\ufeff]", re.DOTALL)
-"""Text that begins as a number does, or holds line breaks and blanks that not every reader takes for the same."""
+_IN_QUOTES = re.compile(r"[-+]?\.?[0-9]|[yYnN]\Z|.*[\x00-\x09\x0b-\x1f\x7f-\xa0\u2028\u2029\ufeff]", re.DOTALL)
+"""Text that begins as a number does, is a short yes or no (YAML 1.1 has them, and PyYAML hasn't), or holds line breaks
+and blanks that not every reader takes for the same."""
 
 
 def yaml_text(value: object) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from refresher import able
 from refresher.errors import ConfigError
 from refresher.model import Asset
+from refresher.render import templates
 from refresher.settings.build import build
 from refresher.settings.fingerprints import checked_files, digests
 from refresher.settings.models import AssetSettings, Settings
@@ -23,11 +24,11 @@ class Assembly:
     traffic: Traffic
 
     def files(self) -> set[Path]:
-        """The local files that verifiers name, and the directories of templates: they make assets what they are."""
+        """The local files that verifiers name, and the templates: they make assets what they are."""
         found: set[Path] = set()
         for asset in self.settings.assets.values():
             found.update(checked_files(asset))
-            found.update(entry.template.parent for entry in asset.render.values() if entry.template)
+            found.update(path for entry in asset.render.values() for path in templates.files(entry))
         return found
 
     def unchanged(self, name: str, asset: AssetSettings, content: object, volume: Path) -> Asset | None:

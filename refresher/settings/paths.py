@@ -1,6 +1,7 @@
 """Places in the configuration: key paths as people write them, looking there, and laying one mapping over another."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Place = tuple[str | int, ...]
@@ -9,6 +10,7 @@ Place = tuple[str | int, ...]
 DEPTH_LIMIT = 100
 """Mappings and lists inside each other; the deepest place of a configuration is about ten."""
 
+_UNUSABLE = re.compile(r"[\0\ud800-\udfff]")
 MISSING = object()
 """What `at` answers where there is nothing; None is a value."""
 
@@ -22,6 +24,19 @@ def written(place: Place) -> str:
 def one_line(text: str) -> str:
     """The text with what can't be printed as escapes: a key from a file must not steer the reader's terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def unusable_texts(content: object, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """Where a text stands that no path, argument or header can be, which all fail at with Python's own errors.
+
+    Both can be written as escapes, in YAML and JSON, though no file holds them.
+    """
+    if isinstance(content, str) and _UNUSABLE.search(content):
+        yield place, "must not hold a NUL, or half of a character (a surrogate)"
+    below = content if isinstance(content, Mapping) else _numbered(content)
+    for key, value in below.items():
+        yield from unusable_texts(key, place) if isinstance(key, str) else ()
+        yield from unusable_texts(value, (*place, key))
 
 
 def at(content: object, place: Place) -> Any:

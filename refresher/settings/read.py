@@ -18,7 +18,7 @@ from refresher.settings.directories import below_volume, overlaps, problem_below
 from refresher.settings.environment import override
 from refresher.settings.files import read_file
 from refresher.settings.models import DEFAULT_VOLUME, Control, Settings
-from refresher.settings.paths import MISSING, Place, at, laid_over, one_line, written
+from refresher.settings.paths import MISSING, Place, at, laid_over, one_line, unusable_texts, written
 from refresher.settings.problems import problems, unknown_key
 
 _SECTIONS = ("render", "verify", "publish", "notify", "refresh", "limits")
@@ -77,7 +77,7 @@ def read(content: Mapping[str, Any], environment: Mapping[str, str], *, beside: 
     assets = _mapping(whole, "assets")
     directories, triggers = dict(_directories(assets)), dict(_triggers(assets))
     settings, unread = _validated(whole)
-    found = [*_refused(given), *choices.problems, *unread]
+    found = [*_refused(given), *unusable_texts(given), *choices.problems, *unread]
     for place, path in (*directories.values(), *triggers.values()):
         found += [(place, problem)] if (problem := problem_below_volume(path)) else []
     published, heard = _absolute(volume, directories), _absolute(volume, triggers)

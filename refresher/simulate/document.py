@@ -1,5 +1,6 @@
 """The findings as JSON values: times in seconds, loads in requests a second."""
 
+from math import isfinite
 from typing import Any
 
 from refresher.simulate.findings import BIN, Findings, Load, chance
@@ -13,7 +14,7 @@ def findings_document(findings: Findings) -> dict[str, Any]:
         "pods": findings.pods,
         "lifetime": course.lifetime.total_seconds() if course.lifetime else None,
         "phases": [_phase(findings, load) for load in findings.loads],
-        "chance": chance(findings.steady),
+        "chance": _finite(chance(findings.steady)),
         "expired": findings.expired,
         "longest_expired": findings.longest_expired.total_seconds(),
         "longest_silence": findings.silence.total_seconds(),
@@ -34,5 +35,10 @@ def _phase(findings: Findings, load: Load) -> dict[str, Any]:
         "p99": load.p99,
         "peak": load.peak,
         "peak_bin": load.peak_bin,
-        "times_steady": findings.ratio(load),
+        "times_steady": _finite(findings.ratio(load)),
     }
+
+
+def _finite(ratio: float) -> float | None:
+    """JSON has no infinity: null, where nobody asked in the steady phase."""
+    return ratio if isfinite(ratio) else None

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
-from math import exp, inf, lgamma, log
+from math import ceil, exp, inf, lgamma, log
 
 from refresher.simulate.courses import Course, Phase
 from refresher.simulate.pod import Pod
@@ -96,25 +96,37 @@ def chance(load: Load) -> float:
 
 
 def _load(phase: Phase, source: Source) -> Load:
-    seconds = sorted(counted(source.asked, phase.begin, phase.end, 1))
-    bins = counted(source.asked, phase.begin, phase.end, BIN)
+    # Seconds in which somebody asked: a phase can have a hundred million.
+    seconds = sorted(_counts(source.asked, phase.begin, phase.end, 1).values())
+    bins = _counts(source.asked, phase.begin, phase.end, BIN)
     length = (phase.end - phase.begin).total_seconds()
     return Load(
         phase=phase,
         requests=sum(seconds),
-        failed=sum(counted(source.failed, phase.begin, phase.end, 1)),
+        failed=_counts(source.failed, phase.begin, phase.end, 1).total(),
         mean=sum(seconds) / length,
-        p99=seconds[len(seconds) * 99 // 100],
-        peak=seconds[-1],
-        peak_bin=max(bins) / min(BIN, length),
+        p99=_at_percent(99, seconds, of=ceil(length)),
+        peak=max(seconds, default=0),
+        peak_bin=max(bins.values(), default=0) / min(BIN, length),
     )
 
 
 def counted(moments: Iterable[float], begin: timedelta, end: timedelta, width: float) -> list[int]:
     """How many of the moments are in each `width` seconds between the two; the last of these may be shorter."""
+    counts = _counts(moments, begin, end, width)
+    return [counts[number] for number in range(int(-((begin - end).total_seconds() // width)))]
+
+
+def _counts(moments: Iterable[float], begin: timedelta, end: timedelta, width: float) -> Counter[int]:
+    """The same, of those in which there are any."""
     first, last = begin.total_seconds(), end.total_seconds()
-    counts = Counter(int((moment - first) // width) for moment in moments if first <= moment < last)
-    return [counts[number] for number in range(int(-((first - last) // width)))]
+    return Counter(int((moment - first) // width) for moment in moments if first <= moment < last)
+
+
+def _at_percent(percent: int, counts: Sequence[int], *, of: int) -> int:
+    """What so many percent don't exceed, of that many counts, of which all but these are 0; `counts` are sorted."""
+    place = of * percent // 100 - (of - len(counts))
+    return counts[place] if place >= 0 else 0
 
 
 def _staleness(pods: Sequence[Pod], change: datetime, end: datetime) -> timedelta:

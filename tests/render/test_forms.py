@@ -220,11 +220,16 @@ def test_readers_of_yaml_1_1_and_of_1_2_read_the_same(content: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(
-    "text", ["1e3", "0o17", "0x1F", "012", "1_000", "1:30", "yes", "null", "~", ".5", "+1", "-", ""]
+    "text", ["1e3", "0o17", "0x1F", "012", "1_000", "1:30", "yes", "null", "~", ".5", "-.5", "+.5e3", "+1", "-", ""]
 )
 def test_yaml_keeps_text_that_looks_like_something_else(text: str) -> None:
     written = made({"value": text}, form=Form.YAML)
     assert yaml.load(written, Loader=OneTwo) == yaml.safe_load(written) == {"value": text}
+
+
+@pytest.mark.parametrize("text", ["y", "N"])
+def test_yaml_keeps_text_that_some_readers_of_1_1_take_for_yes_or_no(text: str) -> None:
+    assert made({text: text}, form=Form.YAML) == f'"{text}": "{text}"\n'
 
 
 def test_documents_and_fields_are_merged_deeply_in_the_order_given() -> None:
@@ -255,6 +260,9 @@ def test_a_form_takes_what_is_named_and_nothing_else() -> None:
         ("a.json", "[1]", "a.json must be a mapping"),
         ("a.json", '{"a": 1, "a": 2}', "a key twice"),
         ("a.json", '{"a": NaN}', "a number that is none"),
+        ("a.json", '{"a": 1e999}', "a number that is none"),
+        ("a.yaml", "a: [.inf]", "a.yaml is not YAML"),
+        ("a.yaml", "a: {b: .nan}", "a.yaml is not YAML"),
         ("a.json", "[" * 100_000, "too deep"),
         ("a.json", '{"a":' * 200 + "1" + "}" * 200, "too deep"),
         ("a.json", "", "a.json is not JSON"),
@@ -282,6 +290,17 @@ def test_an_alias_bomb_is_refused() -> None:
     assert "not YAML" in refusal({"a.yaml": bomb}, form=Form.JSON)
 
 
+def test_a_long_text_that_many_aliases_repeat_is_refused() -> None:
+    bomb = f"a: &a {'x' * 1_000_000}\nb: [{', '.join(['*a'] * 1000)}]\n"
+    assert "not YAML" in refusal({"a.yaml": bomb}, form=Form.JSON)
+    assert made({"a.yaml": f"a: {'x' * 4_000_000}\n"}, form=Form.JSON)
+
+
+@pytest.mark.parametrize("document", ['{"a.b": 1, "a": {"b": 2}}', '{"a[0]": 1, "a": [2]}'])
+def test_two_keys_that_properties_would_make_one_of_are_refused(document: str) -> None:
+    assert "is there twice once the keys are joined" in refusal({"a.json": document}, form=Form.PROPERTIES)
+
+
 def test_pem_puts_all_blocks_into_one_file_in_the_order_given() -> None:
     authority = Authority.root()
     leaf = authority.issue("web.example.com")
@@ -293,6 +312,11 @@ def test_pem_puts_all_blocks_into_one_file_in_the_order_given() -> None:
 
 def test_a_pem_block_without_an_end_is_refused() -> None:
     assert refusal({"a": f"-----BEGIN {SECRET}-----\n"}, form=Form.PEM) == "out: a PEM block has no end"
+
+
+def test_a_file_without_a_pem_block_is_refused_where_a_bundle_needs_it() -> None:
+    key = Authority.root().issue("web.example.com").key_pem
+    assert refusal({"tls.key": key, "tls.crt": SECRET}, form=Form.PEM) == "out: tls.crt has no PEM block"
 
 
 def test_a_file_can_be_copied_as_it_is() -> None:

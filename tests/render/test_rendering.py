@@ -127,6 +127,18 @@ def test_another_template_is_rendered_though_the_source_has_nothing_new(tmp_path
     assert source.shown == [None, None]
 
 
+def test_of_a_source_that_names_no_revision_what_comes_next_is_not_refused_as_what_was_refused(tmp_path: Path) -> None:
+    source = secret()
+    source.put("", other=b"o")
+    rendered = Rendered(tmp_path, source)
+    assert rendered.refresh().outcome.result is Result.REJECTED
+    source.put("", password=b"p")
+    assert rendered.refresh().outcome.result is Result.PUBLISHED
+    assert rendered.refresh().outcome.result is Result.UNCHANGED
+    assert source.shown[-1] is not None
+    assert (source.shown[-1].revision, list(source.shown[-1].digests)) == ("", ["password"])
+
+
 def test_a_change_that_makes_the_same_file_tells_nobody(tmp_path: Path) -> None:
     source = secret(password=b"p", counter=b"1")
     rendered = Rendered(tmp_path, source)

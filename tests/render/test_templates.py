@@ -53,6 +53,23 @@ def test_a_source_cannot_be_called_as_what_templates_have() -> None:
         rendered("x", {"env/a": "b"}, ("env", "db"))
 
 
+@pytest.mark.parametrize(
+    ("sources", "problem"),
+    [
+        (
+            ("web-tls", "web_tls"),
+            "a source can't be called web_tls here: templates would have web_tls for web-tls as well",
+        ),
+        (("files-bytes", "db"), "a source can't be called files-bytes here: templates have that already"),
+    ],
+)
+def test_two_things_that_a_template_would_know_by_one_name_are_a_mistake(
+    sources: tuple[str, str], problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^out: {problem}$"):
+        rendered("x", {}, sources)
+
+
 def test_a_file_comes_before_a_method_of_its_name() -> None:
     assert rendered("{{ db.items }}", SEVERAL, ("db", "tls")) == "shoes"
 
@@ -226,6 +243,54 @@ def test_no_nonsense_is_written_for_what_is_no_value(expression: str) -> None:
     refusal(f"{{{{ {expression} }}}}", SEVERAL, ("db", "tls"))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "'a, b'.split(',') | map('trim')",
+        "[[1] | map('string')]",
+        "user ~ ([1] | map('string'))",
+        "[[1] | map('string')] | join",
+        "[1] | map('string') | quote",
+        "{'a': 1}.keys()",
+        "cycler(1)",
+        "[cycler(1)]",
+        "namespace(a=1)",
+        "self",
+        "files_bytes.user",
+        "[files_bytes.user] | join",
+        "files.get | tojson",
+        "'null' | fromjson | quote",
+        "user ~ ('null' | fromjson)",
+        "['null' | fromjson] | join",
+        "('null' | fromjson) | string",
+    ],
+)
+def test_what_has_no_text_is_refused_wherever_it_is_written(expression: str) -> None:
+    """Its repr holds an address, so that each start would write another file."""
+    assert refusal(f"{{{{ {expression} }}}}").startswith("out: inline: line 1: it is ")
+
+
+@pytest.mark.parametrize(
+    "expression", ["[nothing]", "{'a': nothing}", "[{}] | map(attribute='nothing') | list", "[[nothing]] | string"]
+)
+def test_nothing_undefined_is_written_as_a_part_of_something_else(expression: str) -> None:
+    assert refusal(f"{{{{ {expression} }}}}") == "out: inline: line 1: 'nothing' is undefined"
+
+
+def test_what_is_made_step_by_step_is_written_as_the_list_that_it_is() -> None:
+    template = "{{ 'a, b'.split(',') | map('trim') | tojson }} {{ {'a': 1}.items() | tojson }}"
+    assert rendered(template, LOGIN) == '["a", "b"] [["a", 1]]'
+
+
+def test_no_json_is_written_that_no_reader_takes() -> None:
+    assert refusal("{{ (1e308 * 10) | tojson }}") == "out: inline: line 1: JSON has no number that is infinite, or none"
+
+
+def test_what_is_joined_may_be_any_value_that_has_a_text() -> None:
+    template = "{{ [1, true, user] | join(',') }} {{ [{'a': user}] | join(attribute='a') }} {{ 1 | string ~ 'x' }}"
+    assert rendered(template, LOGIN) == "1,true,app app 1x"
+
+
 def test_null_is_written_where_that_is_meant() -> None:
     assert rendered("{{ 'null' | fromjson | tojson }}{{ 'null' | fromjson | default('-', true) }}", LOGIN) == "null-"
 
@@ -311,10 +376,42 @@ def test_nothing_is_there_that_answers_something_else_each_time(call: str) -> No
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
         ("{% for i in range(90000) %}{{ 'a' * 100 }}{% endfor %}", "it makes a text of more than"),
         ("{% set x %}{% for i in range(90000) %}{{ 'a' * 100 }}{% endfor %}{% endset %}", "it makes a text of"),
+        (
+            "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+            "a list of",
+        ),
+        ("{{ '%1000000000d' % 1 }}", "it makes a text of"),
+        ("{{ '%*d' % (10**9, 1) }}", "it makes a text of"),
+        ("{{ '%1000000000d' | format(1) }}", "it makes a text of"),
+        ("{{ '{:>1000000000}'.format(1) }}", "it makes a text of"),
+        ("{{ '{:>{}}'.format(1, 10**9) }}", "it makes a text of"),
+        ("{{ user | center(10**9) | length }}", "it makes a text of"),
+        ("{{ [user] | map('center', 10**9) | list }}", "it makes a text of"),
+        ("{{ user.center(10**9) | length }}", "it makes a text of"),
+        ("{{ user.ljust(10**9) | length }}", "it makes a text of"),
+        ("{{ user.zfill(10**9) | length }}", "it makes a text of"),
+        ("{{ '\t'.expandtabs(10**9) | length }}", "it makes a text of"),
+        ("{{ 'a\nb' | indent(10**9) | length }}", "it makes a text of"),
+        ("{{ 'a\nb' | nindent(10**9) | length }}", "it makes a text of"),
+        ("{{ {'a': 1} | tojson(10**9) | length }}", "it makes a text of"),
+        ("{{ [1] | batch(10**9, 'x') | list | length }}", "it makes a text of"),
+        ("{{ [1] | slice(10**9) | list | length }}", "it makes a text of"),
+        ("{{ ('a' * 1000000) | replace('a', 'b' * 4000) | length }}", "it makes a text of"),
+        ("{{ ('a' * 1000000).replace('a', 'b' * 4000) | length }}", "it makes a text of"),
+        ("{{ range(100000) | join('a' * 40000) | length }}", "it makes a text of"),
+        ("{{ ('a' * 40000).join(['x'] * 100000) | length }}", "it makes a text of"),
     ],
 )
 def test_a_template_that_grows_without_end_is_stopped(template: str, reason: str) -> None:
     assert reason in refusal(template)
+
+
+def test_what_stays_small_is_made_though_it_could_have_grown() -> None:
+    template = (
+        "{{ user | center(5) }}|{{ 'a\n' | indent }}|{{ '%3d' % 1 }}|{{ 'a%*' | replace('%', 'p', 1) }}|{{ 7 % 4 }}"
+    )
+    assert rendered(template, LOGIN) == " app |a\n|  1|ap*|3"
+    assert rendered("{{ '{:>4}{}'.format(user, 1) }}{{ ','.join(['a', 'b']) }}", LOGIN) == " app1a,b"
 
 
 class Passing:
@@ -444,6 +541,12 @@ def test_a_template_that_cannot_be_read_is_told(tmp_path: Path, spoil: Callable[
     spoil(path)
     with pytest.raises(ConfigError, match=reason):
         recipe({"out": Entry(template=path)}, (), {})
+
+
+@pytest.mark.parametrize("text", ["{% include 'a\\0b' %}", "{% import '\\0' as x %}"])
+def test_a_path_that_no_file_can_have_is_told(tmp_path: Path, text: str) -> None:
+    (problem,) = check(tmp_path, text)
+    assert problem.endswith("can't be the path of a file")
 
 
 def test_more_templates_than_anybody_needs_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -50,6 +51,24 @@ def test_the_refresh_of_an_asset_or_of_all_that_say_nothing_is_the_configuration
 def test_what_has_no_interval_is_simulated_as_certificates_alone(config: Path) -> None:
     (only,) = json.loads(simulate("still", "-c", str(config), "--json").stdout)
     assert (only["course"], only["lifetime"], only["expired"]) == ("certificates", 86400, 0)
+
+
+def test_json_says_null_where_nobody_asked_in_the_steady_phase() -> None:
+    ran = simulate("--json", "--lifetime", "1s", "--pods", "10")
+    certificates = json.loads(ran.stdout, parse_constant=pytest.fail)[1]
+    assert certificates["chance"] is None
+    assert {phase["times_steady"] for phase in certificates["phases"]} == {None}
+
+
+def test_certificates_of_a_year_are_simulated_in_little_memory() -> None:
+    """Their course has a hundred million seconds, in hardly any of which somebody asks."""
+    code = (
+        "import resource, sys; from refresher.cli import app\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n"
+        "app(['simulate', '--pods', '5', '--lifetime', '365d'])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Nobody's certificate expired." in ran.stdout
 
 
 def test_expired_certificates_are_counted_in_words(config: Path) -> None:

@@ -23,8 +23,12 @@ class Running:
         self.trouble: Exception | None = None
         self.changes: list[tuple[Assembly, Assembly]] = []
         self.again = 0
+        self.reload = self.started()
+
+    def started(self) -> Reload:
+        """As a process makes it, of the file as it is now."""
         source, shared = Source(self.path, self.load), SharedParts()
-        self.reload = Reload(
+        return Reload(
             source,
             assemble(source.read(), shared),
             shared=shared,
@@ -98,6 +102,16 @@ def test_what_changed_while_it_started_is_read(running: Running) -> None:
 def test_what_did_not_change_while_it_started_is_not_read_again(running: Running) -> None:
     running.reload.start()
     assert running.again == 0
+
+
+def test_a_template_that_changed_while_it_started_is_read(running: Running) -> None:
+    template = running.path.with_name("app.j2")
+    template.write_text("one")
+    running.path.write_text(GOOD.replace("'}", "', render: {app: app.j2}}"))
+    running.reload = running.started()
+    template.write_text("two")
+    running.reload.start()
+    assert running.again == 1
 
 
 def test_what_counts_from_the_next_restart_on_is_named_until_it_is_as_it_was(running: Running) -> None:

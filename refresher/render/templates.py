@@ -1,6 +1,7 @@
 """Templates as they are when the configuration is read: with everything that they include, and without mistakes."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from refresher.errors import ConfigError
@@ -29,6 +30,25 @@ def loaded(entry: Entry) -> tuple[str, Mapping[str, str]]:
     except Unfit as error:
         raise ConfigError(str(error)) from None
     return first, texts
+
+
+def files(entry: Entry) -> set[Path]:
+    """The files that an entry's templates are in, as far as that can be known; of a missing one, where it would be."""
+    if entry.template is None:
+        return set()
+    try:
+        from refresher.render import jinja
+    except ModuleNotFoundError:
+        return {entry.template}
+    names = {entry.template.name}
+    wanted = list(names)
+    while wanted and len(names) <= MOST:
+        name = wanted.pop()
+        with suppress(Unfit):
+            new = set(_named(name, _text(entry, name), jinja.references)) - names
+            names |= new
+            wanted += new
+    return {entry.template.parent / name for name in names}
 
 
 def _all(entry: Entry, references: Callable[[str], list[str]]) -> tuple[str, Mapping[str, str]]:

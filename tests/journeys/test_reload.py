@@ -72,11 +72,12 @@ def shown(sidecar: Sidecar, directory: str) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-def publish_config_map(directory: Path, number: int, content: str) -> None:
+def publish_config_map(directory: Path, number: int, content: str, **others: str) -> None:
     """As kubelet does: a directory of its own, and one rename of the link that all others go through."""
     new = directory / f"..2026_11_27_{number}"
     new.mkdir()
-    (new / "refresher.yaml").write_text(content)
+    for name, text in {"refresher.yaml": content, **others}.items():
+        (new / name).write_text(text)
     (directory / "..data_tmp").symlink_to(new.name)
     (directory / "..data_tmp").replace(directory / "..data")
 
@@ -283,6 +284,20 @@ def test_an_edited_template_is_visible_without_a_restart_and_so_is_one_that_it_i
         until(lambda: shown(sidecar, "web") == b"second /one !", within=60)
         assert facts(sidecar, "still") == before
         assert sidecar.state("web")["generation"] == 3
+
+
+def test_a_template_in_a_config_map_beside_the_configuration_is_followed(tmp_path: Path, site: Site) -> None:
+    sidecar = Sidecar(tmp_path, {"assets": {"web": rendering(site, "app.j2")}}, {})
+    mounted, content = tmp_path / "etc", sidecar.config.read_text()
+    mounted.mkdir()
+    for name in ("refresher.yaml", "app.j2"):
+        (mounted / name).symlink_to(f"..data/{name}")
+    sidecar.config = mounted / "refresher.yaml"
+    publish_config_map(mounted, 1, content, **{"app.j2": "first {{ file }}"})
+    with kept_running(sidecar):
+        until(lambda: shown(sidecar, "web") == b"first /one")
+        publish_config_map(mounted, 2, content, **{"app.j2": "second {{ file }}"})
+        until(lambda: shown(sidecar, "web") == b"second /one", within=60)
 
 
 def test_what_is_written_beside_a_template_has_nothing_read_again(tmp_path: Path, site: Site) -> None:

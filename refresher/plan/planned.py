@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from refresher.due import LONGEST, OBEYED, Due, Weighed, Why, look_at, weigh
 from refresher.errors import PermanentError
 from refresher.ledger import Holding
-from refresher.model import Asset
+from refresher.model import Asset, Result
 from refresher.place import holding_on
 from refresher.renewal import OVERDUE, later
-from refresher.standing import Standing, standing_of
+from refresher.standing import GOOD, Standing, standing_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +45,11 @@ class Plan:
     def next(self) -> Due | None:
         """The next refresh: the sidecar's own if the plan is exact, else if it wrote its last look down and still runs.
 
-        None: only on request, or it looked since and only itself knows when.
+        None: only on request, or it looked since, or perhaps out of turn, and only itself knows when.
         """
         reason = self.reason
+        if reason and reason.why is Why.INTERVAL and not self.standing.out_of_turn:
+            return None
         return reason if reason and (self.is_exact or reason.at > (self.earliest or reason.at)) else None
 
 
@@ -58,7 +60,7 @@ def plan(asset: Asset, *, now: datetime, seed: str) -> Plan:
     """
     holding = holding_on(asset)
     standing = _standing(asset, holding, now)
-    weighed = weigh(asset.refresh, standing, now=now, seed=seed)
+    weighed = _untried(weigh(asset.refresh, standing, now=now, seed=seed), standing)
     earliest, latest = _span(asset, standing, weighed, now)
     look = look_at(asset.refresh, standing, now=now, seed=seed)
     return Plan(
@@ -86,7 +88,16 @@ def _standing(asset: Asset, holding: Holding, now: datetime) -> Standing:
         permanent=last.error_class == PermanentError.__name__,
         retry_after=last.retry_after,
         failures=1 if failed else 0,
+        # Of the first one it is certain; of others nobody wrote down whether their turn had come.
+        out_of_turn=last.result is Result.PUBLISHED and standing.generation == last.generation == 1,
     )
+
+
+def _untried(weighed: Weighed, standing: Standing) -> Weighed:
+    """Without a back-off after an attempt that was good: it was another source's, and this one wasn't tried yet."""
+    if not (standing.source_changed and standing.result in GOOD):
+        return weighed
+    return replace(weighed, chosen=weighed.reasons[0], retry=None, delays=False)
 
 
 def _span(asset: Asset, standing: Standing, weighed: Weighed, now: datetime) -> tuple[datetime | None, datetime | None]:
@@ -94,6 +105,8 @@ def _span(asset: Asset, standing: Standing, weighed: Weighed, now: datetime) -> 
     chosen = weighed.chosen
     if chosen is None:
         return None, None
+    if chosen.why is Why.SOURCE_CHANGED and weighed.retry is None:
+        return chosen.at, chosen.at
     ends = [_latest(asset, reason, now) for reason in weighed.reasons]
     if weighed.retry is None:
         exact = standing.last_attempt_at is None or all(_is_known(reason, now) for reason in weighed.reasons)

@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 
+from refresher.demo.openbao import OpenBao
+from tests.fakes.app import App
 from tests.fakes.long_poll import LongPoll, serving
 from tests.fakes.web import Page, Request, WebServer, web_server
+from tests.journeys.pki import Pki
 from tests.journeys.sidecar import Sidecar, running
+from tests.providers.databases import database, role
+from tests.servers.postgres import Postgres
 from tests.waiting import until
 
 SELDOM = {"every": "1h"}
@@ -177,3 +182,29 @@ def test_sighup_and_sigusr1_at_once_are_both_answered(tmp_path: Path, server: We
         until(lambda: "SIGUSR1 came" in sidecar.logged())
         assert sidecar.ask("GET", "/assets").json()["configuration"]["valid"]
         assert sidecar.stop() == 0
+
+
+def test_a_login_that_an_edited_template_replaces_is_ended_once_the_app_has_heard(
+    tmp_path: Path, bao: OpenBao, postgres: Postgres, pki: Pki, app: App
+) -> None:
+    template = tmp_path / "login.j2"
+    template.write_text("{{ username }} {{ password }}")
+    with database(bao, postgres) as mount:
+        role(bao, mount, default_ttl="1h", max_ttl="2h")
+        db = {"source": f"vault://{mount}/creds/app", "render": {"login": "login.j2"}, "publish": {"grace": "1s"}}
+        told = {"notify": [{"http": {"url": f"{app.url}/reload"}}]}
+        with running(tmp_path, pki.configuration(db={**db, **told})) as sidecar:
+            until(lambda: len(app.heard) == 1)
+            first = str((sidecar.volume / "db/login").read_text()).split()
+            assert postgres.lets_in(*first)
+            template.write_text("{{ username }}\n{{ password }}")
+            until(lambda: len(app.heard) == 2, within=60)
+            second = str((sidecar.volume / "db/login").read_text()).split()
+            assert postgres.lets_in(*second)
+            until(lambda: not postgres.lets_in(*first), within=30)
+            assert postgres.lets_in(*second)
+            assert first != second
+            template.write_text("{{ username | qoute }}")
+            until(lambda: not sidecar.ask("GET", "/assets").json()["configuration"]["valid"], within=60)
+            assert postgres.lets_in(*second)
+            assert bao.requests(f"{mount}/creds/app") == [f"read {mount}/creds/app"] * 2

@@ -13,12 +13,11 @@ from refresher import cycle
 from refresher.contract import Finding, Lease
 from refresher.due import LONGEST, Why, due
 from refresher.errors import PermanentError, TransientError
-from refresher.ledger import Holding
-from refresher.model import Asset, LayoutName, Publish, Refresh, Result, Wish
+from refresher.model import Asset, LayoutName, Publish, Refresh, Wish
 from refresher.place import opened
 from refresher.plan import plan, plan_document, plan_text
 from refresher.rollback import go_back
-from refresher.standing import after, standing_of
+from refresher.standing import standing_of
 from tests.fakes.source import NOON, App, Certificates, Judge, Source, Time, asset
 from tests.traces import traces
 
@@ -97,25 +96,13 @@ def test_the_interval_is_a_span_because_unchanged_looks_are_not_written_down(tmp
     assert "unchanged looks aren't written down" in told["unknown"]
 
 
-def test_after_the_first_fetch_the_interval_has_its_moment_which_may_be_anywhere_within_it(tmp_path: Path) -> None:
+def test_right_after_a_look_that_was_written_down_the_interval_still_has_no_moment_of_its_own(tmp_path: Path) -> None:
     web = refreshed(asset(tmp_path, Source()))
-    planned = plan(web, now=NOON + timedelta(seconds=5), seed=SEED)
-    before = standing_of(web, Holding(), started_at=NOON)
-    first = after(web.refresh, before, Result.PUBLISHED, at=NOON)
-    own = due(web.refresh, replace(first, generation=1), now=NOON + timedelta(seconds=5), seed=SEED)
-    assert planned.next == own
-    assert own is not None
-    assert own.at - NOON < timedelta(minutes=5)
-
-
-def test_whether_another_look_came_in_its_turn_only_the_sidecar_knows(tmp_path: Path) -> None:
-    source, clock = Source(), Time()
-    web = refreshed(asset(tmp_path, source), clock)
-    source.put("r2", app_conf=b"two")
-    clock.passes(minutes=1)
-    refreshed(web, clock)
-    planned = plan(web, now=clock(), seed=SEED)
-    assert (planned.reason and planned.reason.why, planned.next) == (Why.INTERVAL, None)
+    told = plan(web, now=NOON + timedelta(seconds=5), seed=SEED)
+    assert (told.next, told.reason and told.reason.why) == (None, Why.INTERVAL)
+    assert told.earliest is not None
+    assert told.latest is not None
+    assert timedelta(0) < told.earliest - NOON < told.latest - NOON <= timedelta(minutes=5.6)
 
 
 def test_what_lost_is_listed_with_its_own_reason(tmp_path: Path) -> None:
@@ -188,11 +175,8 @@ def test_another_configured_source_is_asked_at_once(tmp_path: Path) -> None:
     moved = replace(refreshed(asset(tmp_path, Source())), source="sha256:another")
     told = document(moved, timedelta(hours=1))
     assert told["held"]["source_changed"]
-    assert (told["why_next"], told["next_refresh_at"], told["exact"]) == (
-        "source-changed",
-        "2026-11-22T13:00:00Z",
-        True,
-    )
+    asked = told["why_next"], told["next_refresh_at"], told["exact"]
+    assert asked == ("source-changed", "2026-11-22T13:00:00Z", True)
     assert "another configured source" in told["because"]
     assert told["lost"] == []
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from refresher.due import LONGEST, OBEYED, Due, Weighed, Why, look_at, weigh
 from refresher.errors import PermanentError
 from refresher.ledger import Holding
-from refresher.model import Asset, Result
+from refresher.model import Asset
 from refresher.place import holding_on
 from refresher.renewal import OVERDUE, later
 from refresher.standing import GOOD, Standing, standing_of
@@ -45,12 +45,14 @@ class Plan:
     def next(self) -> Due | None:
         """The next refresh: the sidecar's own if the plan is exact, else if it wrote its last look down and still runs.
 
-        None: only on request, or it looked since, or perhaps out of turn, and only itself knows when.
+        None: only on request, or only itself knows when: it looked since, or its next look is the interval's, and that
+        depends on why it came to the last one.
         """
         reason = self.reason
-        if reason and reason.why is Why.INTERVAL and not self.standing.out_of_turn:
-            return None
-        return reason if reason and (self.is_exact or reason.at > (self.earliest or reason.at)) else None
+        if reason is None or self.is_exact:
+            return reason
+        is_its_own = reason.why is not Why.INTERVAL and reason.at > (self.earliest or reason.at)
+        return reason if is_its_own else None
 
 
 def plan(asset: Asset, *, now: datetime, seed: str) -> Plan:
@@ -88,8 +90,6 @@ def _standing(asset: Asset, holding: Holding, now: datetime) -> Standing:
         permanent=last.error_class == PermanentError.__name__,
         retry_after=last.retry_after,
         failures=1 if failed else 0,
-        # Of the first one it is certain; of others nobody wrote down whether their turn had come.
-        out_of_turn=last.result is Result.PUBLISHED and standing.generation == last.generation == 1,
     )
 
 

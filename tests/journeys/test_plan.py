@@ -42,13 +42,16 @@ def test_the_plan_of_a_running_sidecar_is_its_own_wherever_the_volume_tells(tmp_
         until(lambda: sidecar.state("down")["consecutive_failures"])
         before, requests = traces(sidecar.volume / "web"), pki.issued()
         plans = planned(sidecar)
-        for name in names:
+        for name in ("web", "short", "asked"):
             state = sidecar.state(name)
             own = (state["next_refresh_at"], state["why_next"], state["generation"], state["expires_at"])
             held = plans[name]["held"]
             told = (plans[name]["next_refresh_at"], plans[name]["why_next"], held["generation"], held["expires_at"])
             assert told == own, name
         assert [name for name in names if plans[name]["exact"]] == ["web", "short", "asked"]
+        own = sidecar.state("conf")
+        assert plans["conf"]["why_next"] == "interval" == own["why_next"]
+        assert plans["conf"]["earliest"] <= own["next_refresh_at"] <= plans["conf"]["latest"]
         assert not plans["down"]["exact"]
         assert plans["down"]["why_next"] == "retry" == sidecar.state("down")["why_next"]
         own_retry = datetime.fromisoformat(sidecar.state("down")["next_refresh_at"])

@@ -1,5 +1,7 @@
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -193,6 +195,21 @@ def test_the_certificate_example_issues_with_the_rights_that_its_script_gives(tm
     assert ended.returncode == 0, ended.stderr
     assert sorted(path.name for path in (tmp_path / "shared/tls").glob("[!.]*")) == ["ca.crt", "tls.crt", "tls.key"]
     assert (tmp_path / "shared/tls/ca.crt").read_text().strip() == first.stdout.strip()
+
+
+def test_the_configuration_after_the_agents_passes_check_without_a_warning(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / "vault-agent/after", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "shared").mkdir()
+    ended = run(*REFRESHER, "check", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_each_file_that_the_agent_writes_is_one_that_refresher_makes_and_each_template_is_used() -> None:
+    before = (EXAMPLES / "vault-agent/before/agent.hcl").read_text()
+    render = yaml.safe_load((EXAMPLES / "vault-agent/after/refresher.yaml").read_text())["assets"]["shop"]["render"]
+    assert re.findall('destination = "rendered/(.*)"', before) == list(render)
+    templates = {path.name for path in (EXAMPLES / "vault-agent/after/templates").iterdir()}
+    assert {entry.removeprefix("templates/") for entry in render.values() if isinstance(entry, str)} == templates
 
 
 def test_the_image_and_the_examples_say_the_version_that_the_package_has() -> None:

@@ -4,17 +4,17 @@ With connections and a login of its own, which is revoked in the end. What a log
 response-wrapped credential can be unwrapped once, and that is for the one who fetches.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
 
 from providers.connections import Contexts
 from providers.reachable import PATIENCE, Steps, reached
 from providers.vault import kv
 from providers.vault.connection import Answer, Connection
 from providers.vault.login import Login, granted, log_in, log_out, looked_up
+from providers.vault.mounts import Mounts
 from providers.vault.options import VaultOptions
 from providers.vault.reach import Reach, reach
 from providers.vault.session import Clock, certificates_of, connection_to
@@ -111,7 +111,7 @@ class Diagnosis:
             yield visit.right_to_either(path, kv.with_data(path, path.partition("/")[0] + "/"))
             return
         yield visit.right(endpoint.path, READS, "read")
-        if any(engine.get("type") not in WITHOUT_LEASES for engine in visit.mounts.values()):
+        if any(engine.get("type") not in WITHOUT_LEASES for engine in visit.mounts.engines):
             yield visit.right("sys/leases/renew", MAKES, "update")
             yield visit.right("sys/leases/revoke", MAKES, "update")
 
@@ -150,7 +150,7 @@ class _Visit:
 
     connection: Connection
     login: Login
-    mounts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    mounts: Mounts = field(default_factory=Mounts)
 
     def send(self, method: str, path: str) -> tuple[Answer, Login]:
         """One request, and the login."""

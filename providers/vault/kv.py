@@ -1,11 +1,12 @@
 """Where a path is read: which engine serves it, and what key-value engines wrap around the fields."""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
 from providers.vault.connection import Answer, section
 from providers.vault.login import Login
+from providers.vault.mounts import Engine, Mounts
 from providers.vault.reads import Endpoint, Reading
 from providers.vault.session import Session
 from refresher.errors import PermanentError
@@ -15,7 +16,7 @@ class Visitor(Protocol):
     """Who asks with a token, and remembers what was said of mounts, by their paths."""
 
     @property
-    def mounts(self) -> MutableMapping[str, Mapping[str, Any]]:
+    def mounts(self) -> Mounts:
         """As the server told."""
         ...
 
@@ -39,21 +40,20 @@ def _read(session: Session, endpoint: Endpoint, version: int | None) -> Reading:
 
 def located(session: Visitor, path: str) -> Endpoint | None:
     """Ask the server which engine serves `path`, once for all paths of a mount; None if it doesn't say."""
-    # No mount lies inside another one, so what begins with a mount's path is in it.
-    for known, engine in tuple(session.mounts.items()):
-        if path.startswith(known):
-            return _inside(known, engine, path)
+    found = session.mounts.of(path, lambda: _said_of(session, path))
+    return _inside(*found, path) if found else None
+
+
+def _said_of(session: Visitor, path: str) -> tuple[str, Engine] | None:
+    """The mount and its engine; the path itself, and an engine of no type, if the server names no mount."""
     answer, _ = session.send("GET", f"sys/internal/ui/mounts/{path}")
     if answer.status in (403, 404):
         return None
     mount = answer.required().data.get("path")
-    if not isinstance(mount, str) or not mount.endswith("/"):
-        return Endpoint(path, versioned=False)
-    session.mounts[mount] = answer.data
-    return _inside(mount, answer.data, path)
+    return (mount, answer.data) if isinstance(mount, str) and mount.endswith("/") else (path, {})
 
 
-def _inside(mount: str, engine: Mapping[str, Any], path: str) -> Endpoint:
+def _inside(mount: str, engine: Engine, path: str) -> Endpoint:
     versioned = engine.get("type") == "kv" and section(engine, "options").get("version") == "2"
     return Endpoint(with_data(path, mount) if versioned else path, versioned)
 

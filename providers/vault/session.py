@@ -13,6 +13,7 @@ from typing import Any
 from providers.connections import Certificates, Contexts, Origin
 from providers.vault.connection import Answer, Connection
 from providers.vault.login import Login, granted, log_in, log_out, looked_up
+from providers.vault.mounts import Mounts
 from providers.vault.options import Credential
 from providers.vault.reach import Reach
 from providers.vault.reads import Reads
@@ -44,8 +45,8 @@ class Session:
         self._attempts = 0
         self._failure: RefresherError | None = None
         self._failed_at = clock()
-        self.mounts: dict[str, Mapping[str, Any]] = {}
-        """What the server said of the mounts that were asked for, by their paths, each with a slash at its end."""
+        self.mounts = Mounts()
+        """What the server said of the mounts that were asked for."""
         self.reads = Reads()
         """What several sources read there."""
 

@@ -138,11 +138,18 @@ class OpenBao:
         role_id = self.read(f"auth/approle/role/{role}/role-id")["data"]["role_id"]
         return str(role_id), str(self.write(f"auth/approle/role/{role}/secret-id")["data"]["secret_id"])
 
-    def requests(self, prefix: str = "") -> list[str]:
-        """`operation path` of every request so far whose path begins with `prefix`, oldest first."""
-        entries = (json.loads(line) for line in self.audit_log.read_text().splitlines())
-        asked = (entry["request"] for entry in entries if entry["type"] == "request")
-        return [f"{each['operation']} {each['path']}" for each in asked if each["path"].startswith(prefix)]
+    def requests(self, prefix: str = "", *, by: str = "") -> list[str]:
+        """`operation path` of every request so far whose path begins with `prefix`, oldest first.
+
+        With `by`, only those with a token that was made with this `display_name`.
+        """
+        entries = [json.loads(line) for line in self.audit_log.read_text().splitlines()]
+        asked = [
+            entry for entry in entries if entry["type"] == "request" and entry["request"]["path"].startswith(prefix)
+        ]
+        named = f"token-{by}"
+        theirs = [entry["request"] for entry in asked if not by or entry["auth"].get("display_name") == named]
+        return [f"{each['operation']} {each['path']}" for each in theirs]
 
     def seal(self) -> None:
         """The server answers 503 until `unseal`."""

@@ -32,17 +32,25 @@ def parts(files: Iterable[InlineFile], sources: Sequence[str]) -> Iterator[Part]
     """What the files say, in their order. Raises Unfit."""
     for file in files:
         source, _, below = file.name.partition("/") if sources else ("", "", file.name)
-        yield Part(source, _said(file, below))
+        yield Part(source, said(file) if is_document(below) else {below: text_of(file)})
 
 
-def _said(file: InlineFile, name: str) -> Mapping[str, Any]:
-    text, ending = text_of(file), PurePosixPath(name).suffix.lower()
-    if ending not in JSON | YAML:
-        return {name: text}
-    said = from_json(text, file.name) if ending in JSON else from_yaml(text, file.name)
-    if not isinstance(said, dict):
-        raise Unfit(f"{file.name} must be a mapping to be merged")
-    return said
+def is_document(name: str) -> bool:
+    """Whether a file of this name says what is in it."""
+    return _ending(name) in JSON | YAML
+
+
+def said(file: InlineFile) -> Mapping[str, Any]:
+    """What the document says. Raises Unfit."""
+    read = from_json if _ending(file.name) in JSON else from_yaml
+    content = read(text_of(file), file.name)
+    if not isinstance(content, dict):
+        raise Unfit(f"{file.name} must be a mapping, or its fields have no names")
+    return content
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def text_of(file: InlineFile) -> str:

@@ -18,6 +18,7 @@ from refresher.render.unfit import Unfit
 from refresher.render.yaml_text import yaml_text
 
 _ESCAPED = re.compile(r"[\x7f-\xa0\u2028\u2029\ufeff]")
+_ESCAPED_BY_GO = re.compile(r"[<>&\u2028\u2029]")
 
 
 def b64encode(value: object) -> str:
@@ -39,9 +40,16 @@ def to_json(value: object, indent: int | None = None) -> str:
     return json.dumps(_plain(value), ensure_ascii=False, indent=indent)
 
 
-def to_json_pretty(value: object) -> str:
-    """With two blanks a level."""
-    return to_json(value, 2)
+def go_json(value: object, indent: int | None = None) -> str:
+    """As Go's encoding/json, and so consul-template, writes it: keys sorted, HTML's characters escaped."""
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(_plain(value), ensure_ascii=False, indent=indent, sort_keys=True, separators=separators)
+    return _ESCAPED_BY_GO.sub(lambda char: f"\\u{ord(char[0]):04x}", text)
+
+
+def go_json_pretty(value: object) -> str:
+    """The same, with two blanks a level."""
+    return go_json(value, 2)
 
 
 def to_yaml(value: object) -> str:
@@ -142,8 +150,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "parseYAML": parse_yaml,
     "replaceAll": replace_all,
     "sha256Hex": sha256,
-    "toJSON": to_json,
-    "toJSONPretty": to_json_pretty,
+    "toJSON": go_json,
+    "toJSONPretty": go_json_pretty,
     "toLower": lambda value: _text(value).lower(),
     "toUpper": lambda value: _text(value).upper(),
     "toYAML": to_yaml,

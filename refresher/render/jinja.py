@@ -13,10 +13,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from refresher.errors import RejectedError
-from refresher.render.filters import FILTERS
+from refresher.render.filters import FILTERS, to_json
 from refresher.render.meter import Meter
 from refresher.render.unfit import Unfit
-from refresher.render.view import Files, called
+from refresher.render.view import Document, Files, called
 
 IMPURE = ("random",)
 """Jinja2's filters that answer something else each time: each look would publish, and tell the app."""
@@ -36,12 +36,15 @@ class MeteredCode(CodeGenerator):
 
 
 def _writable(value: Any) -> Any:
-    """What `{{ … }}` writes. Raises Unfit for what would be nonsense in a file: `None`, `<built-in method …>`."""
+    """What `{{ … }}` writes: Python's own `True` and `['a']` are read by nobody else.
+
+    Raises Unfit for what would be nonsense in a file: `None`, `<built-in method …>`.
+    """
     if value is None:
         raise Unfit('it is null: default("…", true) says what to write then, and tojson writes null')
     if callable(value) and not isinstance(value, StrictUndefined):
         raise Unfit("it is a function, which has to be called")
-    return value
+    return to_json(value) if isinstance(value, bool | list | tuple | dict | Document) else value
 
 
 def _asked(method: str, *arguments: nodes.Expr) -> nodes.Call:
@@ -80,7 +83,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def joined_texts(self, *values: object) -> str:
         """What `~` makes."""
-        return self._meter.joined(map(str, values))
+        return self._meter.joined(str(_writable(value)) for value in values)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as Jinja2's
         """Call it, if there is time."""
@@ -93,8 +96,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """A file before a method of the same name: `db.items` is what the source calls so."""
-        return obj[attribute] if isinstance(obj, Files) and attribute in obj else super().getattr(obj, attribute)
+        """A file or a field before a method of the same name: `db.items` is what the source calls so."""
+        theirs = isinstance(obj, Files | Document) and attribute in obj
+        return obj[attribute] if theirs else super().getattr(obj, attribute)
 
 
 class NamedUndefinedError(UndefinedError):
@@ -120,9 +124,11 @@ def _named_undefined(
                 return "a value is undefined"
             if self._undefined_obj is missing:
                 return f"{name!r} is undefined{_meant(name, known())}"
-            if not isinstance(self._undefined_obj, Files):
-                return f"{name!r} is undefined"
-            return _unknown_file(self._undefined_obj, name)
+            if isinstance(self._undefined_obj, Files):
+                return _unknown_file(self._undefined_obj, name)
+            # No similar key is told: those of a document may be values, tokens by user say.
+            inside = isinstance(self._undefined_obj, Document)
+            return f"{called(self._undefined_obj, name) if inside else name!r} is undefined"
 
     return Named
 

@@ -1,10 +1,13 @@
 """What a template sees of the files: each by its name, and with several sources also by source."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any
 
 from refresher.contract import InlineFile
-from refresher.render.fields import text_of
+from refresher.render.fields import is_document, said, text_of
 from refresher.render.inputs import Inputs
 from refresher.render.unfit import Unfit
 
@@ -12,18 +15,50 @@ OURS = ("files", "files_bytes", "env")
 """Variables that no file and no source takes."""
 
 
-class Files(Mapping[str, Any]):
-    """Contents by file name. It shows neither in a repr nor when a template writes it as a whole."""
+class Document(Mapping[str, Any]):
+    """What a JSON or YAML file says, with its types. It is read when a template asks for it, and not before."""
 
-    def __init__(self, label: str, names: Sequence[str], read: Callable[[str], Any]) -> None:
+    def __init__(self, label: str, file: InlineFile) -> None:
+        self._label, self._file = label, file
+
+    @cached_property
+    def _said(self) -> Mapping[str, Any]:
+        return said(self._file)
+
+    def __getitem__(self, key: str) -> Any:
+        """Raises Unfit for what is no document, or no mapping; KeyError for what isn't in it."""
+        return self._said[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._said)
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def __repr__(self) -> str:
+        return f"<the document {self._label}>"
+
+    def __str__(self) -> str:
+        """Raises Unfit: what a filter for texts makes of a document would be nonsense."""
+        raise Unfit(f"{self._label} is a document, of which a field has to be named; tojson writes it as a whole")
+
+
+class Files(Mapping[str, Any]):
+    """Contents by file name, and beside them documents by theirs. It shows neither in a repr nor when it is written."""
+
+    def __init__(
+        self,
+        label: str,
+        names: Sequence[str],
+        read: Callable[[str], Any],
+        documents: Mapping[str, Document] | None = None,
+    ) -> None:
         # With an underscore, or a template could take them for files.
-        self._label, self._names, self._read = label, dict.fromkeys(names), read
+        self._label, self._names, self._read, self._documents = label, dict.fromkeys(names), read, documents or {}
 
     def __getitem__(self, name: str) -> Any:
-        """The file's content; KeyError if there is none. Raises Unfit for what isn't text, where text is asked for."""
-        if name not in self._names:
-            raise KeyError(name)
-        return self._read(name)
+        """The content, or what it says; KeyError if there is none. Raises Unfit for text that is none."""
+        return self._read(name) if name in self._names else self._documents[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -39,9 +74,16 @@ class Files(Mapping[str, Any]):
         raise Unfit(f"{self._label} is several files, of which one has to be named")
 
 
-def called(files: Files, name: str) -> str:
-    """What a template calls one of them, or one that isn't there."""
+def called(files: Files | Document, name: str) -> str:
+    """What a template calls something in there, or something that isn't."""
     return f"{files._label}.{name}" if name.isidentifier() else f'{files._label}["{name}"]'
+
+
+def documents(files: Mapping[str, InlineFile], before: str = "") -> dict[str, Document]:
+    """The documents by their names without the ending, where that is an identifier, and nothing else is called so."""
+    found = [(PurePosixPath(name).stem, file) for name, file in files.items() if is_document(name) and "/" not in name]
+    taken = Counter([*files, *(stem for stem, _ in found)])
+    return {stem: Document(before + stem, file) for stem, file in found if stem.isidentifier() and taken[stem] == 1}
 
 
 class NotText:
@@ -65,8 +107,8 @@ def variables(inputs: Inputs, sources: Sequence[str], environment: Mapping[str, 
         return text_of(inputs.contents[name])
 
     names = list(inputs.contents)
-    views: dict[str, Any] = {source.replace("-", "_"): _of_source(source, names, text) for source in sources}
-    single = {} if sources else {name: _value(inputs.contents[name]) for name in names if name.isidentifier()}
+    views = {source.replace("-", "_"): _of_source(source, inputs) for source in sources}
+    single = {} if sources else _by_name(inputs)
     return {
         **single,
         **views,
@@ -76,10 +118,15 @@ def variables(inputs: Inputs, sources: Sequence[str], environment: Mapping[str, 
     }
 
 
-def _of_source(source: str, names: Sequence[str], text: Callable[[str], str]) -> Files:
-    prefix = f"{source}/"
-    below = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
-    return Files(source.replace("-", "_"), below, lambda name: text(prefix + name))
+def _by_name(inputs: Inputs) -> dict[str, Any]:
+    named = {name: _value(file) for name, file in inputs.contents.items() if name.isidentifier()}
+    return {**documents(inputs.contents), **named}
+
+
+def _of_source(source: str, inputs: Inputs) -> Files:
+    label, prefix = source.replace("-", "_"), f"{source}/"
+    below = {name.removeprefix(prefix): file for name, file in inputs.contents.items() if name.startswith(prefix)}
+    return Files(label, list(below), lambda name: text_of(below[name]), documents(below, f"{label}."))
 
 
 def _value(file: InlineFile) -> object:

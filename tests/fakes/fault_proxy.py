@@ -134,10 +134,13 @@ class FaultProxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 proxy.seen.append(Seen(time.monotonic(), self.command, self.path))
 
-                def upstream() -> bytes:
-                    return _asked(proxy._host, self.command, self.path, body, dict(self.headers))
-
                 fault = proxy._fault(f"{self.command} {self.path}")
+                # Said, or the client could send its next request into a connection that is just being closed.
+                more = {"Connection": "close"} if fault else {}
+
+                def upstream() -> bytes:
+                    return _asked(proxy._host, self.command, self.path, body, dict(self.headers), more)
+
                 if fault is None:
                     self.wfile.write(upstream())
                 else:
@@ -152,14 +155,15 @@ class FaultProxy:
         return Handler
 
 
-def _asked(host: str, method: str, path: str, body: bytes, headers: dict[str, str]) -> bytes:
+def _asked(host: str, method: str, path: str, body: bytes, headers: dict[str, str], more: dict[str, str]) -> bytes:
+    """The server's whole answer, with `more` headers."""
     with contextlib.closing(http.client.HTTPConnection(host, timeout=30)) as connection:
         connection.request(method, path, body or None, headers)
         answer = connection.getresponse()
         content = answer.read()
     kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP]
     length = answer.getheader("Content-Length", "0") if method == "HEAD" else str(len(content))
-    head = "".join(f"{name}: {value}\r\n" for name, value in [*kept, ("Content-Length", length)])
+    head = "".join(f"{name}: {value}\r\n" for name, value in [*kept, ("Content-Length", length), *more.items()])
     return f"HTTP/1.1 {answer.status} {answer.reason}\r\n{head}\r\n".encode() + content
 
 

@@ -71,23 +71,6 @@ def test_a_new_token_in_the_file_is_no_reason_for_a_new_certificate(tmp_path: Pa
         assert pki.issued() == 1
 
 
-def imported(sidecar: Sidecar) -> set[str]:
-    """The modules that the process has imported so far, as the interpreter itself lists them in its log."""
-    lines = (line for line in sidecar.logged().splitlines() if line.startswith("import time:"))
-    return {line.rsplit("|", 1)[-1].strip() for line in lines}
-
-
-def test_a_run_without_a_token_file_loads_no_watch(
-    tmp_path: Path, bao: OpenBao, policy: str, approle: dict[str, Any]
-) -> None:
-    configuration = configured(bao, policy, auth=approle)
-    with running(tmp_path, configuration, PYTHONPROFILEIMPORTTIME="1") as sidecar:
-        until(lambda: sidecar.state("app")["generation"])
-        modules = imported(sidecar)
-    assert "providers.vault.provider" in modules
-    assert modules.isdisjoint({"watchdog", "refresher.watch"})
-
-
 def test_a_run_revokes_its_own_token_at_its_end(
     tmp_path: Path, bao: OpenBao, policy: str, approle: dict[str, Any]
 ) -> None:

@@ -1,6 +1,7 @@
 import gc
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -187,6 +188,34 @@ def test_ten_who_wait_for_a_server_that_hangs_wait_for_one_time_limit(bao: OpenB
         let_go.set()
     assert all(isinstance(each, TransientError) and "in time" in str(each) for each in failures)
     assert len(requests) == 1
+
+
+def test_the_engine_is_found_out_once_by_all_who_begin_together(bao: OpenBao, readers: Readers, mount: str) -> None:
+    names = [f"secret-{number}" for number in range(5)]
+    for name in names:
+        bao.write(f"{mount}/data/{name}", {"data": {"value": name}})
+    fetched = at_once([readers(path=f"{mount}/{name}")[0].fetched for name in names])
+    assert [contents(each)["value"].decode() for each in fetched] == names
+    assert len(bao.requests(f"sys/internal/ui/mounts/{mount}/")) == 1
+
+
+def test_ten_paths_of_a_server_that_hangs_are_waited_for_for_one_time_limit(bao: OpenBao, readers: Readers) -> None:
+    let_go = threading.Event()
+
+    def answer(each: Asked) -> Reply:
+        if each.path.endswith("lookup-self"):
+            return passed_on(bao, each)
+        assert let_go.wait(30)
+        return Reply(503)
+
+    with serving(answer) as address:
+        sources = [readers(path=f"any/{number}", address=address, timeout="1s")[0] for number in range(READERS)]
+        began = time.monotonic()
+        failures = at_once([partial(failure, source) for source in sources])
+        took = time.monotonic() - began
+        let_go.set()
+    assert all(isinstance(each, TransientError) and "in time" in str(each) for each in failures)
+    assert took < READERS / 2, "one time limit after the other"
 
 
 def test_a_missing_secret_is_there_for_all_once_it_is_written(bao: OpenBao, readers: Readers, mount: str) -> None:

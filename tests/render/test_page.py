@@ -38,7 +38,7 @@ def test_each_expression_that_is_shown_can_be_rendered(monkeypatch: pytest.Monke
 
 
 def test_each_expression_with_several_sources_can_be_rendered() -> None:
-    files = {"db/password": "p", "web-tls/tls.crt": "t"}
+    files = {"db/password": "p", "web-tls/tls.crt": "t", "db/data.json": '{"port": 1}'}
     for expression in of_several_sources():
         assert rendered(expression, files, ("db", "web-tls"))
 

@@ -251,6 +251,43 @@ def test_it_does_what_the_source_does(tmp_path: Path) -> None:
 
 
 @dataclass
+class Followed(Source):
+    """A source that can be waited at."""
+
+    follows: bool = True
+    begun: list[str] = field(default_factory=list)
+
+    def follow(self, revision: str) -> "Followed":
+        self.begun.append(revision)
+        return self
+
+    def wait(self) -> bool:
+        return True
+
+    def close(self) -> None: ...
+
+
+def test_it_is_waited_at_its_source_for_something_else_than_the_sources_own_revision(tmp_path: Path) -> None:
+    source = Followed(files={"password": b"p"})
+    rendered = Rendered(tmp_path, source)
+    revision = rendered.refresh().outcome.revision
+    assert rendered.provider.follows
+    assert revision is not None
+    assert rendered.provider.follow(revision).wait()
+    assert source.begun == ["r1"]
+
+
+@pytest.mark.parametrize("source", [Source(), Followed(follows=False)])
+def test_a_source_that_cannot_be_waited_at_is_not(tmp_path: Path, source: Source) -> None:
+    assert not Rendered(tmp_path, source).provider.follows
+
+
+def test_waiting_at_a_source_that_cannot_be_waited_at_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match="can't be waited at"):
+        Rendered(tmp_path, Source()).provider.follow("r1+012345678901")
+
+
+@dataclass
 class Builder(Certificates):
     """Notes what it is to build on: the files' contents by name."""
 

@@ -59,7 +59,74 @@ def test_a_file_comes_before_a_method_of_its_name() -> None:
 
 def test_a_document_is_read_where_it_is_used() -> None:
     template = '{{ (db["config.json"] | fromjson).port + 1 }} {{ "a: [1]" | fromyaml }}'
-    assert rendered(template, SEVERAL, ("db", "tls")) == "5433 {'a': [1]}"
+    assert rendered(template, SEVERAL, ("db", "tls")) == '5433 {"a": [1]}'
+
+
+DOCUMENTS = {
+    "db/data.json": '{"host": "h", "maintenance": false, "limit": 25, "items": "shoes", "operators": {"bob": "x"}}',
+    "flags/more.yaml": "beta: true\n",
+    "flags/broken.json": f'{{"token": "{SECRET}"',
+    "flags/list.json": "[1]",
+    "flags/taken.json": '{"a": 1}',
+    "flags/taken": "text",
+    "flags/twice.json": '{"a": 1}',
+    "flags/twice.yaml": "a: 2\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "written"),
+    [
+        ("{{ db.data.host }} {{ db.data.limit + 1 }} {{ db.data.items }}", "h 26 shoes"),
+        ("{% if db.data.maintenance %}down{% else %}open{% endif %}", "open"),
+        ("{% for name, value in db.data.operators | items %}{{ name }}={{ value }}{% endfor %}", "bob=x"),
+        ("{{ flags.more.beta }}{{ flags.more }}{{ flags.taken }}", 'true{"beta": true}text'),
+        ("{{ db | length }}{% for name in db %}{{ name }}{% endfor %}", "1data.json"),
+    ],
+)
+def test_a_document_is_what_it_says_under_its_name_without_the_ending(template: str, written: str) -> None:
+    assert rendered(template, DOCUMENTS, ("db", "flags")) == written
+
+
+def test_the_document_of_a_single_source_is_a_variable_and_a_file_of_that_name_comes_before_it() -> None:
+    files: dict[str, str | bytes] = {
+        "data.json": '{"a": true}',
+        "other.json": "{}",
+        "other": "text",
+        "sub/deep.json": "{}",
+    }
+    assert rendered("{{ data.a }} {{ other }} {{ deep is defined }}", files) == "true text false"
+
+
+@pytest.mark.parametrize(
+    ("expression", "sentence"),
+    [
+        ("db.data.hots", "'db.data.hots' is undefined"),
+        ("db.data.operators.ann", "'ann' is undefined"),
+        ("db.data | upper", "db.data is a document, of which a field has to be named; tojson writes it as a whole"),
+        ("db.data._file", "SecurityError"),
+        ("flags.twice.a", "'flags.twice' is undefined; did you mean 'flags[\"twice.yaml\"]'?"),
+        ("flags.broken.token", "flags/broken.json is not JSON: line 1"),
+        ("flags.list.token", "flags/list.json must be a mapping, or its fields have no names"),
+    ],
+)
+def test_what_a_document_does_not_say_is_refused_by_its_name(expression: str, sentence: str) -> None:
+    told = refusal(f"{{{{ {expression} }}}}", DOCUMENTS, ("db", "flags"))  # type: ignore[arg-type]
+    assert told == f"out: inline: line 1: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("expression", "written"),
+    [
+        ("true", "true"),
+        ("[1, 'a']", '[1, "a"]'),
+        ("{'a': false}", '{"a": false}'),
+        ("0.5", "0.5"),
+        ("'x' ~ data.on", "xtrue"),
+    ],
+)
+def test_what_is_no_text_is_written_as_json_has_it(expression: str, written: str) -> None:
+    assert rendered(f"{{{{ {expression} }}}}", {"data.json": '{"on": true}'}) == written
 
 
 def test_the_last_line_end_stays() -> None:
@@ -191,7 +258,7 @@ def test_a_bundle_is_split_into_its_blocks() -> None:
     ("expression", "value"),
     [
         ("'a<b' | tojson", '"a<b"'),
-        ("{'b': 1, 'a': [true, none]} | toJSON", '{"b": 1, "a": [true, null]}'),
+        ("{'b': '<&>', 'a': [true, none]} | toJSON", '{"a":[true,null],"b":"\\u003c\\u0026\\u003e"}'),
         ("{'a': 1} | toJSONPretty", '{\n  "a": 1\n}'),
         ("{'a': {'b': ['1e3', 'x']}} | toYAML", 'a:\n  b:\n  - "1e3"\n  - x'),
         ("'x' | toyaml", "x"),

@@ -17,6 +17,7 @@ PROOFS: dict[str, Sequence[str] | None] = {
     "beside": None,  # a median of a few calls says nothing
     "requests": [],
     "faults": ["--minutes", "2"],
+    "agent": ["--changes", "5"],
     "changes": ["--changes", "200", "--slower", "4"],
 }
 """By name, with what makes each shorter; None: it can't be."""

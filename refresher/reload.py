@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from refresher.bug import places_of
 from refresher.errors import ConfigError
 from refresher.model import Clock
-from refresher.settings import Assembly, Settings, SharedParts, assemble
+from refresher.settings import Assembly, Settings, SharedParts, assemble, named_files
 from refresher.state import ConfigurationState
 
 if TYPE_CHECKING:
@@ -82,8 +82,6 @@ class Reload:
     def start(self) -> None:
         """Follow the file from now on; what it was changed to since it was read counts."""
         self._watch_files()
-        if self._file.differs():
-            self._again()
 
     def stop(self) -> None:
         """Follow nothing any more."""
@@ -95,15 +93,18 @@ class Reload:
         if self._file.path is None:
             log.warning("there is no configuration file to read again")
             return
+        refused = None
         try:
-            after = assemble(self._file.read(), self._shared, self.running)
+            refused = self._file.read()
+            after = assemble(refused, self._shared, self.running)
         except ConfigError as error:
             self._refuse(error.problems)
         except Exception as error:  # noqa: BLE001 - a plugin's bug; its text may quote a secret
             self._refuse([f"unexpected {type(error).__name__}, {places_of(error)}"])
         else:
             self._use(after)
-        self._watch_files()
+            refused = None
+        self._watch_files(refused)
 
     def _use(self, after: Assembly) -> None:
         before, self.running = self.running, after
@@ -123,11 +124,12 @@ class Reload:
             self.state = replace(self.state, problems=shown)
             log.error("the configuration doesn't work, and the one before goes on: %s", "; ".join(shown))
 
-    def _watch_files(self) -> None:
-        """Watch the file, and those that verifiers name."""
+    def _watch_files(self, refused: Settings | None = None) -> None:
+        """Watch the file, and those that it names; so that what is missing may come, also those of a refused one."""
         if self._file.path is None:
             return
-        wanted = frozenset({self._file.path, *self.running.files()})
+        named = (named_files(settings) for settings in (self.running.settings, refused) if settings)
+        wanted = frozenset({self._file.path}.union(*named))
         if wanted == self._watched:
             return
         from refresher.watch import Watch  # who watches nothing need not load watchdog
@@ -136,6 +138,9 @@ class Reload:
         self._watch.start()
         if before:
             before.stop()
+        # What changed between the reading and the watch is no change to it.
+        if refused or self._file.differs() or self.running.is_outdated():
+            self._again()
 
 
 def _fixed(running: Settings, wanted: Settings) -> Iterable[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from refresher.errors import ConfigError
-from refresher.settings import Assembly, SharedParts, assemble, difference
+from refresher.settings import Assembly, SharedParts, assemble, difference, named_files
 from refresher.settings.read import read
 from tests.fakes import acme
 
@@ -91,9 +91,22 @@ def test_a_file_that_a_check_names_is_part_of_it(configured: Configured, tmp_pat
     roots.write_text("one")
     assets = {"a": SOURCE, "b": {**SOURCE, "verify": [{"acme": {"roots": str(roots)}}]}}
     configured.after(assets=assets)
-    assert configured.running.files() == {roots}
+    assert named_files(configured.running.settings) == {roots}
+    assert not configured.running.is_outdated()
     roots.write_text("two")
+    assert configured.running.is_outdated()
     assert configured.after() == "changed b; 1 as before"
+
+
+def test_the_files_of_templates_are_known_with_those_that_they_include_and_those_that_are_missing(
+    configured: Configured, tmp_path: Path
+) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "app.j2").write_text("{% include 'parts/head.j2' %}{% include 'missing.j2' %}")
+    (tmp_path / "parts/head.j2").write_text("{{ wrong")
+    configured.content = {"assets": {"a": {**SOURCE, "render": {"app": str(tmp_path / "app.j2")}}}}
+    named = named_files(read(configured.content, {}))
+    assert named == {tmp_path / name for name in ("app.j2", "parts/head.j2", "missing.j2")}
 
 
 def test_a_configuration_with_a_problem_makes_nothing_that_stays_open(configured: Configured) -> None:
@@ -104,7 +117,7 @@ def test_a_configuration_with_a_problem_makes_nothing_that_stays_open(configured
         closed.append(provider.options.item)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(acme.AcmeProvider, "close", close, raising=False)
+        patch.setattr(acme.AcmeProvider, "close", close)
         with pytest.raises(ConfigError, match=r"assets\.z\.source\.acme: the item can't be had"):
             configured.after(assets={"a": SOURCE, "new": {"source": {"acme": {"item": "two"}}}, "z": impossible})
     assert closed == ["two"]

@@ -175,7 +175,18 @@ def test_another_configured_source_is_asked_at_once(tmp_path: Path) -> None:
     moved = replace(refreshed(asset(tmp_path, Source())), source="sha256:another")
     told = document(moved, timedelta(hours=1))
     assert told["held"]["source_changed"]
-    assert "another configured source" in str([told["because"], *told["lost"]])
+    asked = told["why_next"], told["next_refresh_at"], told["exact"]
+    assert asked == ("source-changed", "2026-11-22T13:00:00Z", True)
+    assert "another configured source" in told["because"]
+    assert told["lost"] == []
+
+
+def test_another_configured_source_that_failed_is_asked_after_its_back_off(tmp_path: Path) -> None:
+    source, clock = Source(), Time()
+    moved = replace(refreshed(asset(tmp_path, source), clock), source="sha256:another")
+    source.trouble = TransientError("away")
+    told = document(refreshed(moved, clock), timedelta(seconds=1))
+    assert (told["why_next"], told["exact"]) == ("retry", False)
 
 
 def test_without_an_interval_and_an_end_it_is_on_request(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from refresher.errors import ConfigError
 from refresher.reload import SHOWN, ConfigurationFile, Reload
 from refresher.settings import Assembly, Settings, SharedParts, assemble, load
+from refresher.settings.assembly import named_files
 from tests.fakes.source import NOON, Time
 from tests.waiting import until
 
@@ -24,8 +25,12 @@ class Running:
         self.trouble: Exception | None = None
         self.changes: list[tuple[Assembly, Assembly]] = []
         self.again = 0
+        self.reload = self.started()
+
+    def started(self) -> Reload:
+        """As a process makes it, of the file as it is now."""
         file, shared = ConfigurationFile(self.path, self.load), SharedParts()
-        self.reload = Reload(
+        return Reload(
             file,
             assemble(file.read(), shared),
             shared=shared,
@@ -101,6 +106,16 @@ def test_what_did_not_change_while_it_started_is_not_read_again(running: Running
     assert running.again == 0
 
 
+def test_a_template_that_changed_while_it_started_is_read(running: Running) -> None:
+    template = running.path.with_name("app.j2")
+    template.write_text("one")
+    running.path.write_text(GOOD.replace("'}", "', render: {app: app.j2}}"))
+    running.reload = running.started()
+    template.write_text("two")
+    running.reload.start()
+    assert running.again == 1
+
+
 def test_what_counts_from_the_next_restart_on_is_named_until_it_is_as_it_was(running: Running) -> None:
     running.path.write_text(GOOD + "control: {hosts: [web]}\nprobes: {listen: off}\n")
     running.reload.read()
@@ -121,9 +136,9 @@ def test_what_comes_and_goes_beside_a_template_is_no_change_and_what_it_includes
     render = "render: {a: {template: templates/a.j2}}"
     running.path.write_text(GOOD.replace("'}", f"', {render}}}"))
     running.reload.read()
-    assert running.reload.running.files() == {templates / "a.j2", templates / "b.j2"}
+    assert named_files(running.reload.running.settings) == {templates / "a.j2", templates / "b.j2"}
     (templates / "sidecar.log").write_text("a line")
     (templates / "b.j2").write_text("another")
     until(lambda: running.again)
     (templates / "b.j2").unlink()
-    assert running.reload.running.files() == {templates}
+    assert named_files(running.reload.running.settings) == {templates / "a.j2", templates / "b.j2"}

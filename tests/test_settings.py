@@ -284,9 +284,17 @@ def test_a_verifier_for_a_source_that_is_not_there_is_a_problem(source: str) -> 
     ]
 
 
+@pytest.mark.parametrize(
+    ("key", "meant"), [("trigger", "refresh.trigger"), ("every", "refresh.every"), ("keep", "publish.keep")]
+)
+def test_a_key_of_a_section_that_stands_beside_it_is_told_with_the_section(key: str, meant: str) -> None:
+    (problem,) = problems(f"assets: {{a: {{source: {{plain: }}, {key}: 1}}}}")
+    assert problem.startswith(f"assets.a.{key}: is not a known key; did you mean '{meant}'?")
+
+
 def test_a_verifier_of_an_asset_with_one_source_names_none() -> None:
     (problem,) = problems("assets: {a: {source: {plain: }, verify: [{acme: {source: b}}]}}")
-    assert problem.startswith("assets.a.verify[0].acme.source: is not a known key")
+    assert problem == "assets.a.verify[0].acme.source: names one of several sources, and this asset has one"
 
 
 @pytest.mark.parametrize("text", ["{}", "assets:", "assets: {}", "assets: []"])

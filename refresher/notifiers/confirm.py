@@ -5,7 +5,7 @@ import re
 import ssl
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, Self
@@ -81,6 +81,11 @@ class ConfirmOptions(BaseModel):
     starttls: Literal["postgres"] | None = None
     http: HttpQuestion | None = None
     timeout: Duration = timedelta(seconds=5)
+
+    @property
+    def needs(self) -> Mapping[str, str]:
+        """The file without which nothing can be confirmed, by option."""
+        return {"certificate": self.certificate} if self.tls is not None else {}
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -200,6 +205,8 @@ class TlsLook:
             with open(path, "rb", opener=_without_waiting) as file:
                 text = file.read(CERTIFICATE_LIMIT).decode("ascii", errors="replace")
             return {ssl.PEM_cert_to_DER_cert(block) for block in _PEM.findall(text)}
+        except FileNotFoundError as error:
+            raise TransientError(f"no {path} is published; confirm.certificate says which file to compare") from error
         except (OSError, ValueError) as error:
             raise TransientError(f"the published {path} can't be read: {type(error).__name__}") from error
 

@@ -13,7 +13,7 @@ from refresher.ledger import Holding
 from refresher.model import Asset
 from refresher.place import holding_on
 from refresher.renewal import OVERDUE, later
-from refresher.standing import Standing, standing_of
+from refresher.standing import GOOD, Standing, standing_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def plan(asset: Asset, *, now: datetime, seed: str) -> Plan:
     """
     holding = holding_on(asset)
     standing = _standing(asset, holding, now)
-    weighed = weigh(asset.refresh, standing, now=now, seed=seed)
+    weighed = _untried(weigh(asset.refresh, standing, now=now, seed=seed), standing)
     earliest, latest = _span(asset, standing, weighed, now)
     look = look_at(asset.refresh, standing, now=now, seed=seed)
     return Plan(
@@ -93,11 +93,20 @@ def _standing(asset: Asset, holding: Holding, now: datetime) -> Standing:
     )
 
 
+def _untried(weighed: Weighed, standing: Standing) -> Weighed:
+    """Without a back-off after an attempt that was good: it was another source's, and this one wasn't tried yet."""
+    if not (standing.source_changed and standing.result in GOOD):
+        return weighed
+    return replace(weighed, chosen=weighed.reasons[0], retry=None, delays=False)
+
+
 def _span(asset: Asset, standing: Standing, weighed: Weighed, now: datetime) -> tuple[datetime | None, datetime | None]:
     """Between which moments a running sidecar refreshes next."""
     chosen = weighed.chosen
     if chosen is None:
         return None, None
+    if chosen.why is Why.SOURCE_CHANGED and weighed.retry is None:
+        return chosen.at, chosen.at
     ends = [_latest(asset, reason, now) for reason in weighed.reasons]
     if weighed.retry is None:
         exact = standing.last_attempt_at is None or all(_is_known(reason, now) for reason in weighed.reasons)

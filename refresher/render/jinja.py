@@ -1,6 +1,6 @@
 """The only file that knows Jinja2: a sandbox that is metered, pure, strict, and tells no value when it fails."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import partial, wraps
 from typing import Any
@@ -69,7 +69,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def __init__(self, texts: Mapping[str, str], meter: Meter, **options: bool) -> None:
         super().__init__(
             loader=FunctionLoader(lambda name: (texts[name], name, lambda: True) if name in texts else None),
-            undefined=_named_undefined(lambda: self._names),
+            undefined=_named_undefined(lambda: self._names, lambda: self.known),
             finalize=_writable,
             keep_trailing_newline=True,
             autoescape=False,
@@ -77,6 +77,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             **options,
         )
         self._texts, self._meter = texts, meter
+        self.known: Collection[str] = ()  # the variables that there are
         self.tick = meter.tick
         self.concat = meter.joined  # type: ignore[method-assign]
         self.filters.update(FILTERS, join=_join, string=written)
@@ -128,7 +129,9 @@ class NamedUndefinedError(UndefinedError):
     """Its message quotes the template, and no value."""
 
 
-def _named_undefined(names: Callable[[], frozenset[str]]) -> type[StrictUndefined]:
+def _named_undefined(
+    names: Callable[[], frozenset[str]], known: Callable[[], Collection[str]]
+) -> type[StrictUndefined]:
     """Undefined values that tell their name if the template has it: others are values, `files[db.password]` is one."""
 
     class Named(StrictUndefined):
@@ -143,6 +146,8 @@ def _named_undefined(names: Callable[[], frozenset[str]]) -> type[StrictUndefine
             name = self._undefined_name
             if not isinstance(name, str) or name not in names():
                 return "a value is undefined"
+            if self._undefined_obj is missing:
+                return f"{name!r} is undefined{_meant(name, known())}"
             if isinstance(self._undefined_obj, Files):
                 return _unknown_file(self._undefined_obj, name)
             # No similar key is told: those of a document may be values, tokens by user say.
@@ -153,9 +158,12 @@ def _named_undefined(names: Callable[[], frozenset[str]]) -> type[StrictUndefine
 
 
 def _unknown_file(files: Files, name: str) -> str:
-    close = get_close_matches(name, list(files), n=1)
-    meant = f"; did you mean {called(files, close[0])!r}?" if close else ""
-    return f"{called(files, name)!r} is undefined{meant}"
+    return f"{called(files, name)!r} is undefined{_meant(name, files, called=partial(called, files))}"
+
+
+def _meant(name: str, known: Iterable[str], called: Callable[[str], str] = str) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {called(close[0])!r}?" if close else ""
 
 
 def _said_in(tree: nodes.Template) -> Iterator[str]:
@@ -204,6 +212,7 @@ def rendered(
     meter = meter or Meter()
     try:
         sandbox = Sandbox(texts, meter, **options)
+        sandbox.known = variables.keys()
         return meter.joined(_counted(sandbox.get_template(name).generate(variables), meter))
     except Exception as error:  # noqa: BLE001 - a template calls anything, with any value
         told = f"{_place(error, texts)}{_sentence(error)}"

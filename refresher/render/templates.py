@@ -1,6 +1,7 @@
 """Templates as they are when the configuration is read: with everything that they include, and without mistakes."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from refresher.errors import ConfigError
@@ -32,17 +33,22 @@ def loaded(entry: Entry) -> tuple[str, Mapping[str, str]]:
 
 
 def files(entry: Entry) -> set[Path]:
-    """The template's file, and those that it and they name; its directory, if they can't all be read at the moment.
-
-    Not the directory always: where the sidecar's own log is written beside a template, each line would be a change.
-    """
+    """The files that an entry's templates are in, as far as that can be known; of a missing one, where it would be."""
     if entry.template is None:
         return set()
     try:
-        _, texts = loaded(entry)
-    except ConfigError:
-        return {entry.template.parent}
-    return {entry.template.parent / name for name in texts}
+        from refresher.render import jinja
+    except ModuleNotFoundError:
+        return {entry.template}
+    names = {entry.template.name}
+    wanted = list(names)
+    while wanted and len(names) <= MOST:
+        name = wanted.pop()
+        with suppress(Unfit):
+            new = set(_named(name, _text(entry, name), jinja.references)) - names
+            names |= new
+            wanted += new
+    return {entry.template.parent / name for name in names}
 
 
 def _all(entry: Entry, references: Callable[[str], list[str]]) -> tuple[str, Mapping[str, str]]:

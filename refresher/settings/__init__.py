@@ -1,6 +1,6 @@
 """The configuration: read, checked, and made into assets. Its JSON Schema is in `schema.py`, for who asks for it."""
 
-from refresher.settings.assembly import Assembly, assemble, assets, difference
+from refresher.settings.assembly import Assembly, assemble, assets, difference, named_files
 from refresher.settings.models import AssetSettings, Choice, Control, Probes, Settings
 from refresher.settings.plugged import SharedParts
 from refresher.settings.read import load, load_control, short_form
@@ -19,6 +19,7 @@ __all__ = [
     "difference",
     "load",
     "load_control",
+    "named_files",
     "short_form",
     "warnings",
 ]

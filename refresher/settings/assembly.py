@@ -6,7 +6,6 @@ from pathlib import Path
 from refresher import able
 from refresher.errors import ConfigError
 from refresher.model import Asset
-from refresher.render import templates
 from refresher.settings.build import build
 from refresher.settings.fingerprints import checked_files, digests
 from refresher.settings.models import AssetSettings, Settings
@@ -23,18 +22,14 @@ class Assembly:
     contents: dict[str, object] = field(default_factory=dict)
     traffic: Traffic
 
-    def files(self) -> set[Path]:
-        """The local files that verifiers name, and the templates: they make assets what they are."""
-        found: set[Path] = set()
-        for asset in self.settings.assets.values():
-            found.update(checked_files(asset))
-            found.update(path for entry in asset.render.values() for path in templates.files(entry))
-        return found
-
     def unchanged(self, name: str, asset: AssetSettings, content: object, volume: Path) -> Asset | None:
         """The asset, if it would be made just the same from another configuration."""
         made_of = self.settings.assets.get(name), self.contents.get(name), self.settings.volume
         return self.assets[name] if made_of == (asset, content, volume) else None
+
+    def is_outdated(self) -> bool:
+        """Whether a file that makes an asset what it is has other content by now."""
+        return any(_content(name, asset) != self.contents.get(name) for name, asset in self.settings.assets.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +87,18 @@ def _content(name: str, asset: AssetSettings) -> object:
         return checked, recipe_of(asset, ("assets", name)).digest
     except ConfigError:
         return checked, None  # told when it is made
+
+
+def named_files(settings: Settings) -> set[Path]:
+    """The local files that make assets what they are, whether they are there or not: of verifiers, and of templates."""
+    found: set[Path] = set()
+    for asset in settings.assets.values():
+        found.update(checked_files(asset))
+        if asset.render:
+            from refresher.settings.rendered import template_files  # with all that files in memory need
+
+            found.update(template_files(asset))
+    return found
 
 
 def difference(before: Assembly, after: Assembly) -> Difference:

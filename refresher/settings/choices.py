@@ -12,7 +12,7 @@ from refresher.plugins import Kind, as_from_url, plugin
 from refresher.settings.directories import below_volume, problem_below_volume
 from refresher.settings.models import Choice
 from refresher.settings.paths import Place, laid_over
-from refresher.settings.problems import problems
+from refresher.settings.problems import UNKNOWN, problems
 
 REPLACED_WHOLE = frozenset({"auth"})
 """Provider options that a source's own value replaces as a whole: of login methods exactly one is allowed."""
@@ -56,8 +56,17 @@ class Choices:
         if not isinstance(entries, list):
             return entries
         if not sources:
-            return self.listed(Kind.VERIFIER, entries, place)
+            return [self._of_the_only_source(entry, (*place, number)) for number, entry in enumerate(entries)]
         return [self._of_one_source(entry, (*place, number), sources) for number, entry in enumerate(entries)]
+
+    def _of_the_only_source(self, entry: object, place: Place) -> Choice | None:
+        """Reads the entry; a `source` in it, which no plugin knows either, is told as what it is meant for."""
+        before = len(self.problems)
+        choice = self._choice(Kind.VERIFIER, entry, place)
+        for number, (at, why) in enumerate(self.problems[before:], before):
+            if len(at) == len(place) + 2 and at[-1] == "source" and why.startswith(UNKNOWN):
+                self.problems[number] = at, "names one of several sources, and this asset has one"
+        return choice
 
     def _of_one_source(self, entry: object, place: Place, sources: Collection[str]) -> Choice | None:
         name, options = next(iter(entry.items())) if isinstance(entry, Mapping) and len(entry) == 1 else ("", None)

@@ -41,6 +41,8 @@ _NAMES = {
     "sources": "a source's name must be lower-case letters, digits, dashes and underscores, at most 63, "
     "and begin with a letter or a digit",
 }
+UNKNOWN = "is not a known key"
+"""How the sentence for a key that there isn't begins."""
 _SPEAKS_FOR_ITSELF = ("too_short", "too_long")
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
@@ -94,7 +96,7 @@ def _sentence(details: ErrorDetails, place: Place, model: type[Any], content: ob
     if kind == "missing":
         return "is missing"
     if kind in _UNKNOWN_KEY:
-        return unknown_key(str(place[-1]) if place else "", keys_at(model, place[:-1]))
+        return unknown_key(str(place[-1]) if place else "", keys_at(model, place[:-1]), sections_at(model, place[:-1]))
     if details["loc"][-1:] == ("[key]",):
         return _NAMES["sources" if "sources" in details["loc"] else "assets"]
     secret = kind == "dataclass_type" and details.get("ctx", {}).get("class_name") == "Secret"
@@ -127,11 +129,12 @@ def _is_section(value: object) -> bool:
     return value is None or isinstance(value, Mapping | BaseModel) or dataclasses.is_dataclass(value)
 
 
-def unknown_key(key: str, known: list[str]) -> str:
-    """The sentence for a key that there isn't."""
-    close = get_close_matches(key, known, n=1)
+def unknown_key(key: str, known: list[str], sections: Mapping[str, list[str]] | None = None) -> str:
+    """The sentence for a key that there isn't; it may be one of a section's, which are told with the keys of each."""
+    inside = [f"{name}.{key}" for name, keys in (sections or {}).items() if key in keys]
+    close = inside or get_close_matches(key, known, n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
-    return f"is not a known key; {meant}known are {', '.join(sorted(known))}" if known else "is not a known key"
+    return f"{UNKNOWN}; {meant}known are {', '.join(sorted(known))}" if known else UNKNOWN
 
 
 def keys_at(model: Any, place: Place) -> list[str]:
@@ -139,6 +142,12 @@ def keys_at(model: Any, place: Place) -> list[str]:
     for part in place:
         model = next((step for step in (_step(kind, part) for kind in _members(model)) if step is not None), None)
     return [key for kind in _members(model) for key in _fields(kind)]
+
+
+def sections_at(model: Any, place: Place) -> dict[str, list[str]]:
+    """The sections that there are at a place below a type, with the keys of each; lists and mappings are none."""
+    found = {key: keys_at(model, (*place, key)) for key in keys_at(model, place)}
+    return {key: keys for key, keys in found.items() if keys}
 
 
 def _members(model: Any) -> list[Any]:

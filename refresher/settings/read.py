@@ -16,6 +16,7 @@ from refresher.render.entries import Entry
 from refresher.settings.choices import Choices, Problem
 from refresher.settings.directories import below_volume, overlaps, problem_below_volume
 from refresher.settings.environment import override
+from refresher.settings.expected import never_there
 from refresher.settings.files import read_file
 from refresher.settings.models import DEFAULT_VOLUME, Control, Settings
 from refresher.settings.paths import MISSING, Place, at, laid_over, one_line, unusable_texts, written
@@ -78,6 +79,7 @@ def read(content: Mapping[str, Any], environment: Mapping[str, str], *, beside: 
     directories, triggers = dict(_directories(assets)), dict(_triggers(assets))
     settings, unread = _validated(whole)
     found = [*_refused(given), *unusable_texts(given), *choices.problems, *unread]
+    found += never_there(settings) if settings else ()
     for place, path in (*directories.values(), *triggers.values()):
         found += [(place, problem)] if (problem := problem_below_volume(path)) else []
     published, heard = _absolute(volume, directories), _absolute(volume, triggers)

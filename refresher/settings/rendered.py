@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from refresher.contract import Provider
 from refresher.errors import ConfigError
@@ -9,6 +10,7 @@ from refresher.host import now
 from refresher.model import NamedVerifier
 from refresher.render.recipe import Recipe, recipe
 from refresher.render.rendering import Rendering
+from refresher.render.templates import files
 from refresher.settings.models import AssetSettings
 from refresher.settings.paths import Place, written
 
@@ -36,3 +38,8 @@ def recipe_of(asset: AssetSettings, place: Place) -> Recipe:
         return recipe(asset.render, tuple(asset.sources), os.environ)
     except ConfigError as error:
         raise ConfigError(*(f"{written((*place, 'render'))}.{problem}" for problem in error.problems)) from None
+
+
+def template_files(asset: AssetSettings) -> set[Path]:
+    """The files of its templates, those that they include as well, also where one of them is missing or wrong."""
+    return {path for entry in asset.render.values() for path in files(entry)}

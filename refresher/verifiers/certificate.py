@@ -1,6 +1,6 @@
 """A certificate, its key and its chain: whole, belonging together, valid, for the right names, from trusted roots."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -51,6 +51,11 @@ class CertificateOptions(BaseModel):
     min_remaining: Duration = timedelta(0)
     usage: Usage = "any"
     keys: tuple[KeyKind, ...] = ()
+
+    @property
+    def needs(self) -> Mapping[str, str]:
+        """The files without which it can only refuse, by option."""
+        return {"certificate": self.certificate} | ({"key": self.key} if self.key is not None else {})
 
 
 class CertificateVerifier:

@@ -38,6 +38,11 @@ class ChecksumsOptions(BaseModel):
     digests: dict[str, Digest] | None = None
     monotonic: bool = False
 
+    @property
+    def needs(self) -> Mapping[str, str]:
+        """The file without which it can only refuse, by option."""
+        return {"file": self.file} if self.file is not None else {}
+
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.file is None) == (self.digests is None):

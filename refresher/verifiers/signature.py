@@ -4,6 +4,8 @@ As `cosign sign-blob --key`, `openssl dgst -sha256 -sign` and `openssl pkeyutl -
 the file's SHA-256, which is known already, and Ed25519 over the file itself.
 """
 
+from collections.abc import Mapping
+
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
@@ -40,6 +42,11 @@ class SignatureOptions(BaseModel):
     file: str
     signature: str
     public_key: LocalFile
+
+    @property
+    def needs(self) -> Mapping[str, str]:
+        """The files without which it can only refuse, by option."""
+        return {"file": self.file, "signature": self.signature}
 
 
 class SignatureVerifier:

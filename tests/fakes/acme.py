@@ -52,7 +52,10 @@ class AcmeProvider:
     def __init__(self, options: AcmeOptions, *, shared: Pool) -> None:
         if options.item == "impossible":
             raise PermanentError("the item can't be had")
-        self.options, self.shared = options, shared
+        self.options, self.shared, self.closed = options, shared, False
+
+    def close(self) -> None:
+        self.closed = True
 
     @staticmethod
     def from_url(url: str) -> Mapping[str, Any]:

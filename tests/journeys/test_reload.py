@@ -72,11 +72,12 @@ def shown(sidecar: Sidecar, directory: str) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-def publish_config_map(directory: Path, number: int, content: str) -> None:
+def publish_config_map(directory: Path, number: int, content: str, **others: str) -> None:
     """As kubelet does: a directory of its own, and one rename of the link that all others go through."""
     new = directory / f"..2026_11_27_{number}"
     new.mkdir()
-    (new / "refresher.yaml").write_text(content)
+    for name, text in {"refresher.yaml": content, **others}.items():
+        (new / name).write_text(text)
     (directory / "..data_tmp").symlink_to(new.name)
     (directory / "..data_tmp").replace(directory / "..data")
 
@@ -262,6 +263,85 @@ def test_a_check_that_is_repaired_in_a_file_it_names_is_tried_at_once(tmp_path: 
         schema.write_text("{}")
         site.server.respond = Page(b"12", etag='"12"')
         until(lambda: sidecar.state("web")["result"] == "published", within=60)
+
+
+def rendering(site: Site, template: str) -> dict[str, Any]:
+    return site.asset("one", render={"file": template})
+
+
+def test_an_edited_template_is_visible_without_a_restart_and_so_is_one_that_it_includes(
+    tmp_path: Path, site: Site
+) -> None:
+    (tmp_path / "app.j2").write_text("first {{ file }} {% include 'parts/end.j2' %}")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/end.j2").write_text(".")
+    with running(tmp_path, {"assets": {"web": rendering(site, "app.j2"), "still": site.asset("two")}}) as sidecar:
+        until(lambda: shown(sidecar, "web") == b"first /one .")
+        until(lambda: is_at(sidecar, "still", 1))
+        before = facts(sidecar, "still")
+        (tmp_path / "app.j2").write_text("second {{ file }} {% include 'parts/end.j2' %}")
+        until(lambda: shown(sidecar, "web") == b"second /one .", within=60)
+        (tmp_path / "parts/end.j2").write_text("!")
+        until(lambda: shown(sidecar, "web") == b"second /one !", within=60)
+        assert facts(sidecar, "still") == before
+        assert sidecar.state("web")["generation"] == 3
+
+
+def test_a_template_in_a_config_map_beside_the_configuration_is_followed(tmp_path: Path, site: Site) -> None:
+    sidecar = Sidecar(tmp_path, {"assets": {"web": rendering(site, "app.j2")}}, {})
+    mounted, content = tmp_path / "etc", sidecar.config.read_text()
+    mounted.mkdir()
+    for name in ("refresher.yaml", "app.j2"):
+        (mounted / name).symlink_to(f"..data/{name}")
+    sidecar.config = mounted / "refresher.yaml"
+    publish_config_map(mounted, 1, content, **{"app.j2": "first {{ file }}"})
+    with kept_running(sidecar):
+        until(lambda: shown(sidecar, "web") == b"first /one")
+        publish_config_map(mounted, 2, content, **{"app.j2": "second {{ file }}"})
+        until(lambda: shown(sidecar, "web") == b"second /one", within=60)
+
+
+def test_what_is_written_beside_a_template_has_nothing_read_again(tmp_path: Path, site: Site) -> None:
+    (tmp_path / "app.j2").write_text("first {{ file }}")
+    with running(tmp_path, {"assets": {"web": rendering(site, "app.j2")}}) as sidecar:  # whose log is there, too
+        until(lambda: shown(sidecar, "web") == b"first /one")
+        (tmp_path / "app.j2").write_text("second {{ file }}")
+        until(lambda: shown(sidecar, "web") == b"second /one", within=60)
+        for number in range(3):
+            (tmp_path / "notes").write_text(str(number))
+            unknown_key(sidecar.config)
+            until(lambda: not is_valid(sidecar), within=60)
+            sidecar.configure()
+            until(lambda: is_valid(sidecar), within=60)
+        read_again = [line["message"] for line in sidecar.logged_lines() if "was read again" in line["message"]]
+    assert read_again == [
+        "the configuration was read again: changed web; 0 as before",
+        *["the configuration was read again: nothing differs"] * 3,
+    ]
+
+
+def test_a_template_that_comes_after_the_configuration_that_names_it_is_used(tmp_path: Path, site: Site) -> None:
+    with running(tmp_path, {"assets": {"web": site.asset("one")}}) as sidecar:
+        until(lambda: shown(sidecar, "web") == b"/one")
+        sidecar.configure(assets={"web": rendering(site, "templates/app.j2")})
+        until(lambda: not is_valid(sidecar), within=60)
+        assert "templates/app.j2 can't be read: No such file" in loaded(sidecar)["problems"][0]
+        (tmp_path / "templates").mkdir()
+        (tmp_path / "templates/app.j2").write_text("of {{ file }}")
+        until(lambda: shown(sidecar, "web") == b"of /one", within=60)
+        assert is_valid(sidecar)
+
+
+def test_a_template_with_a_mistake_is_told_with_its_line_until_it_is_mended(tmp_path: Path, site: Site) -> None:
+    (tmp_path / "app.j2").write_text("first {{ file }}")
+    with running(tmp_path, {"assets": {"web": rendering(site, "app.j2")}}) as sidecar:
+        until(lambda: shown(sidecar, "web") == b"first /one")
+        (tmp_path / "app.j2").write_text("\n{{ file | qoute }}")
+        until(lambda: not is_valid(sidecar), within=60)
+        assert loaded(sidecar)["problems"] == ["assets.web.render.file: app.j2: line 2: No filter named 'qoute'."]
+        assert shown(sidecar, "web") == b"first /one"
+        (tmp_path / "app.j2").write_text("\n{{ file | quote }}")
+        until(lambda: shown(sidecar, "web") == b'\n"/one"', within=60)
 
 
 def test_without_a_file_sighup_does_no_harm(tmp_path: Path, site: Site) -> None:

@@ -383,7 +383,7 @@ def test_an_app_that_is_not_there_is_unconfirmed_never_rejected(app: App, tmp_pa
 
 
 def test_a_published_file_that_cannot_be_read_is_unconfirmed(app: App, tmp_path: Path) -> None:
-    with pytest.raises(TransientError, match=r"web\.pem can't be read: FileNotFoundError"):
+    with pytest.raises(TransientError, match=r"no .*web\.pem is published; confirm\.certificate says which"):
         confirming(app.url, free_port(), timeout="100ms", certificate="web.pem").notify(change(tmp_path))
 
 

@@ -169,6 +169,10 @@ def test_an_undefined_name_is_told_with_its_line_and_what_is_meant() -> None:
     )
 
 
+def test_an_undefined_variable_is_told_with_what_is_meant() -> None:
+    assert refusal("{{ pasword }}") == "out: inline: line 1: 'pasword' is undefined; did you mean 'password'?"
+
+
 def test_an_undefined_value_can_have_a_default() -> None:
     assert rendered("{{ nothing | default('d') }}{{ db.x | default('e') }}", SEVERAL, ("db", "tls")) == "de"
 

@@ -30,8 +30,12 @@ class Asking:
         return self._endpoint.take(self._record.asset.name)
 
     def learn(self, turn: Turn, outcome: Outcome) -> None:
-        """Have all who ask there wait, if it was the endpoint that failed: as long as the asset does for itself."""
-        if outcome.error_class != UnavailableError.__name__:
+        """Have all who ask there wait, if it was the endpoint that failed: as long as the asset does for itself.
+
+        Where none is named, there is nobody else: one of several servers may be away, and the others must go on having
+        their leases ended.
+        """
+        if not self._endpoint.address or outcome.error_class != UnavailableError.__name__:
             return
         standing = self._record.standing
         failed = Unavailable(

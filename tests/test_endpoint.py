@@ -19,6 +19,7 @@ from refresher.errors import PermanentError, TransientError, UnavailableError
 from refresher.keeper import Keeper
 from refresher.model import Asset, Budget, Outcome, Publish, Refresh, Result
 from refresher.renewal import OVERDUE
+from refresher.sources import Sources
 from tests.fakes.clockwork import Turned
 from tests.fakes.keeping import all_kept
 from tests.fakes.source import NOON, Logins, Source, Time, asset
@@ -102,6 +103,33 @@ def test_an_asset_of_another_server_does_not_notice(tmp_path: Path) -> None:
     _, clockwork, noted = all_kept(assets(tmp_path, made, every=timedelta(seconds=5)), clock)
     clockwork.turn(minutes=5)
     assert max(pauses([outcome for outcome in noted.outcomes if outcome.asset == "other"])) <= 6
+
+
+def test_assets_of_several_sources_of_one_server_find_together_that_it_is_away(tmp_path: Path) -> None:
+    clock, made = Time(), sources(20, trouble=AWAY)
+    several = [
+        replace(one, provider=Sources({"one": source, "other": Source(endpoint=VAULT)}, timeout=SECOND * 60))
+        for one, source in zip(assets(tmp_path, made), made.values(), strict=True)
+    ]
+    keepers, clockwork, noted = all_kept(several, clock)
+    clockwork.turn(minutes=30)
+    assert circuits(keepers) == {"open"}
+    assert 10 <= len(noted.outcomes) <= 15
+
+
+def test_of_several_servers_one_that_is_away_keeps_no_lease_of_another_from_being_ended(tmp_path: Path) -> None:
+    clock = Time()
+    logins, flags = Logins(endpoint=VAULT, clock=clock), Source(endpoint="https://elsewhere:443")
+    both = Sources({"login": logins, "flags": flags}, timeout=SECOND * 60)
+    (web,) = assets(tmp_path, {"web": Source()}, every=timedelta(0))
+    (keeper,), clockwork, _ = all_kept([replace(web, provider=both)], clock)
+    clockwork.turn(seconds=1)
+    keeper.request()
+    clockwork.turn(seconds=1)
+    flags.trouble = AWAY
+    keeper.request()
+    clockwork.turn(minutes=2)
+    assert logins.ended == ["login1"]
 
 
 def test_a_failure_that_is_one_assets_own_puts_nobody_off(tmp_path: Path) -> None:

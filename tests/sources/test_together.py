@@ -15,7 +15,14 @@ import pytest
 
 from refresher import cycle, telling
 from refresher.contract import Fetched, FileSet, Held, InlineFile, StagedFile, Unchanged
-from refresher.errors import PermanentError, RefresherError, RejectedError, StartOverError, TransientError
+from refresher.errors import (
+    PermanentError,
+    RefresherError,
+    RejectedError,
+    StartOverError,
+    TransientError,
+    UnavailableError,
+)
 from refresher.model import Asset, LayoutName, Outcome, Publish, Result, Wish
 from refresher.place import holding_on
 from refresher.sources import Sources
@@ -125,6 +132,8 @@ def test_while_one_source_is_down_nothing_changes(web: Asset, db: Source, flags:
         (RejectedError("a"), TransientError("b"), RejectedError),
         (RejectedError("a"), PermanentError("b"), PermanentError),
         (TransientError("a"), StartOverError("b"), TransientError),
+        (UnavailableError("a"), TransientError("b"), UnavailableError),
+        (UnavailableError("a"), RejectedError("b"), RejectedError),
     ],
 )
 def test_of_several_errors_all_are_said_and_the_worst_decides(

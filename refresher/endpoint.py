@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from types import TracebackType
 from typing import Self
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from refresher.abilities import Reaching
 from refresher.circuit import ANY_TIME, Bucket, Circuit, Need, Waiting, admitted, next_look, room
@@ -82,6 +82,8 @@ class Endpoint:
 
     def __init__(self, address: str, budget: Budget, *, clockwork: Clockwork, clock: Clock) -> None:
         self.address, self._clockwork, self._clock = address, clockwork, clock
+        # Those without an address are one each: under one key, the latest of them would take the others' look.
+        self._key = f"turns {address or id(self)}"
         self._concurrency = budget.concurrency
         self._bucket = Bucket(gap=timedelta(seconds=1) / budget.per_second, burst=budget.burst, earned_at=clock())
         self._lock = Lock()
@@ -171,7 +173,7 @@ class Endpoint:
         for wake in wakes:
             wake()
         if at:
-            self._clockwork.at(f"turns {self.address}", at, self._look)
+            self._clockwork.at(self._key, at, self._look)
 
     def _answers(self) -> None:
         """Those who failed with it may ask now, whatever their own back-off; but not all at once."""
@@ -215,12 +217,13 @@ class Endpoints:
     def __init__(self, budget: Budget, *, clockwork: Clockwork, clock: Clock) -> None:
         self._budget, self._clockwork, self._clock = budget, clockwork, clock
         self._known: WeakValueDictionary[str, Endpoint] = WeakValueDictionary()
+        self._all: WeakSet[Endpoint] = WeakSet()
         self._lock = Lock()
 
     def allow(self, budget: Budget) -> None:
         """Other limits from now on, for all servers."""
         with self._lock:
-            self._budget, known = budget, list(self._known.values())
+            self._budget, known = budget, list(self._all)
         for endpoint in known:
             endpoint.allow(budget)
 
@@ -235,4 +238,6 @@ class Endpoints:
             return known
 
     def _made(self, address: str) -> Endpoint:
-        return Endpoint(address, self._budget, clockwork=self._clockwork, clock=self._clock)
+        made = Endpoint(address, self._budget, clockwork=self._clockwork, clock=self._clock)
+        self._all.add(made)
+        return made

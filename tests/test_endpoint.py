@@ -403,6 +403,30 @@ def test_a_server_that_nobody_keeps_is_forgotten(tmp_path: Path) -> None:
     assert failures(endpoints.of(one)) == 0
 
 
+def test_who_waits_for_a_server_without_a_name_is_called_whoever_else_waits_for_another_one(tmp_path: Path) -> None:
+    clock, made = Time(), {name: Source() for name in ("one", "other")}
+    slow = Budget(concurrency=1, per_second=1, burst=1)
+    keepers, clockwork, _ = all_kept(assets(tmp_path, made, every=timedelta(0)), clock, slow)
+    clockwork.turn(seconds=0)
+    for source in made.values():
+        source.put("r2", app_conf=b"two")
+    for keeper in keepers:
+        keeper.look_now()
+    clockwork.turn(seconds=10)
+    assert [keeper.state().revision for keeper in keepers] == ["r2", "r2"]
+
+
+def test_other_limits_count_for_a_server_without_a_name_too(tmp_path: Path) -> None:
+    clock, (local,) = Time(), assets(tmp_path, {"local": Source()})
+    endpoints = Endpoints(Budget(concurrency=1), clockwork=Turned(clock), clock=clock)
+    callers = Callers.of(endpoints.of(local))
+    callers.begin("a")
+    assert not callers.ask("b")
+    endpoints.allow(Budget(concurrency=2))
+    assert callers.called == ["b"]
+    assert callers.ask("b")
+
+
 def test_a_download_holds_no_turn(tmp_path: Path) -> None:
     clock, made = Time(), sources(1)
     (one,) = assets(tmp_path, made)

@@ -57,6 +57,7 @@ class Keeper:
         self._fetching = Lock()  # held during a refresh, from its beginning to what follows it
         self._at_work = Lock()  # held while the files are touched
         self._asked = Asked()
+        self._follower: Keeper | None = None
         self._acts = count()
         self._lookout = Lookout(record)
 
@@ -82,10 +83,11 @@ class Keeper:
 
     def hand_over(self, follower: "Keeper | None") -> None:
         """Leave to the asset's next keeper how it stands and who waits; without one, tell them that nobody comes."""
-        request = self._asked.given_up()
+        self._follower = follower  # first: from the next line on, who asks here is sent there
+        request, is_wanted = self._asked.given_up()
         if follower is None:
             if request:
-                request.refuse(self._taken_out())
+                self._refused(request)
             return
         if follower.asset.directory == self.asset.directory:
             follower._record.inherit(self._record)
@@ -93,20 +95,24 @@ class Keeper:
             follower.look_now()
         if request:
             follower._asked.inherit(request)
-            follower._refresh_now()
+        if request or is_wanted:
+            follower.look_now()
 
     def request(self) -> Request:
         """Ask for a refresh now. Who asks while somebody else's is waiting or running shares it."""
         if running := self._asked.running():
             return running
-        request = self._asked.request()
-        self._refresh_now()
-        return request
+        if request := self._asked.request():
+            self._refresh_now()
+            return request
+        return self._follower.request() if self._follower else self._refused(Request())
 
     def look_now(self) -> None:
         """Look at the source now, because something may have changed there."""
-        self._asked.look()
-        self._refresh_now()
+        if self._asked.look():
+            self._refresh_now()
+        elif self._follower:
+            self._follower.look_now()
 
     def look_over(self) -> None:
         """See whether readers still see what was published; what was broken is repaired, or else fetched again."""
@@ -137,9 +143,10 @@ class Keeper:
         renewal = renewal_at(self.asset.refresh, self._record.standing, now=now, seed=self._seed)
         return self._asking.shown(replace(self._record.state(now), renewal_at=renewal))
 
-    def _taken_out(self) -> Outcome:
-        now, gone = self._clock(), "it was taken out of the configuration"
-        return Outcome(asset=self.asset.name, result=Result.FAILED, started_at=now, finished_at=now, error=gone)
+    def _refused(self, request: Request) -> Request:
+        name, now, gone = self.asset.name, self._clock(), "it was taken out of the configuration"
+        request.refuse(Outcome(asset=name, result=Result.FAILED, started_at=now, finished_at=now, error=gone))
+        return request
 
     @property
     def _key(self) -> str:

@@ -32,5 +32,5 @@ def together(errors: Sequence[RefresherError]) -> RefresherError:
         if any(isinstance(error, kind) for error in errors):
             return kind(said)
     waits = [error.retry_after for error in errors if isinstance(error, TransientError) and error.retry_after]
-    kind = UnavailableError if any(isinstance(error, UnavailableError) for error in errors) else TransientError
-    return kind(said, retry_after=max(waits, default=None))
+    is_away = any(isinstance(error, UnavailableError) for error in errors)
+    return (UnavailableError if is_away else TransientError)(said, retry_after=max(waits, default=None))

@@ -97,31 +97,32 @@ class Follower:
         with self._lock:
             self._stopped.set()
             if self._follow:
-                self._follow.close()
+                self._close(self._follow)
 
     def _run(self) -> None:
         # What isn't held can't be compared: the schedule brings the first generation.
         while self._state().generation is None:
             if self._stopped.wait(FLOOR):
                 return
-        follow = self._begun()
-        while follow and not self._stopped.is_set():
-            self._stopped.wait(self._waited(follow).total_seconds())
+        self._generation = self._state().generation
+        while not self._stopped.is_set():
+            self._stopped.wait(self._waited().total_seconds())
 
     def _begun(self) -> Follow | None:
+        """The wait at the source, None after the end; one that could not be begun is tried again."""
         held = self._state()
-        self._generation = held.generation
         with self._lock:
-            if not self._stopped.is_set():
+            if not self._stopped.is_set() and self._follow is None:
                 self._follow = self._source.follow(held.revision or "")
             return self._follow
 
-    def _waited(self, follow: Follow) -> timedelta:
+    def _waited(self) -> timedelta:
         """Wait once. The pause before the next time."""
         began, generation = self._clock(), self._state().generation
         published, self._generation = generation != self._generation, generation
         try:
-            if follow.wait() and not self._stopped.is_set():
+            follow = self._begun()
+            if follow and follow.wait() and not self._stopped.is_set():
                 self._look()
         except RefresherError as error:
             return self._failed(self._clock() - began, error)
@@ -131,6 +132,12 @@ class Follower:
         pause = self._pace.waited(lasted, published=published)
         self._note("its server answers at once instead of waiting", works=lasted >= HELD)
         return pause
+
+    def _close(self, follow: Follow) -> None:
+        try:
+            follow.close()
+        except Exception as error:  # noqa: BLE001 - a plugin's bug: who changes the configuration has more to end
+            log.error("%s: a wait could not be ended, unexpected %s", self._asset, places_of(error))
 
     def _failed(self, lasted: float, error: RefresherError) -> timedelta:
         pause = self._pace.failed(lasted, error)

@@ -90,6 +90,7 @@ class Endpoint:
         self._asking = 0
         self._line: dict[str, Waiting] = {}
         self._wakes: dict[str, Wake] = {}
+        self._hands: dict[str, Wake] = {}  # who asks by hand while as many ask as may at the most
         self._known = 0  # how often something was learned: who began to ask before has nothing to add
         self._circuit, self._failing_since = Circuit(), clock()
         self._failures: Counter[str] = Counter()  # each asset's, since it went away
@@ -115,8 +116,19 @@ class Endpoint:
         self._look()
         return given
 
+    def turn_by_hand(self, name: str, *, wake: Wake) -> Turn | None:
+        """A turn before all who wait, and whether or not it answers; None: as many ask as may, and he is woken.
+
+        Else a signal for a thousand assets, while their server hangs, would leave no thread for those of others.
+        """
+        with self._lock:
+            if self._asking < self._concurrency:
+                return self._given(name, self._clock())
+            self._hands[name] = wake
+            return None
+
     def take(self, name: str) -> Turn:
-        """A turn at once, whoever waits: somebody asked by hand."""
+        """A turn at once, whoever waits and however many ask."""
         with self._lock:
             return self._given(name, self._clock())
 
@@ -134,7 +146,7 @@ class Endpoint:
     def leave(self, name: str) -> None:
         """Forget an asset that isn't kept any more."""
         with self._lock:
-            for known in (self._line, self._wakes, self._failures, self._stricken):
+            for known in (self._line, self._wakes, self._hands, self._failures, self._stricken):
                 known.pop(name, None)
         self._look()
 
@@ -158,6 +170,7 @@ class Endpoint:
 
     def _given(self, name: str, now: datetime) -> Turn:
         self._line.pop(name, None)
+        self._hands.pop(name, None)
         self._asking += 1
         self._bucket = self._bucket.spent(now)
         return Turn(self, name, self._known)
@@ -168,12 +181,17 @@ class Endpoint:
         with self._lock:
             called = [each for each in self._admitted(now) if each.called_at is None or each.lapsed(now)]
             self._line |= {each.name: replace(each, called_at=now) for each in called}
-            wakes = [self._wakes[each.name] for each in called]
+            wakes = [*self._called_by_hand(), *(self._wakes[each.name] for each in called)]
             at = next_look(self._line.values(), self._circuit, self._bucket, now=now)
         for wake in wakes:
             wake()
         if at:
             self._clockwork.at(self._key, at, self._look)
+
+    def _called_by_hand(self) -> list[Wake]:
+        """Whoever has asked again by then, and found no room, is called again."""
+        names = list(self._hands)[: max(0, self._concurrency - self._asking)]
+        return [self._hands.pop(name) for name in names]
 
     def _answers(self) -> None:
         """Those who failed with it may ask now, whatever their own back-off; but not all at once."""

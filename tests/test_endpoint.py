@@ -390,6 +390,29 @@ def test_who_is_kept_no_more_is_called_no_more() -> None:
     assert callers.called == ["c"]
 
 
+def test_no_more_than_the_budget_ask_by_hand_at_once_and_who_had_to_wait_goes_before_the_line() -> None:
+    one, _ = endpoint(Time(), concurrency=2)
+    callers = Callers.of(one)
+    callers.begin("a").failed(Unavailable(at=NOON, failures=1, draw=0.0))
+    assert not callers.ask("patient")
+
+    def by_hand(name: str) -> Turn | None:
+        return one.turn_by_hand(name, wake=lambda: callers.called.append(name))
+
+    first, second = by_hand("b"), by_hand("c")
+    assert first
+    assert second
+    assert [by_hand("d"), by_hand("e"), by_hand("f")] == [None] * 3
+    one.leave("d")
+    with first:
+        pass
+    assert callers.called == ["e"]
+    third = by_hand("e")
+    assert third
+    third.answered()
+    assert callers.called == ["e", "f"]
+
+
 def test_a_server_that_nobody_keeps_is_forgotten(tmp_path: Path) -> None:
     clock, (one, same, other) = Time(), assets(tmp_path, {**sources(2), "local": Source()})
     endpoints = Endpoints(Budget(), clockwork=Turned(clock), clock=clock)

@@ -70,7 +70,7 @@ class Asked:
                 arm()
 
     def given_up(self) -> tuple[Request | None, bool]:
-        """The request that nobody here will answer any more, and whether a refresh is wanted; nothing is from now on."""
+        """The request that nobody here will answer any more, and whether a refresh is wanted; from now on none is."""
         with self._lock:
             self._is_over = True
             request, self._waiting = self._waiting, None

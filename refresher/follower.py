@@ -137,7 +137,7 @@ class Follower:
         try:
             follow.close()
         except Exception as error:  # noqa: BLE001 - a plugin's bug: who changes the configuration has more to end
-            log.error("%s: a wait could not be ended, unexpected %s", self._asset, places_of(error))
+            log.warning("%s: a wait could not be ended, unexpected %s", self._asset, places_of(error))
 
     def _failed(self, lasted: float, error: RefresherError) -> timedelta:
         pause = self._pace.failed(lasted, error)

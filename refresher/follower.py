@@ -64,7 +64,7 @@ class Pace:
 
 
 class Follower:
-    """Waits at one asset's source, and calls `look` when that has something else.
+    """Waits at one asset's source, or the one of several with this `name`, and calls `look` for something else there.
 
     `state` answers how the asset stands, `clock` seconds that only rise.
     """
@@ -77,11 +77,13 @@ class Follower:
         look: Callable[[], None],
         state: Callable[[], AssetState],
         seed: str,
+        name: str = "",
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._asset, self._source, self._look, self._state = asset.name, source, look, state
         self._clock = clock
-        self._pace = Pace(seed=seed, asset=asset.name)
+        self._pace = Pace(seed=seed, asset=f"{asset.name} {name}".rstrip())
+        self._where = f"{name}: " if name else ""
         self._generation: int | None = None
         self._said_in_vain = False
         self._lock = Lock()
@@ -146,9 +148,10 @@ class Follower:
 
     def _note(self, why: str, *, works: bool) -> None:
         """Say once that it is in vain, and once that it works again."""
+        why = f"{self._where}{why}"
         said, about = self._said_in_vain, {"asset": self._asset}
         if works and said:
-            log.info("%s: followed again: its source waits until it changes", self._asset, extra=about)
+            log.info("%s: followed again: %sits source waits until it changes", self._asset, self._where, extra=about)
         elif not said and self._pace.vain >= TELLING and not self._stopped.is_set():
             log.warning("%s: can't be followed, and is looked at on the interval: %s", self._asset, why, extra=about)
         self._said_in_vain = not works and (said or self._pace.vain >= TELLING)

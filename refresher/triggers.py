@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from refresher.abilities import Following, Watched
+from refresher.abilities import Watched, followed
 from refresher.control.ratelimit import RateLimit
 from refresher.follower import Follower
 from refresher.keeper import Keeper
@@ -30,7 +30,7 @@ class Triggers:
         self._woken, self._seed = woken, seed
         self._keepers: tuple[Keeper, ...] = ()
         self._watches: dict[Paths, _Watching] = {}
-        self._followers: dict[Keeper, Follower] = {}
+        self._followers: dict[tuple[Keeper, str], Follower] = {}
         self._files: dict[tuple[Path, Path], TriggerFile] = {}
         self._limit = RateLimit(burst=BURST, per_second=PER_SECOND, clock=time.monotonic)
 
@@ -52,13 +52,16 @@ class Triggers:
         self._asked(self._keepers, Trigger.SIGNAL)
 
     def _keep_followers(self) -> None:
-        wanted = {keeper: source for keeper in self._keepers if (source := _followed(keeper.asset.provider))}
-        for keeper in self._followers.keys() - wanted.keys():
-            self._followers.pop(keeper).stop()
-        for keeper in wanted.keys() - self._followers.keys():
+        wanted = {
+            (keeper, name): at for keeper in self._keepers for name, at in followed(keeper.asset.provider).items()
+        }
+        for key in self._followers.keys() - wanted.keys():
+            self._followers.pop(key).stop()
+        for keeper, name in wanted.keys() - self._followers.keys():
             look = partial(self._look, keeper, Trigger.SOURCE)
-            follower = Follower(keeper.asset, wanted[keeper], look=look, state=keeper.state, seed=self._seed)
-            self._followers[keeper] = follower
+            at = wanted[keeper, name]
+            follower = Follower(keeper.asset, at, name=name, look=look, state=keeper.state, seed=self._seed)
+            self._followers[keeper, name] = follower
             follower.start()
 
     def _keep_files(self) -> None:
@@ -121,10 +124,6 @@ class _Watching:
 
 def _watched(provider: object) -> Paths:
     return tuple(provider.watched) if isinstance(provider, Watched) else ()
-
-
-def _followed(provider: object) -> Following | None:
-    return provider if isinstance(provider, Following) and provider.follows else None
 
 
 def _by_trigger_file(keepers: Iterable[Keeper]) -> Mapping[tuple[Path, Path], Sequence[Keeper]]:

@@ -18,13 +18,14 @@ from refresher.abilities import (
     Building,
     Closable,
     Diagnosable,
-    Follow,
     Following,
+    FollowingPart,
     Observation,
     Reaching,
     Rechecking,
     Revoking,
     Watched,
+    followed,
 )
 from refresher.contract import ByteStream, Fetched, FileSet, Finding, Held, Lease, Provider, StagedFile, Unchanged
 from refresher.errors import PermanentError, RefresherError
@@ -121,15 +122,9 @@ class Rendering:
         return isinstance(self._inside, Rechecking) and self._inside.rechecks
 
     @property
-    def follows(self) -> bool:
-        """As the source does."""
-        return isinstance(self._inside, Following) and self._inside.follows
-
-    def follow(self, revision: str) -> Follow:
-        """Waiting at the source for something else than what this was rendered from."""
-        if not isinstance(self._inside, Following):
-            raise PermanentError("its source can't be waited at")
-        return self._inside.follow(_apart(revision)[0])
+    def followed(self) -> Mapping[str, Following]:
+        """Waiting at the sources for something else than what this was rendered from."""
+        return {name: FollowingPart(source, _source_revision) for name, source in followed(self._inside).items()}
 
     def building_on(self, published: FileSet | None) -> "Rendering":
         """The provider for one fetch, given what readers see now."""
@@ -190,6 +185,10 @@ class Rendering:
 
     def _terms(self) -> Terms:
         return Terms(self._limits, self._timeout, Traffic(), Progress())
+
+
+def _source_revision(revision: str) -> str:
+    return _apart(revision)[0]
 
 
 def _apart(revision: str) -> tuple[str, str]:

@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from refresher.abilities import (
     Building,
     Closable,
     Diagnosable,
-    Follow,
     Following,
+    FollowingPart,
     Observation,
     Reaching,
     Revoking,
@@ -22,7 +23,6 @@ from refresher.contract import Fetched, FileSet, Held, Lease, Provider, Unchange
 from refresher.errors import RefresherError
 from refresher.sources import leases, revisions
 from refresher.sources.fetching import Fetching, Learned
-from refresher.sources.following import FollowingAll
 from refresher.sources.parts import Parts, Published
 from refresher.sources.troubles import named, together
 
@@ -76,21 +76,13 @@ class Sources:
         return list(dict.fromkeys(path for source in watching for path in source.watched))
 
     @property
-    def follows(self) -> bool:
-        """Whether one of them can be waited at."""
-        return bool(self._following)
-
-    def follow(self, revision: str) -> Follow:
-        """Waiting at all of those for something else than each one's part of the revision."""
-        known = revisions.read(revision)
-        return FollowingAll(
-            {name: source.follow(known[name].revision if name in known else "") for name, source in self._following}
-        )
-
-    @property
-    def _following(self) -> list[tuple[str, Following]]:
-        named_sources = self.sources.items()
-        return [(name, source) for name, source in named_sources if isinstance(source, Following) and source.follows]
+    def followed(self) -> Mapping[str, Following]:
+        """Those that can be waited at, each for something else than its own part of the revision."""
+        return {
+            name: FollowingPart(source, partial(_revision_of, name))
+            for name, source in self.sources.items()
+            if isinstance(source, Following) and source.follows
+        }
 
     def revoke(self, lease: Lease) -> None:
         """End each source's own lease, also if another's can't be ended. Raises the worst of their errors."""
@@ -110,6 +102,11 @@ class Sources:
         for name, source in self.sources.items():
             for observation in _diagnosed(source):
                 yield replace(observation, of=f"{name}: {observation.of}")
+
+
+def _revision_of(name: str, revision: str) -> str:
+    known = revisions.read(revision)
+    return known[name].revision if name in known else ""
 
 
 def _ended(name: str, source: Provider, lease: Lease) -> RefresherError | None:

@@ -143,6 +143,25 @@ def test_who_takes_over_the_directory_of_another_asset_waits_for_it_and_uses_its
     assert (staff.generation("renamed"), new.shown) == (1, [])
 
 
+def test_an_asset_that_is_taken_out_and_comes_back_while_its_source_hangs_stands_as_it_did(
+    tmp_path: Path, staff: Staff
+) -> None:
+    slow = Slow()
+    slow.let_go.set()
+    web = asset(tmp_path, slow)
+    staff.keep(web)
+    slow.let_go.clear()
+    slow.asked.clear()
+    staff.roster.keeper("web").request()
+    with under_way(staff, slow):
+        staff.keep()
+        staff.keep(replace(web, required=False))
+        state = staff.roster.keeper("web").state()
+        assert (state.generation, state.ready, len(state.history)) == (1, True, 1)
+    staff.clockwork.turn(seconds=0)
+    assert (staff.generation(), len(slow.shown)) == (1, 2)
+
+
 def test_a_source_that_hangs_holds_up_no_other_asset(tmp_path: Path, staff: Staff) -> None:
     slow, other = Slow(), Source()
     web = asset(tmp_path, slow)

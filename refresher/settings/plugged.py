@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from refresher.abilities import Closable, ImplyingVerifiers
+from refresher.abilities import Closable, ImplyingVerifiers, Reaching, Watched, followed
+from refresher.bug import places_of
 from refresher.contract import Provider, Verifier
 from refresher.errors import ConfigError, RefresherError
 from refresher.model import NamedNotifier, NamedVerifier
@@ -59,6 +60,17 @@ def closed(provider: Provider) -> None:
     """Have a provider that nobody uses let go of what it holds."""
     if isinstance(provider, Closable):
         provider.close()
+
+
+def refuse_unsaid(provider: Provider, place: Place) -> None:
+    """Raise ConfigError if it can't say what it is asked in the middle of a change, where nothing may fail."""
+    try:
+        _ = isinstance(provider, Reaching) and provider.endpoint
+        _ = isinstance(provider, Watched) and tuple(provider.watched)
+        _ = followed(provider)
+    except Exception as error:  # noqa: BLE001 - a plugin's bug; its text may quote a secret
+        what = error if isinstance(error, RefresherError) else f"unexpected {places_of(error)}"
+        raise ConfigError(f"{written(place)}: its provider can't say where to ask: {what}") from None
 
 
 def implied(asset: AssetSettings, provider: Provider, volume: Path, place: Place) -> list[Choice]:

@@ -73,6 +73,9 @@ class AcmeProvider:
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
         yield Fetched(revision=self.options.item, files=[])
 
+    def close(self) -> None:
+        """Nothing is open. What a test puts in its place for a while has to have one: Python remembers who had."""
+
 
 class PlainProvider:
     class Options(Strict):

@@ -92,10 +92,11 @@ class Sources:
             raise together(errors)
 
     def close(self) -> None:
-        """Nobody uses them any more."""
-        for source in self.sources.values():
+        """Nobody uses them any more; one that owes an answer still, once it has given that."""
+        for name, source in self.sources.items():
             if isinstance(source, Closable):
-                source.close()
+                unanswered = self._learned.unanswered.get(name)
+                unanswered.then(source.close) if unanswered else source.close()
 
     def diagnose(self) -> Iterator[Observation]:
         """What each source sees, one after the other: what one of them lacks says nothing of the next."""

@@ -189,6 +189,10 @@ class Entered(Source):
     answers: Event = field(default_factory=Event)
     asked: Event = field(default_factory=Event)
     over: Event = field(default_factory=Event)
+    closed: list[bool] = field(default_factory=list)
+
+    def close(self) -> None:
+        self.closed.append(self.over.is_set())
 
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
@@ -238,6 +242,19 @@ def test_a_source_that_still_owes_an_answer_is_not_asked_once_more(tmp_path: Pat
     slow.answers.set()
     assert slow.over.wait(30)
     assert until(lambda: refreshed(web).result is Result.PUBLISHED)
+
+
+def test_a_source_that_still_owes_an_answer_is_closed_after_it(tmp_path: Path) -> None:
+    slow, quick = Entered(), Entered()
+    quick.answers.set()
+    web = of(tmp_path, timeout=timedelta(seconds=0.2), slow=slow, quick=quick)
+    refreshed(web)
+    assert isinstance(web.provider, Sources)
+    web.provider.close()
+    assert (slow.closed, quick.closed) == ([], [True])
+    slow.answers.set()
+    until(lambda: slow.closed)
+    assert slow.closed == [True]
 
 
 def test_a_damaged_file_has_its_source_asked_for_all_of_it(web: Asset, db: Source, flags: Source) -> None:

@@ -182,11 +182,11 @@ class Endpoint:
             called = [each for each in self._admitted(now) if each.called_at is None or each.lapsed(now)]
             self._line |= {each.name: replace(each, called_at=now) for each in called}
             wakes = [*self._called_by_hand(), *(self._wakes[each.name] for each in called)]
-            at = next_look(self._line.values(), self._circuit, self._bucket, now=now)
+            # Armed under the lock: the latest call wins, and must not be that of one who knew less.
+            if at := next_look(self._line.values(), self._circuit, self._bucket, now=now):
+                self._clockwork.at(self._key, at, self._look)
         for wake in wakes:
             wake()
-        if at:
-            self._clockwork.at(self._key, at, self._look)
 
     def _called_by_hand(self) -> list[Wake]:
         """Whoever has asked again by then, and found no room, is called again."""

@@ -1,12 +1,13 @@
 """Assets of one server, kept by a clockwork that the test turns, and the turns that they are given."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -411,6 +412,34 @@ def test_no_more_than_the_budget_ask_by_hand_at_once_and_who_had_to_wait_goes_be
     assert third
     third.answered()
     assert callers.called == ["e", "f"]
+
+
+class Interrupted(Turned):
+    """A clockwork in which somebody else may come first, in another thread, unless he is kept out."""
+
+    def __init__(self, clock: Time) -> None:
+        super().__init__(clock)
+        self.meanwhile: Thread | None = None
+
+    def at(self, key: str, when: datetime, action: Callable[[], None]) -> None:
+        if meanwhile := self.meanwhile:
+            self.meanwhile = None
+            meanwhile.start()
+            meanwhile.join(0.5)
+        super().at(key, when, action)
+
+
+def test_who_needs_it_soon_is_called_soon_whoever_came_at_the_same_moment() -> None:
+    clockwork = Interrupted(Time())
+    one = Endpoint(VAULT, Budget(), clockwork=clockwork, clock=clockwork.clock)
+    callers = Callers.of(one)
+    callers.begin("a").failed(Unavailable(at=NOON, failures=1, draw=0.0, retry_after=300 * SECOND))
+    needy = Thread(target=callers.ask, args=("needy",), kwargs={"need": Need(every=5 * SECOND)})
+    clockwork.meanwhile = needy
+    assert not callers.ask("patient")
+    needy.join()
+    clockwork.turn(seconds=5)
+    assert callers.called == ["needy"]
 
 
 def test_a_server_that_nobody_keeps_is_forgotten(tmp_path: Path) -> None:

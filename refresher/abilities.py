@@ -3,7 +3,7 @@
 Of providers first, then of notifiers, verifiers and the files that providers offer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -101,6 +101,29 @@ class Following(Protocol):
     def follow(self, revision: str) -> Follow:
         """Waiting for something else than `revision`, of what is held; contacts nobody yet. A connection of its own."""
         ...
+
+
+@runtime_checkable
+class FollowingEach(Protocol):
+    """A provider of several sources, each of which is waited at by itself: one that ignores it slows down no other."""
+
+    @property
+    def followed(self) -> Mapping[str, Following]:
+        """Those of them that can be waited at, by name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FollowingPart:
+    """Waiting at a source of which a provider knows by a revision of its own; `part` makes it the source's."""
+
+    source: Following
+    part: Callable[[str], str]
+    follows: bool = True
+
+    def follow(self, revision: str) -> Follow:
+        """See `Following`."""
+        return self.source.follow(self.part(revision))
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
 """What a provider's abilities come to, also where it hasn't got them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from refresher.abilities import (
@@ -8,6 +8,7 @@ from refresher.abilities import (
     Closable,
     Diagnosable,
     Following,
+    FollowingEach,
     Observation,
     Reaching,
     Rechecking,
@@ -26,9 +27,11 @@ def watched(provider: Provider) -> Sequence[Path]:
     return provider.watched if isinstance(provider, Watched) else []
 
 
-def followed(provider: Provider) -> Following | None:
-    """The provider, if its source can be waited at with these options."""
-    return provider if isinstance(provider, Following) and provider.follows else None
+def followed(provider: Provider) -> Mapping[str, Following]:
+    """The sources that can be waited at with these options, by name; the name of an only one is empty."""
+    if isinstance(provider, FollowingEach):
+        return provider.followed
+    return {"": provider} if isinstance(provider, Following) and provider.follows else {}
 
 
 def rechecks(provider: Provider) -> bool:

@@ -223,9 +223,10 @@ def run(file: ConfigurationFile) -> None:
     begin()
     reap_orphans()
     end = End()
+    # Before all that takes time: a signal without an answer ends the process. What comes is answered once it runs.
+    end.answer(signal.SIGHUP, lambda: sidecar.read_again())
+    end.answer(signal.SIGUSR1, lambda: sidecar.request_all())
     sidecar = Sidecar(file)
-    end.answer(signal.SIGHUP, sidecar.read_again)
-    end.answer(signal.SIGUSR1, sidecar.request_all)
     sidecar.start()
     freeze()
     volume = sidecar.settings.volume

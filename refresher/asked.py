@@ -29,6 +29,7 @@ class Asked:
         self._waiting: Request | None = None
         self._running: Request | None = None
         self._wanted = False
+        self._is_over = False
 
     def running(self) -> Request | None:
         """The request whose refresh is under way."""
@@ -40,17 +41,20 @@ class Asked:
         with self._lock:
             return self._waiting is not None
 
-    def request(self) -> Request:
-        """The request that the next refresh answers."""
+    def request(self) -> Request | None:
+        """The request that the next refresh answers; None once all was given up: nobody would answer."""
         with self._lock:
+            if self._is_over:
+                return None
             self._waiting = self._waiting or Request()
             self._wanted = True
             return self._waiting
 
-    def look(self) -> None:
-        """Want a refresh soon, without waiting for it."""
+    def look(self) -> bool:
+        """Want a refresh soon, without waiting for it; False once all was given up."""
         with self._lock:
             self._wanted = True
+            return not self._is_over
 
     def begin(self) -> Request | None:
         """A refresh begins: the request that it answers, if there is one."""
@@ -65,11 +69,12 @@ class Asked:
             if not self._wanted:
                 arm()
 
-    def given_up(self) -> Request | None:
-        """The request that nobody here will answer any more."""
+    def given_up(self) -> tuple[Request | None, bool]:
+        """The request that nobody here will answer any more, and whether a refresh is wanted; from now on none is."""
         with self._lock:
+            self._is_over = True
             request, self._waiting = self._waiting, None
-            return request
+            return request, self._wanted
 
     def inherit(self, request: Request) -> None:
         """Answer what another keeper was asked for."""

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from types import TracebackType
 from typing import Self
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from refresher import able
 from refresher.circuit import ANY_TIME, Bucket, Circuit, Need, Waiting, admitted, free, next_call
@@ -82,12 +82,15 @@ class Endpoint:
 
     def __init__(self, address: str, budget: Budget, *, clockwork: Clockwork, clock: Clock) -> None:
         self.address, self._clockwork, self._clock = address, clockwork, clock
+        # Those without an address are one each: under one key, the latest of them would take the others' look.
+        self._key = f"turns {address or id(self)}"
         self._concurrency = budget.concurrency
         self._bucket = Bucket(gap=timedelta(seconds=1) / budget.per_second, burst=budget.burst, earned_at=clock())
         self._lock = Lock()
         self._asking = 0
         self._line: dict[str, Waiting] = {}
         self._wakes: dict[str, Wake] = {}
+        self._hands: dict[str, Wake] = {}  # who asks by hand while as many ask as may at the most
         self._epoch = 0  # another one whenever something is learned: who began to ask before that has nothing to add
         self._circuit, self._failing_since = Circuit(), clock()
         self._failures: Counter[str] = Counter()  # each asset's, since it went away
@@ -113,8 +116,19 @@ class Endpoint:
         self._call()
         return given
 
+    def turn_by_hand(self, name: str, *, wake: Wake) -> Turn | None:
+        """A turn before all who wait, and whether or not it answers; None: as many ask as may, and he is woken.
+
+        Else a signal for a thousand assets, while their server hangs, would leave no thread for those of others.
+        """
+        with self._lock:
+            if self._asking < self._concurrency:
+                return self._given(name, self._clock())
+            self._hands[name] = wake
+            return None
+
     def take(self, name: str) -> Turn:
-        """A turn at once, whoever waits: somebody asked by hand."""
+        """A turn at once, whoever waits and however many ask."""
         with self._lock:
             return self._given(name, self._clock())
 
@@ -132,7 +146,7 @@ class Endpoint:
     def leave(self, name: str) -> None:
         """Forget an asset that isn't kept any more."""
         with self._lock:
-            for each in (self._line, self._wakes, self._failures, self._stricken):
+            for each in (self._line, self._wakes, self._hands, self._failures, self._stricken):
                 each.pop(name, None)
         self._call()
 
@@ -156,6 +170,7 @@ class Endpoint:
 
     def _given(self, name: str, now: datetime) -> Turn:
         self._line.pop(name, None)
+        self._hands.pop(name, None)
         self._asking += 1
         self._bucket = self._bucket.spent(now)
         return Turn(self, name, self._epoch)
@@ -166,12 +181,17 @@ class Endpoint:
         with self._lock:
             called = [each for each in self._admitted(now) if each.called_at is None or each.lapsed(now)]
             self._line |= {each.name: replace(each, called_at=now) for each in called}
-            wakes = [self._wakes[each.name] for each in called]
-            at = next_call(self._line.values(), self._circuit, self._bucket, now=now)
+            wakes = [*self._called_by_hand(), *(self._wakes[each.name] for each in called)]
+            # Armed under the lock: the latest call wins, and must not be that of one who knew less.
+            if at := next_call(self._line.values(), self._circuit, self._bucket, now=now):
+                self._clockwork.at(self._key, at, self._call)
         for wake in wakes:
             wake()
-        if at:
-            self._clockwork.at(f"turns {self.address}", at, self._call)
+
+    def _called_by_hand(self) -> list[Wake]:
+        """Whoever has asked again by then, and found no room, is called again."""
+        names = list(self._hands)[: max(0, self._concurrency - self._asking)]
+        return [self._hands.pop(name) for name in names]
 
     def _answers(self) -> None:
         """Those who failed with it may ask now, whatever their own back-off; but not all at once."""
@@ -215,12 +235,13 @@ class Endpoints:
     def __init__(self, budget: Budget, *, clockwork: Clockwork, clock: Clock) -> None:
         self._budget, self._clockwork, self._clock = budget, clockwork, clock
         self._known: WeakValueDictionary[str, Endpoint] = WeakValueDictionary()
+        self._all: WeakSet[Endpoint] = WeakSet()
         self._lock = Lock()
 
     def allow(self, budget: Budget) -> None:
         """Other limits from now on, for all servers."""
         with self._lock:
-            self._budget, known = budget, list(self._known.values())
+            self._budget, known = budget, list(self._all)
         for endpoint in known:
             endpoint.allow(budget)
 
@@ -234,4 +255,6 @@ class Endpoints:
             return known
 
     def _made(self, address: str) -> Endpoint:
-        return Endpoint(address, self._budget, clockwork=self._clockwork, clock=self._clock)
+        made = Endpoint(address, self._budget, clockwork=self._clockwork, clock=self._clock)
+        self._all.add(made)
+        return made

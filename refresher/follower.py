@@ -62,7 +62,7 @@ class Pace:
 
 
 class Follower:
-    """Waits at one asset's source, and calls `look` when that has something else.
+    """Waits at one asset's source, or the one of several with this `name`, and calls `look` for something else there.
 
     `state` answers how the asset stands, `clock` seconds that only rise.
     """
@@ -75,11 +75,13 @@ class Follower:
         look: Callable[[], None],
         state: Callable[[], AssetState],
         seed: str,
+        name: str = "",
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._asset, self._source, self._look, self._state = asset.name, source, look, state
         self._clock = clock
-        self._pace = Pace(seed=seed, asset=asset.name)
+        self._pace = Pace(seed=seed, asset=f"{asset.name} {name}".rstrip())
+        self._where = f"{name}: " if name else ""
         self._generation: int | None = None
         self._said_in_vain = False
         self._lock = Lock()
@@ -95,31 +97,32 @@ class Follower:
         with self._lock:
             self._stopped.set()
             if self._follow:
-                self._follow.close()
+                self._close(self._follow)
 
     def _run(self) -> None:
         # What isn't held can't be compared: the schedule brings the first generation.
         while self._state().generation is None:
             if self._stopped.wait(FLOOR):
                 return
-        follow = self._begun()
-        while follow and not self._stopped.is_set():
-            self._stopped.wait(self._waited(follow).total_seconds())
+        self._generation = self._state().generation
+        while not self._stopped.is_set():
+            self._stopped.wait(self._waited().total_seconds())
 
     def _begun(self) -> Follow | None:
+        """The wait at the source, None after the end; one that could not be begun is tried again."""
         held = self._state()
-        self._generation = held.generation
         with self._lock:
-            if not self._stopped.is_set():
+            if not self._stopped.is_set() and self._follow is None:
                 self._follow = self._source.follow(held.revision or "")
             return self._follow
 
-    def _waited(self, follow: Follow) -> timedelta:
+    def _waited(self) -> timedelta:
         """Wait once. The pause before the next time."""
         began, generation = self._clock(), self._state().generation
         published, self._generation = generation != self._generation, generation
         try:
-            if follow.wait() and not self._stopped.is_set():
+            follow = self._begun()
+            if follow and follow.wait() and not self._stopped.is_set():
                 self._look()
         except RefresherError as error:
             return self._failed(self._clock() - began, error)
@@ -130,6 +133,12 @@ class Follower:
         self._note("its server answers at once instead of waiting", works=lasted >= HELD)
         return pause
 
+    def _close(self, follow: Follow) -> None:
+        try:
+            follow.close()
+        except Exception as error:  # noqa: BLE001 - a plugin's bug: who changes the configuration has more to end
+            log.warning("%s: a wait could not be ended, unexpected %s", self._asset, places_of(error))
+
     def _failed(self, lasted: float, error: RefresherError) -> timedelta:
         pause = self._pace.failed(lasted, error)
         self._note(str(error), works=False)
@@ -137,9 +146,10 @@ class Follower:
 
     def _note(self, why: str, *, works: bool) -> None:
         """Say once that it is in vain, and once that it works again."""
+        why = f"{self._where}{why}"
         said, about = self._said_in_vain, {"asset": self._asset}
         if works and said:
-            log.info("%s: followed again: its source waits until it changes", self._asset, extra=about)
+            log.info("%s: followed again: %sits source waits until it changes", self._asset, self._where, extra=about)
         elif not said and self._pace.vain >= TELLING and not self._stopped.is_set():
             log.warning("%s: can't be followed, and is looked at on the interval: %s", self._asset, why, extra=about)
         self._said_in_vain = not works and (said or self._pace.vain >= TELLING)

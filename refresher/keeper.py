@@ -63,6 +63,7 @@ class Keeper:
         self._housekeeping = Housekeeping(self.asset, endpoint=endpoint, term=self._term, clock=clock)
         self._fetching = Lock()  # held during a refresh, from its beginning to what follows it
         self._at_work = Lock()  # held while the files are touched
+        self._successor: Keeper | None = None
         self._acts = count()
 
     def join(self) -> None:
@@ -87,10 +88,11 @@ class Keeper:
 
     def hand_over(self, successor: "Keeper | None") -> None:
         """Leave to the asset's next keeper how it stands and who waits; without one, tell them that nobody comes."""
-        request = self._asked.given_up()
+        self._successor = successor  # first: from the next line on, who asks here is sent there
+        request, is_wanted = self._asked.given_up()
         if successor is None:
             if request:
-                request.refuse(self._taken_out())
+                self._refused(request)
             return
         if successor.asset.directory == self.asset.directory:
             successor._record.inherit(self._record)
@@ -98,20 +100,24 @@ class Keeper:
             successor.look_now()
         if request:
             successor._asked.inherit(request)
-            successor._schedule.now()
+        if request or is_wanted:
+            successor.look_now()
 
     def request(self) -> Request:
         """Ask for a refresh now. Who asks while somebody else's is waiting or running shares it."""
         if running := self._asked.running():
             return running
-        request = self._asked.request()
-        self._schedule.now()
-        return request
+        if request := self._asked.request():
+            self._schedule.now()
+            return request
+        return self._successor.request() if self._successor else self._refused(Request())
 
     def look_now(self) -> None:
         """Look at the source now, because something may have changed there."""
-        self._asked.look()
-        self._schedule.now()
+        if self._asked.look():
+            self._schedule.now()
+        elif self._successor:
+            self._successor.look_now()
 
     def look_over(self) -> None:
         """See whether readers still see what was published; what was broken is repaired, or else fetched again."""
@@ -140,9 +146,10 @@ class Keeper:
         """How the asset stands."""
         return self._turns.shown(self._schedule.shown(self._record.state(self._clock())))
 
-    def _taken_out(self) -> Outcome:
-        now, gone = self._clock(), "it was taken out of the configuration"
-        return Outcome(asset=self.asset.name, result=Result.FAILED, started_at=now, finished_at=now, error=gone)
+    def _refused(self, request: Request) -> Request:
+        name, now, gone = self.asset.name, self._clock(), "it was taken out of the configuration"
+        request.refuse(Outcome(asset=name, result=Result.FAILED, started_at=now, finished_at=now, error=gone))
+        return request
 
     def _look_over(self) -> None:
         if self._lookout.sees_drift() and self._at_work.acquire(blocking=False):

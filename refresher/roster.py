@@ -76,9 +76,10 @@ class Roster:
                 asset.name: before[asset.name] if asset.name in kept else self._keeper(asset) for asset in assets
             }
             retired = {keeper: keeper.retire() for name, keeper in before.items() if name not in kept}
-            self._retiring |= retired
-            for keeper in retired:
+            # Whose asset was taken out before, and is under way still, has waited for one that comes back.
+            for keeper in [*retired, *(other for other in self._retiring if other.asset.name not in before)]:
                 keeper.hand_over(self._keepers.get(keeper.asset.name))
+            self._retiring |= retired
             new = [keeper for name, keeper in self._keepers.items() if name not in kept]
             waits = {keeper: self._before(keeper.asset) for keeper in new}
         self._begin([keeper for keeper, earlier in waits.items() if not earlier])

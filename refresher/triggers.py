@@ -34,7 +34,7 @@ class Triggers:
         self._woken, self._seed = woken, seed
         self._keepers: tuple[Keeper, ...] = ()
         self._watches: dict[Paths, _Watching] = {}
-        self._followers: dict[Keeper, Follower] = {}
+        self._followers: dict[tuple[Keeper, str], Follower] = {}
         self._files: dict[tuple[Path, Path], TriggerFile] = {}
         self._limit = RateLimit(burst=BURST, per_second=PER_SECOND, clock=time.monotonic)
 
@@ -56,12 +56,16 @@ class Triggers:
         self._asked(self._keepers, Trigger.SIGNAL)
 
     def _keep_followers(self) -> None:
-        wanted = {keeper: source for keeper in self._keepers if (source := able.followed(keeper.asset.provider))}
-        for keeper in self._followers.keys() - wanted.keys():
-            self._followers.pop(keeper).stop()
-        for keeper in wanted.keys() - self._followers.keys():
-            self._followers[keeper] = self._follower(keeper, wanted[keeper])
-            self._followers[keeper].start()
+        wanted = {
+            (keeper, name): source
+            for keeper in self._keepers
+            for name, source in able.followed(keeper.asset.provider).items()
+        }
+        for key in self._followers.keys() - wanted.keys():
+            self._followers.pop(key).stop()
+        for key in wanted.keys() - self._followers.keys():
+            self._followers[key] = self._follower(*key, wanted[key])
+            self._followers[key].start()
 
     def _keep_files(self) -> None:
         wanted = _trigger_files(self._keepers)
@@ -89,11 +93,11 @@ class Triggers:
         for file in self._files.values():
             file.look()
 
-    def _follower(self, keeper: Keeper, source: Following) -> "Follower":
+    def _follower(self, keeper: Keeper, name: str, source: Following) -> "Follower":
         from refresher.follower import Follower
 
         look = partial(self._look, keeper, Trigger.SOURCE)
-        return Follower(keeper.asset, source, look=look, state=keeper.state, seed=self._seed)
+        return Follower(keeper.asset, source, name=name, look=look, state=keeper.state, seed=self._seed)
 
     def _file(self, path: Path, root: Path) -> "TriggerFile":
         from refresher.trigger_file import TriggerFile

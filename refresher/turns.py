@@ -25,13 +25,17 @@ class Turns:
         """The turn to ask, None if others go first."""
         return self._endpoint.turn(self._record.asset.name, need=self._need(), wake=self._wake)
 
-    def by_hand(self) -> Turn:
-        """The turn of one who doesn't stand in line."""
-        return self._endpoint.take(self._record.asset.name)
+    def by_hand(self) -> Turn | None:
+        """The turn of one who doesn't stand in line, None if as many ask as may."""
+        return self._endpoint.turn_by_hand(self._record.asset.name, wake=self._wake)
 
     def learn(self, turn: Turn, outcome: Outcome) -> None:
-        """Have all who ask there wait, if it was the endpoint that failed: as long as the asset does for itself."""
-        if outcome.error_class != UnavailableError.__name__:
+        """Have all who ask there wait, if it was the endpoint that failed: as long as the asset does for itself.
+
+        Where none is named, there is nobody else: one of several servers may be away, and the others must go on having
+        their leases ended.
+        """
+        if not self._endpoint.address or outcome.error_class != UnavailableError.__name__:
             return
         standing = self._record.standing
         failed = Unavailable(

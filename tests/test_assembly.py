@@ -123,6 +123,44 @@ def test_a_configuration_with_a_problem_makes_nothing_that_stays_open(configured
     assert closed == ["two"]
 
 
+@pytest.mark.parametrize("ability", ["endpoint", "watched", "follows"])
+def test_a_provider_that_can_not_say_where_to_ask_is_refused_before_anything_is_changed(
+    configured: Configured, ability: str
+) -> None:
+    def wrong(provider: acme.AcmeProvider) -> object:
+        if provider.options.item == "wrong":
+            raise ValueError("hunter2")
+        return ()
+
+    before, closed = configured.running, list[str]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(acme.AcmeProvider, ability, property(wrong), raising=False)
+        patch.setattr(acme.AcmeProvider, "follow", lambda *_: None, raising=False)
+        patch.setattr(acme.AcmeProvider, "close", lambda made: closed.append(made.options.item))
+        with pytest.raises(
+            ConfigError, match=r"assets\.z\.source: its provider can't say where .*ValueError"
+        ) as raised:
+            configured.after(assets={"a": SOURCE, "z": {"source": {"acme": {"item": "wrong"}}}})
+    assert "hunter2" not in str(raised.value)
+    assert (configured.running, closed) == (before, ["wrong"])
+
+
+def test_a_plugin_s_bug_leaves_nothing_open_that_was_made_before(configured: Configured) -> None:
+    def implied(provider: acme.AcmeProvider) -> list[object]:
+        if provider.options.item == "wrong":
+            raise ValueError("a bug")
+        return []
+
+    closed: list[str] = []
+    items = {name: {"source": {"acme": {"item": name}}} for name in ("two", "wrong")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(acme.AcmeProvider, "implied_verify", property(implied))
+        patch.setattr(acme.AcmeProvider, "close", lambda made: closed.append(made.options.item))
+        with pytest.raises(ValueError, match="a bug"):
+            configured.after(assets={"a": SOURCE, **items})
+    assert sorted(closed) == ["two", "wrong"]
+
+
 def test_what_all_transfers_share_stays_one_thing(configured: Configured) -> None:
     before = configured.running.traffic
     assert configured.after(transfers={"connections": 3}) == "nothing differs"

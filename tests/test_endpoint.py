@@ -1,12 +1,13 @@
 """Assets of one server, kept by a clockwork that the test turns, and the turns that they are given."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from refresher.errors import PermanentError, TransientError, UnavailableError
 from refresher.keeper import Keeper
 from refresher.model import Asset, Budget, Outcome, Publish, Refresh, Result
 from refresher.renewal import OVERDUE
+from refresher.sources import Sources
 from tests.fakes.clockwork import Turned
 from tests.fakes.keeping import all_kept
 from tests.fakes.source import NOON, Logins, Source, Time, asset
@@ -102,6 +104,33 @@ def test_an_asset_of_another_server_does_not_notice(tmp_path: Path) -> None:
     _, clockwork, noted = all_kept(assets(tmp_path, made, every=timedelta(seconds=5)), clock)
     clockwork.turn(minutes=5)
     assert max(pauses([outcome for outcome in noted.outcomes if outcome.asset == "other"])) <= 6
+
+
+def test_assets_of_several_sources_of_one_server_find_together_that_it_is_away(tmp_path: Path) -> None:
+    clock, made = Time(), sources(20, trouble=AWAY)
+    several = [
+        replace(one, provider=Sources({"one": source, "other": Source(endpoint=VAULT)}, timeout=SECOND * 60))
+        for one, source in zip(assets(tmp_path, made), made.values(), strict=True)
+    ]
+    keepers, clockwork, noted = all_kept(several, clock)
+    clockwork.turn(minutes=30)
+    assert circuits(keepers) == {"open"}
+    assert 10 <= len(noted.outcomes) <= 15
+
+
+def test_of_several_servers_one_that_is_away_keeps_no_lease_of_another_from_being_ended(tmp_path: Path) -> None:
+    clock = Time()
+    logins, flags = Logins(endpoint=VAULT, clock=clock), Source(endpoint="https://elsewhere:443")
+    both = Sources({"login": logins, "flags": flags}, timeout=SECOND * 60)
+    (web,) = assets(tmp_path, {"web": Source()}, every=timedelta(0))
+    (keeper,), clockwork, _ = all_kept([replace(web, provider=both)], clock)
+    clockwork.turn(seconds=1)
+    keeper.request()
+    clockwork.turn(seconds=1)
+    flags.trouble = AWAY
+    keeper.request()
+    clockwork.turn(minutes=2)
+    assert logins.ended == ["login1"]
 
 
 def test_a_failure_that_is_one_assets_own_puts_nobody_off(tmp_path: Path) -> None:
@@ -362,6 +391,57 @@ def test_who_is_kept_no_more_is_called_no_more() -> None:
     assert callers.called == ["c"]
 
 
+def test_no_more_than_the_budget_ask_by_hand_at_once_and_who_had_to_wait_goes_before_the_line() -> None:
+    one, _ = endpoint(Time(), concurrency=2)
+    callers = Callers.of(one)
+    callers.begin("a").failed(Unavailable(at=NOON, failures=1, draw=0.0))
+    assert not callers.ask("patient")
+
+    def by_hand(name: str) -> Turn | None:
+        return one.turn_by_hand(name, wake=lambda: callers.called.append(name))
+
+    first, second = by_hand("b"), by_hand("c")
+    assert first
+    assert second
+    assert [by_hand("d"), by_hand("e"), by_hand("f")] == [None] * 3
+    one.leave("d")
+    with first:
+        pass
+    assert callers.called == ["e"]
+    third = by_hand("e")
+    assert third
+    third.answered()
+    assert callers.called == ["e", "f"]
+
+
+class Interrupted(Turned):
+    """A clockwork in which somebody else may come first, in another thread, unless he is kept out."""
+
+    def __init__(self, clock: Time) -> None:
+        super().__init__(clock)
+        self.meanwhile: Thread | None = None
+
+    def at(self, key: str, when: datetime, action: Callable[[], None]) -> None:
+        if meanwhile := self.meanwhile:
+            self.meanwhile = None
+            meanwhile.start()
+            meanwhile.join(0.5)
+        super().at(key, when, action)
+
+
+def test_who_needs_it_soon_is_called_soon_whoever_came_at_the_same_moment() -> None:
+    clockwork = Interrupted(Time())
+    one = Endpoint(VAULT, Budget(), clockwork=clockwork, clock=clockwork.clock)
+    callers = Callers.of(one)
+    callers.begin("a").failed(Unavailable(at=NOON, failures=1, draw=0.0, retry_after=300 * SECOND))
+    needy = Thread(target=callers.ask, args=("needy",), kwargs={"need": Need(every=5 * SECOND)})
+    clockwork.meanwhile = needy
+    assert not callers.ask("patient")
+    needy.join()
+    clockwork.turn(seconds=5)
+    assert callers.called == ["needy"]
+
+
 def test_a_server_that_nobody_keeps_is_forgotten(tmp_path: Path) -> None:
     clock, (one, same, other) = Time(), assets(tmp_path, {**sources(2), "local": Source()})
     endpoints = Endpoints(Budget(), clockwork=Turned(clock), clock=clock)
@@ -373,6 +453,30 @@ def test_a_server_that_nobody_keeps_is_forgotten(tmp_path: Path) -> None:
     del vault
     gc.collect()
     assert failures(endpoints.of(one)) == 0
+
+
+def test_who_waits_for_a_server_without_a_name_is_called_whoever_else_waits_for_another_one(tmp_path: Path) -> None:
+    clock, made = Time(), {name: Source() for name in ("one", "other")}
+    slow = Budget(concurrency=1, per_second=1, burst=1)
+    keepers, clockwork, _ = all_kept(assets(tmp_path, made, every=timedelta(0)), clock, slow)
+    clockwork.turn(seconds=0)
+    for source in made.values():
+        source.put("r2", app_conf=b"two")
+    for keeper in keepers:
+        keeper.look_now()
+    clockwork.turn(seconds=10)
+    assert [keeper.state().revision for keeper in keepers] == ["r2", "r2"]
+
+
+def test_other_limits_count_for_a_server_without_a_name_too(tmp_path: Path) -> None:
+    clock, (local,) = Time(), assets(tmp_path, {"local": Source()})
+    endpoints = Endpoints(Budget(concurrency=1), clockwork=Turned(clock), clock=clock)
+    callers = Callers.of(endpoints.of(local))
+    callers.begin("a")
+    assert not callers.ask("b")
+    endpoints.allow(Budget(concurrency=2))
+    assert callers.called == ["b"]
+    assert callers.ask("b")
 
 
 def test_a_download_holds_no_turn(tmp_path: Path) -> None:

@@ -177,3 +177,43 @@ def test_an_unexpected_error_is_no_end_and_its_text_is_not_said(
         until(lambda: caplog.messages)
     assert "ValueError at" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+@dataclass
+class Buggy(Bell):
+    """A source whose wait can't be begun, or ended."""
+
+    unbegun: list[Exception] = field(default_factory=list)
+    unended: Exception | None = None
+
+    def follow(self, revision: str) -> "Bell":
+        if self.unbegun:
+            raise self.unbegun.pop()
+        return super().follow(revision)
+
+    def close(self) -> None:
+        super().close()
+        if self.unended:
+            raise self.unended
+
+
+def test_a_wait_that_can_not_be_begun_is_tried_again(tmp_path: Path) -> None:
+    bell = Buggy(unbegun=[TransientError("away")])
+    with followed(tmp_path, bell, lambda: None, lambda: state("web")):
+        until(lambda: bell.waits, within=30)
+
+
+def test_a_bug_where_a_wait_begins_is_said_without_its_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bell = Buggy(unbegun=[ValueError("hunter2")])
+    with followed(tmp_path, bell, lambda: None, lambda: state("web")):
+        until(lambda: caplog.messages)
+    assert "unexpected ValueError at" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_a_wait_that_can_not_be_ended_holds_up_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bell = Buggy(unended=ValueError("hunter2"))
+    with followed(tmp_path, bell, lambda: None, lambda: state("web")):
+        until(lambda: bell.waits)
+    assert "web: a wait could not be ended, unexpected ValueError at" in caplog.text
+    assert "hunter2" not in caplog.text

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 
@@ -11,7 +12,7 @@ import pytest
 from refresher.contract import Change, Fetched, Held, Unchanged
 from refresher.endpoint import Endpoints
 from refresher.errors import TransientError
-from refresher.model import Asset, Budget, NamedNotifier, OnReject, Result
+from refresher.model import Asset, Budget, NamedNotifier, OnReject, Refresh, Result
 from refresher.roster import Roster
 from refresher.state import NoSuchAssetError
 from tests.fakes.clockwork import Noted, Turned
@@ -142,6 +143,25 @@ def test_who_takes_over_the_directory_of_another_asset_waits_for_it_and_uses_its
     assert (staff.generation("renamed"), new.shown) == (1, [])
 
 
+def test_an_asset_that_is_taken_out_and_comes_back_while_its_source_hangs_stands_as_it_did(
+    tmp_path: Path, staff: Staff
+) -> None:
+    slow = Slow()
+    slow.let_go.set()
+    web = asset(tmp_path, slow)
+    staff.keep(web)
+    slow.let_go.clear()
+    slow.asked.clear()
+    staff.roster.keeper("web").request()
+    with under_way(staff, slow):
+        staff.keep()
+        staff.keep(replace(web, required=False))
+        state = staff.roster.keeper("web").state()
+        assert (state.generation, state.ready, len(state.history)) == (1, True, 1)
+    staff.clockwork.turn(seconds=0)
+    assert (staff.generation(), len(slow.shown)) == (1, 2)
+
+
 def test_a_source_that_hangs_holds_up_no_other_asset(tmp_path: Path, staff: Staff) -> None:
     slow, other = Slow(), Source()
     web = asset(tmp_path, slow)
@@ -159,6 +179,47 @@ def test_who_asked_before_a_change_is_answered_by_the_next_keeper(tmp_path: Path
     assert staff.roster.keeper("web").request() is request
     staff.clockwork.turn(seconds=0)
     assert (request.visible.result(timeout=0).result, request.told.result(timeout=0)) == (Result.PUBLISHED, True)
+
+
+def test_who_asks_a_keeper_that_has_just_been_replaced_is_answered_by_the_next_one(
+    tmp_path: Path, staff: Staff
+) -> None:
+    web = asset(tmp_path, Source())
+    begun(staff, web)
+    replaced = staff.roster.keeper("web")
+    staff.roster.change([replace(web, required=False)])
+    staff.roster.change([replace(web, required=True)])
+    request = replaced.request()
+    assert staff.roster.keeper("web").request() is request
+    staff.clockwork.turn(seconds=0)
+    assert request.visible.result(timeout=0).result is Result.PUBLISHED
+
+
+def test_who_asks_a_keeper_whose_asset_has_just_been_taken_out_is_told_so(tmp_path: Path, staff: Staff) -> None:
+    staff.keep(asset(tmp_path, Source()))
+    gone = staff.roster.keeper("web")
+    staff.keep()
+    gone.look_now()
+    outcome = gone.request().visible.result(timeout=0)
+    assert (outcome.result, outcome.error) == (Result.FAILED, "it was taken out of the configuration")
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_look_that_was_wanted_beside_a_change_is_the_next_keepers(
+    tmp_path: Path, staff: Staff, *, early: bool
+) -> None:
+    source = Source()
+    web = asset(tmp_path, source, refresh=Refresh(every=timedelta(0)))
+    staff.keep(web)
+    source.put("r2", app_conf=b"two")
+    keeper = staff.roster.keeper("web")
+    if early:
+        keeper.look_now()
+    staff.roster.change([replace(web, required=False)])
+    if not early:
+        keeper.look_now()
+    staff.clockwork.turn(seconds=0)
+    assert staff.generation() == 2
 
 
 def test_who_waits_for_an_asset_that_is_taken_out_is_told_so(tmp_path: Path, staff: Staff) -> None:

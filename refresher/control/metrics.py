@@ -77,8 +77,12 @@ class Metrics:
             self._durations.labels(outcome.asset, step).observe(seconds)
 
     def observe_trigger(self, asset: str, trigger: Trigger) -> None:
-        """Count one look or refresh that something besides the schedule and the local API asked for."""
-        self._triggers.labels(asset, trigger).inc()
+        """Count one look or refresh that something besides the schedule and the local API asked for.
+
+        Not of an asset that was just taken out: nobody would take its series out once more.
+        """
+        if (self._triggers, (asset, trigger)) in self._begun:
+            self._triggers.labels(asset, trigger).inc()
 
     def observe_telling(self, asset: str, notifier: str, result: str) -> None:
         """Count one attempt to tell; `result` is one of `TELLINGS`."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from refresher import able
-from refresher.abilities import Building, Follow, Observation, Revoking
+from refresher.abilities import Building, Following, FollowingPart, Observation, Revoking
 from refresher.contract import ByteStream, Fetched, FileSet, Finding, Held, Lease, Provider, StagedFile, Unchanged
 from refresher.errors import PermanentError, RefresherError
 from refresher.model import Limits, NamedVerifier
@@ -111,16 +111,9 @@ class Rendering:
         return able.rechecks(self._inside)
 
     @property
-    def follows(self) -> bool:
-        """As the source does."""
-        return able.followed(self._inside) is not None
-
-    def follow(self, revision: str) -> Follow:
-        """Waiting at the source for something else than what this was rendered from."""
-        source = able.followed(self._inside)
-        if source is None:
-            raise PermanentError("its source can't be waited at")
-        return source.follow(_apart(revision)[0])
+    def followed(self) -> Mapping[str, Following]:
+        """Waiting at the sources for something else than what this was rendered from."""
+        return {name: FollowingPart(each, _source_revision) for name, each in able.followed(self._inside).items()}
 
     def building_on(self, published: FileSet | None) -> "Rendering":
         """The provider for one fetch, given what readers see now."""
@@ -179,6 +172,10 @@ class Rendering:
 
     def _terms(self) -> Terms:
         return Terms(self._limits, self._timeout, Traffic(), Progress())
+
+
+def _source_revision(revision: str) -> str:
+    return _apart(revision)[0]
 
 
 def _apart(revision: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """All assets of a configuration: made, or taken over from the configuration before, as far as nothing differs."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,29 +51,28 @@ class Difference:
 def assemble(settings: Settings, shared: SharedParts, before: Assembly | None = None) -> Assembly:
     """Each asset, ready to be refreshed; those that would be the same as `before` are the very same objects.
 
-    Contacts nothing. Raises ConfigError with every plugin that can't be made, and then keeps nothing that was.
+    Contacts nothing. Raises ConfigError with every plugin that can't be made; whatever it raises, nothing is kept then.
     """
     transfers = settings.transfers
     traffic = before.traffic if before else Traffic(connections=transfers.connections, max_rate=transfers.max_rate)
     found: dict[str, Asset] = {}
     contents: dict[str, object] = {}
-    new: list[Asset] = []
     problems: list[str] = []
-    for name, asset in settings.assets.items():
-        # Before it is made: what changes meanwhile is found to differ at the next reading.
-        contents[name] = content = _content(name, asset)
-        if same := before and before.unchanged(name, asset, content, settings.volume):
-            found[name] = same
-            continue
-        try:
-            found[name] = build(name, asset, volume=settings.volume, shared=shared, traffic=traffic)
-            new.append(found[name])
-        except ConfigError as error:
-            problems.extend(error.problems)
-    if problems:
-        for made in new:
-            able.close(made.provider)
-        raise ConfigError(*problems)
+    with ExitStack() as unless_made:
+        for name, asset in settings.assets.items():
+            # Before it is made: what changes meanwhile is found to differ at the next reading.
+            contents[name] = content = _content(name, asset)
+            if same := before and before.unchanged(name, asset, content, settings.volume):
+                found[name] = same
+                continue
+            try:
+                found[name] = build(name, asset, volume=settings.volume, shared=shared, traffic=traffic)
+                unless_made.callback(able.close, found[name].provider)
+            except ConfigError as error:
+                problems.extend(error.problems)
+        if problems:
+            raise ConfigError(*problems)
+        unless_made.pop_all()
     return Assembly(settings=settings, assets=found, contents=contents, traffic=traffic)
 
 

@@ -10,7 +10,7 @@ from refresher.model import Asset, NamedVerifier
 from refresher.settings import fingerprints
 from refresher.settings.models import AssetSettings, Choice
 from refresher.settings.paths import Place
-from refresher.settings.plugged import SharedParts, implied, notifier, provider, verifiers
+from refresher.settings.plugged import SharedParts, implied, notifier, provider, refuse_unsaid, verifiers
 from refresher.traffic import Traffic
 
 
@@ -20,6 +20,7 @@ def build(name: str, asset: AssetSettings, *, volume: Path, shared: SharedParts,
     with ExitStack() as unless_made:
         source = provider(asset, shared, place)
         unless_made.callback(able.close, source)
+        refuse_unsaid(source, (*place, "source" if asset.source else "sources"))
         brought = implied(asset, source, volume, place)
         asked, judges, rendered_by = _rendered(asset, source, brought, place)
         directory = asset.publish.directory or volume / name

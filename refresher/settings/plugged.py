@@ -8,6 +8,7 @@ from typing import Any
 
 from refresher import able
 from refresher.abilities import ImplyingVerifiers
+from refresher.bug import places_of
 from refresher.contract import Provider, Verifier
 from refresher.errors import ConfigError, RefresherError
 from refresher.model import NamedNotifier, NamedVerifier
@@ -55,6 +56,15 @@ def provider(asset: AssetSettings, shared: SharedParts, place: Place) -> Provide
             unless_made.callback(able.close, sources[name])
         unless_made.pop_all()
     return Sources(sources, timeout=asset.refresh.timeout)
+
+
+def refuse_unsaid(provider: Provider, place: Place) -> None:
+    """Raise ConfigError if it can't say what it is asked in the middle of a change, where nothing may fail."""
+    try:
+        _ = able.endpoint(provider), tuple(able.watched(provider)), able.followed(provider)
+    except Exception as error:  # noqa: BLE001 - a plugin's bug; its text may quote a secret
+        what = error if isinstance(error, RefresherError) else f"unexpected {places_of(error)}"
+        raise ConfigError(f"{written(place)}: its provider can't say where to ask: {what}") from None
 
 
 def implied(asset: AssetSettings, provider: Provider, volume: Path, place: Place) -> list[Choice]:

@@ -2,7 +2,7 @@
 
 `provider` is what the core sees, `fetching` one fetch, `asking` one source asked in a thread of its own. What they
 write down for later is in `revisions` and `leases`; `parts` is each source's own part of a set of files, and `checks` a
-verifier that judges no more than one. `following` waits at all that can be waited at.
+verifier that judges no more than one.
 """
 
 from refresher.sources.checks import of_source

@@ -47,6 +47,7 @@ class Question:
     _answered: Answered | None = None
     _error: RefresherError | None = None
     _given_up: bool = False
+    _afterwards: Callable[[], None] | None = None
     _over: Event = field(default_factory=Event)
     _lock: Lock = field(default_factory=Lock)
 
@@ -67,6 +68,14 @@ class Question:
         # Not Thread.join: a signal makes that take the thread for ended (Python 3.11).
         self._over.wait(max(0.0, until - monotonic()))
 
+    def then(self, act: Callable[[], None]) -> None:
+        """Act once it is over, which may be now."""
+        with self._lock:
+            if not self.is_over:
+                self._afterwards = act
+                return
+        act()
+
     def taken(self) -> Answered | RefresherError:
         """What came of it; whoever takes it leaves it. What comes later is left by the thread."""
         with self._lock:
@@ -84,7 +93,16 @@ class Question:
         else:
             self._keep_or_leave(answered)
         finally:
-            self._over.set()
+            with self._lock:
+                self._over.set()
+            if self._afterwards:
+                self._follow_up(self._afterwards)
+
+    def _follow_up(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - said here, or the thread's end prints its text
+            named(self.source, error)
 
     def _keep_or_leave(self, answered: Answered) -> None:
         with self._lock:

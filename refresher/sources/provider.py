@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from refresher import able
-from refresher.abilities import Follow, Following, Observation, Revoking
+from refresher.abilities import Closable, Following, FollowingPart, Observation, Revoking
 from refresher.contract import Fetched, FileSet, Held, Lease, Provider, Unchanged
 from refresher.errors import RefresherError
 from refresher.sources import leases, revisions
 from refresher.sources.fetching import Fetching, Learned
-from refresher.sources.following import FollowingAll
 from refresher.sources.parts import Parts, Published
 from refresher.sources.troubles import named, together
 
@@ -63,20 +63,13 @@ class Sources:
         return list(dict.fromkeys(path for source in self.sources.values() for path in able.watched(source)))
 
     @property
-    def follows(self) -> bool:
-        """Whether one of them can be waited at."""
-        return bool(self._following)
-
-    def follow(self, revision: str) -> Follow:
-        """Waiting at all of those for something else than each one's part of the revision."""
-        known = revisions.read(revision)
-        return FollowingAll(
-            {name: source.follow(known[name].revision if name in known else "") for name, source in self._following}
-        )
-
-    @property
-    def _following(self) -> list[tuple[str, Following]]:
-        return [(name, each) for name, source in self.sources.items() if (each := able.followed(source))]
+    def followed(self) -> Mapping[str, Following]:
+        """Those that can be waited at, each for something else than its own part of the revision."""
+        return {
+            name: FollowingPart(each, partial(_revision_of, name))
+            for name, source in self.sources.items()
+            for each in able.followed(source).values()
+        }
 
     def revoke(self, lease: Lease) -> None:
         """End each source's own lease, also if another's can't be ended. Raises the worst of their errors."""
@@ -86,15 +79,22 @@ class Sources:
             raise together(errors)
 
     def close(self) -> None:
-        """Nobody uses them any more."""
-        for source in self.sources.values():
-            able.close(source)
+        """Nobody uses them any more; one that owes an answer still, once it has given that."""
+        for name, source in self.sources.items():
+            if isinstance(source, Closable):
+                unanswered = self._learned.unanswered.get(name)
+                unanswered.then(source.close) if unanswered else source.close()
 
     def diagnose(self) -> Iterator[Observation]:
         """What each source sees, one after the other: what one of them lacks says nothing of the next."""
         for name, source in self.sources.items():
             for observation in _diagnosed(source):
                 yield replace(observation, of=f"{name}: {observation.of}")
+
+
+def _revision_of(name: str, revision: str) -> str:
+    known = revisions.read(revision)
+    return known[name].revision if name in known else ""
 
 
 def _ended(name: str, source: Provider, lease: Lease) -> RefresherError | None:

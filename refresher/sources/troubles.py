@@ -23,12 +23,14 @@ def named(source: str, error: Exception) -> RefresherError:
 
 
 def together(errors: Sequence[RefresherError]) -> RefresherError:
-    """One error that says all, of the kind of the worst: what must be repaired, what was refused, what may pass."""
+    """One error that says all, of the kind of the worst: what must be repaired, what was refused, what may pass.
+
+    Where all may pass, one whose server is away is enough: what another one met beside it says nothing against that.
+    """
     said = "; ".join(map(str, errors))
     for kind in (PermanentError, RejectedError):
         if any(isinstance(error, kind) for error in errors):
             return kind(said)
     waits = [error.retry_after for error in errors if isinstance(error, TransientError) and error.retry_after]
-    # Only where nothing else went wrong: who asks the same server for something else would wait for it.
-    are_away = all(isinstance(error, UnavailableError) for error in errors)
-    return (UnavailableError if are_away else TransientError)(said, retry_after=max(waits, default=None))
+    is_away = any(isinstance(error, UnavailableError) for error in errors)
+    return (UnavailableError if is_away else TransientError)(said, retry_after=max(waits, default=None))

@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from refresher.control.metrics import Metrics
 from refresher.model import Result
+from refresher.state import Trigger
 from refresher.traffic import Transfer
 from tests.control.client import Client
 from tests.fakes.sidecar import AWAY, NOW, FakeSidecar, outcome, state
@@ -185,6 +186,7 @@ def test_what_is_configured_later_starts_at_zero_and_what_is_gone_has_no_series(
     metrics.observe(outcome("model", steps={"fetch": 0.2}))
     metrics.begin({"web-tls": ["http"], "new": ["signal"]})
     metrics.forget_all_but({"web-tls": ["http"], "new": ["signal"]})
+    metrics.observe_trigger("model", Trigger.SIGNAL)  # by a signal that was answered beside the change
     text = probes.get("/metrics").body.decode()
     counted = [(labels["asset"], labels.get("notifier")) for name, labels, _ in samples(text) if "_total" in name]
     assert {asset for asset, _ in counted} == {"web-tls", "new"}

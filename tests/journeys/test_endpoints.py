@@ -51,3 +51,12 @@ def test_no_more_assets_than_the_budget_ask_a_server_at_once(tmp_path: Path) -> 
     with ward(tmp_path, ill=lambda _, proxy: proxy.fail(busy), endpoints={"concurrency": 3}) as one:
         until(one.are_published, within=60)
         assert 2 <= busy.most <= 3
+
+
+def test_no_more_of_them_ask_at_once_because_somebody_asks_for_all(tmp_path: Path) -> None:
+    with ward(tmp_path, ill=lambda *_: None, endpoints={"concurrency": 3}) as one:
+        until(one.are_published, within=60)
+        busy = Busy()
+        one.proxy.fail(busy)
+        assert one.sidecar.ask("POST", "/refresh").status == 200
+        assert 2 <= busy.most <= 3

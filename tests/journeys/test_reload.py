@@ -360,6 +360,35 @@ def test_without_a_file_sighup_does_no_harm(tmp_path: Path, site: Site) -> None:
         end(process)
 
 
+EARLY = """
+import os, signal, sys
+from pathlib import Path
+from refresher.app import run
+from refresher.reload import Source
+from refresher.settings import load
+
+def interrupted():
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        os.kill(os.getpid(), number)
+    return load(path, os.environ)
+
+path = Path(sys.argv[1])
+run(Source(path, interrupted))
+"""
+
+
+def test_signals_that_come_while_it_starts_are_answered_once_it_runs(tmp_path: Path, site: Site) -> None:
+    sidecar = Sidecar(tmp_path, {"assets": {"web": site.asset("one")}}, {})
+    with sidecar.log.open("wb") as log:
+        environment = sidecar.environment_of_process()
+        sidecar.process = subprocess.Popen([sys.executable, "-c", EARLY, sidecar.config], stderr=log, env=environment)
+    try:
+        until(sidecar.answers, within=60)
+        until(lambda: 'refresher_triggers_total{asset="web",trigger="signal"} 1.0' in sidecar.metrics())
+    finally:
+        assert sidecar.stop() == 0
+
+
 EDITS = 100
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from refresher import cycle
-from refresher.abilities import Building, Observation
+from refresher import able, cycle
+from refresher.abilities import Building, Follow, Observation
 from refresher.contract import (
     Candidate,
     Fetched,
@@ -29,6 +29,7 @@ from refresher.model import Asset, Limits, NamedVerifier, Result, Wish
 from refresher.render.entries import Entry
 from refresher.render.recipe import recipe
 from refresher.render.rendering import Rendering
+from refresher.sources import Sources
 from tests.fakes.source import Certificates, Judge, Logins, Source, Time, asset, read
 from tests.render.making import inputs
 
@@ -260,6 +261,24 @@ def test_it_does_what_the_source_does(tmp_path: Path) -> None:
     plain = Rendered(tmp_path, Source()).provider
     assert (plain.watched, plain.rechecks, [each.verdict for each in plain.diagnose()]) == ([], False, ["skipped"])
     assert Rendered(tmp_path, Certificates()).provider.rechecks
+
+
+def test_each_source_is_waited_at_for_something_else_than_what_it_gave(tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    class Followed(Source):
+        follows = True
+
+        def follow(self, revision: str) -> Follow:
+            begun.append(revision)
+            return nullcontext()  # type: ignore[return-value]
+
+    several = Sources({"db": Followed(), "flags": Source()}, timeout=timedelta(seconds=60))
+    at = able.followed(Rendered(tmp_path, several).provider) | able.followed(Rendered(tmp_path, Followed()).provider)
+    assert set(at) == {"", "db"}
+    at["db"].follow('{"db":"4","flags":"e1"}+0123456789ab')
+    at[""].follow("r1+0123456789ab")
+    assert begun == ["4", "r1"]
 
 
 @dataclass

@@ -1,15 +1,23 @@
-"""Waiting at several sources: a change of any of them is seen at once."""
+"""Waiting at several sources: at each by itself, whatever becomes of the waits at the others."""
 
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
-from refresher.abilities import Follow, Following
-from refresher.errors import PermanentError, TransientError
+from refresher import able
+from refresher.abilities import Follow
+from refresher.errors import PermanentError
 from refresher.sources import Sources
-from tests.fakes.source import Source
+from refresher.state import Trigger
+from refresher.triggers import Triggers
+from tests.fakes.keeping import all_kept
+from tests.fakes.source import Source, Time, asset
+from tests.waiting import until
 
 
 @dataclass
@@ -20,7 +28,6 @@ class Held(Source):
     answers: SimpleQueue[bool | Exception] = field(default_factory=SimpleQueue)
     begun: list[str] = field(default_factory=list)
     waits: int = 0
-    closed: bool = False
 
     def follow(self, revision: str) -> Follow:
         self.begun.append(revision)
@@ -34,70 +41,59 @@ class Held(Source):
         return answer
 
     def close(self) -> None:
-        self.closed = True
         self.answers.put(False)
 
 
 @pytest.fixture
-def one() -> Held:
-    return Held()
+def woken() -> list[tuple[str, Trigger]]:
+    return []
 
 
 @pytest.fixture
-def other() -> Held:
-    return Held()
+def triggers(woken: list[tuple[str, Trigger]]) -> Iterator[Triggers]:
+    made = Triggers(lambda name, trigger: woken.append((name, trigger)), seed="pod-1")
+    yield made
+    made.stop()
 
 
-@pytest.fixture
-def sources(one: Held, other: Held) -> Sources:
-    plain = Source()
-    return Sources({"one": one, "other": other, "plain": plain}, timeout=timedelta(seconds=60))  # type: ignore[dict-item]
+def together(**sources: Source) -> Sources:
+    return Sources(sources, timeout=timedelta(seconds=60))
 
 
-def test_each_is_waited_at_from_its_own_revision_on(sources: Sources, one: Held, other: Held) -> None:
-    assert isinstance(sources, Following)
-    assert sources.follows
-    sources.follow('{"one":"4","other":{"minted":"7"},"plain":"1"}').close()
+def test_each_is_waited_at_from_its_own_revision_on() -> None:
+    one, other = Held(), Held()
+    at = able.followed(together(one=one, other=other, plain=Source()))
+    assert set(at) == {"one", "other"}
+    for each in at.values():
+        each.follow('{"one":"4","other":{"minted":"7"},"plain":"1"}').close()
     assert (one.begun, other.begun) == (["4"], ["7"])
 
 
-def test_who_can_not_be_waited_at_is_not(one: Held) -> None:
-    one.follows = False
-    assert not Sources({"one": one, "plain": Source()}, timeout=timedelta(seconds=60)).follows  # type: ignore[dict-item]
+def test_who_can_not_be_waited_at_is_not() -> None:
+    assert able.followed(together(one=Held(follows=False), plain=Source())) == {}
 
 
-def test_a_change_of_one_is_told_while_the_other_is_waited_at_still(sources: Sources, one: Held, other: Held) -> None:
-    follow = sources.follow("")
-    one.answers.put(True)
-    assert follow.wait()
-    one.answers.put(True)
-    assert follow.wait()
-    assert (one.waits, other.waits) == (2, 1)
-    other.answers.put(True)
-    assert follow.wait()
-    follow.close()
+def test_of_a_revision_that_is_none_of_ours_nothing_is_known() -> None:
+    one = Held()
+    able.followed(together(one=one))["one"].follow("etag").close()
+    assert one.begun == [""]
 
 
-def test_one_that_answers_too_soon_makes_a_pause(sources: Sources, one: Held) -> None:
-    follow = sources.follow("")
-    one.answers.put(False)
-    assert not follow.wait()
-    follow.close()
-
-
-@pytest.mark.parametrize("error", [TransientError("away"), PermanentError("no right")])
-def test_an_error_says_which_source(sources: Sources, other: Held, error: Exception) -> None:
-    follow = sources.follow("")
-    other.answers.put(error)
-    with pytest.raises(type(error), match=f"^other: {error}$"):
-        follow.wait()
-    follow.close()
-
-
-def test_closing_ends_the_wait_and_those_at_the_sources(sources: Sources, one: Held, other: Held) -> None:
-    follow = sources.follow("")
-    one.answers.put(True)
-    follow.wait()
-    follow.close()
-    assert not follow.wait()
-    assert (one.closed, other.closed) == (True, True)
+def test_one_that_can_not_be_waited_at_delays_no_other(
+    tmp_path: Path, triggers: Triggers, woken: list[tuple[str, Trigger]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    one, other = Held(), Held()
+    keepers, clockwork, _ = all_kept(
+        [replace(asset(tmp_path, Source()), provider=together(one=one, other=other))], Time()
+    )
+    clockwork.turn(seconds=1)
+    triggers.follow(keepers)
+    one.answers.put(PermanentError("no right to it"))
+    until(lambda: caplog.messages)
+    assert caplog.messages == ["web: can't be followed, and is looked at on the interval: one: no right to it"]
+    for number in range(1, 3):
+        other.answers.put(True)
+        until(lambda: len(woken) == number)  # noqa: B023 - called before the next round
+    triggers.stop()
+    assert (one.waits, woken) == (1, [("web", Trigger.SOURCE)] * 2)

@@ -132,8 +132,9 @@ def test_while_one_source_is_down_nothing_changes(web: Asset, db: Source, flags:
         (RejectedError("a"), TransientError("b"), RejectedError),
         (RejectedError("a"), PermanentError("b"), PermanentError),
         (TransientError("a"), StartOverError("b"), TransientError),
-        (TransientError("a"), UnavailableError("b"), TransientError),
         (UnavailableError("a"), UnavailableError("b"), UnavailableError),
+        (UnavailableError("a"), TransientError("b"), UnavailableError),
+        (UnavailableError("a"), RejectedError("b"), RejectedError),
     ],
 )
 def test_of_several_errors_all_are_said_and_the_worst_decides(
@@ -195,6 +196,10 @@ class Entered(Source):
     answers: Event = field(default_factory=Event)
     asked: Event = field(default_factory=Event)
     over: Event = field(default_factory=Event)
+    closed: list[bool] = field(default_factory=list)
+
+    def close(self) -> None:
+        self.closed.append(self.over.is_set())
 
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:
@@ -244,6 +249,19 @@ def test_a_source_that_still_owes_an_answer_is_not_asked_once_more(tmp_path: Pat
     slow.answers.set()
     assert slow.over.wait(30)
     assert until(lambda: refreshed(web).result is Result.PUBLISHED)
+
+
+def test_a_source_that_still_owes_an_answer_is_closed_after_it(tmp_path: Path) -> None:
+    slow, quick = Entered(), Entered()
+    quick.answers.set()
+    web = of(tmp_path, timeout=timedelta(seconds=0.2), slow=slow, quick=quick)
+    refreshed(web)
+    assert isinstance(web.provider, Sources)
+    web.provider.close()
+    assert (slow.closed, quick.closed) == ([], [True])
+    slow.answers.set()
+    until(lambda: slow.closed)
+    assert slow.closed == [True]
 
 
 def test_a_damaged_file_has_its_source_asked_for_all_of_it(web: Asset, db: Source, flags: Source) -> None:

@@ -42,6 +42,8 @@ def parse(text: str, *, depth: int) -> Any:
         raise ConfigError(f"is not valid YAML: {_line(error.problem_mark)}{error.problem}") from None
     except yaml.YAMLError:
         raise ConfigError("is not valid YAML: it holds characters that YAML doesn't allow") from None
+    except ValueError:  # Python's, of an integer of more than 4,300 digits, or of `0x_`
+        raise ConfigError("holds a number that can't be read; write it in quotes") from None
     finally:
         loader.dispose()
 

@@ -54,6 +54,8 @@ def test_an_empty_file_is_told_as_such(tmp_path: Path, name: str, text: str) -> 
     [
         ("a.yaml", f"a: {'9' * 5000}"),
         ("a.yaml", "a: 0x_"),
+        ("a.yaml", "a: !!bool text"),
+        ("a.yaml", "a: !!int ''"),
         ("a.json", f'{{"a": {"9" * 5000}}}'),
         ("a.toml", f"a = {'9' * 5000}"),
     ],

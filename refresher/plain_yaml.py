@@ -42,8 +42,12 @@ def parse(text: str, *, depth: int) -> Any:
         raise ConfigError(f"is not valid YAML: {_line(error.problem_mark)}{error.problem}") from None
     except yaml.YAMLError:
         raise ConfigError("is not valid YAML: it holds characters that YAML doesn't allow") from None
+    except (ValueError, LookupError):  # PyYAML lets Python's through: of 5,000 digits, `0x_`, `!!bool text`, `!!int ""`
+        pass
     finally:
         loader.dispose()
+    # Outside of that error, which quotes the value, and it may be a secret.
+    raise ConfigError("holds a number that can't be read, or a value that isn't what its tag says")
 
 
 def _refuse_depth(text: str, limit: int) -> None:

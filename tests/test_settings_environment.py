@@ -64,6 +64,12 @@ def test_lists_are_written_as_json_and_plain_text_stays_text(value: str, names: 
     assert settings.assets["web-tls"].source.options.model_dump()["names"] == names
 
 
+def test_a_rendered_file_is_found_by_its_name_though_no_variable_can_hold_a_dot() -> None:
+    text = "assets: {web: {source: 'acme://one', render: {app.env: {form: env}}}}"
+    settings = configured(text, REFRESHER_ASSETS__WEB__RENDER__APP_ENV__FORM="docker-env")
+    assert {name: entry.form for name, entry in settings.assets["web"].render.items()} == {"app.env": "docker-env"}
+
+
 def test_null_takes_a_value_away() -> None:
     text = "defaults: {max_stale: 1h}\n" + FILE
     settings = configured(text, REFRESHER_DEFAULTS__MAX_STALE="null")

@@ -49,6 +49,22 @@ def test_an_empty_file_is_told_as_such(tmp_path: Path, name: str, text: str) -> 
     assert problems(tmp_path / name, text) == ["the file is empty; it needs at least `assets`"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.yaml", f"a: {'9' * 5000}"),
+        ("a.yaml", "a: 0x_"),
+        ("a.yaml", "a: !!bool text"),
+        ("a.yaml", "a: !!int ''"),
+        ("a.json", f'{{"a": {"9" * 5000}}}'),
+        ("a.toml", f"a = {'9' * 5000}"),
+    ],
+)
+def test_a_number_that_python_does_not_read_is_told(tmp_path: Path, name: str, text: str) -> None:
+    (problem,) = problems(tmp_path / name, text)
+    assert problem.startswith("holds a number that can't be read")
+
+
 def test_a_file_of_comments_is_empty(file: Path) -> None:
     assert problems(file, "# nothing yet\n---\n") == ["the file is empty; it needs at least `assets`"]
 

@@ -1,7 +1,8 @@
 """Overrides from the environment: `REFRESHER_ASSETS__WEB_TLS__REFRESH__EVERY=1m`.
 
-`__` stands between levels, `_` also for `-` where the file has such a key. Plain values stay text, which the settings
-read like any other text, so that `0640` needs no quotes here; lists, mappings and null are written as in YAML or JSON.
+`__` stands between levels, `_` also for `-` and `.` where the file has such a key. Plain values stay text, which the
+settings read like any other text, so that `0640` needs no quotes here; lists, mappings and null are written as in YAML
+or JSON.
 """
 
 import re
@@ -18,6 +19,7 @@ _NOT_OURS = re.compile(
     # what Kubernetes injects for any Service whose name begins with "refresher-"
     r"|\w+_SERVICE_(HOST$|PORT)|\w+_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$)"
 )
+_AS_IN_A_VARIABLE = str.maketrans("-.", "__")
 _STRUCTURED = ("[", "{", '"', "'")
 
 
@@ -67,7 +69,7 @@ def _place(content: Mapping[str, Any], variable: str, known: frozenset[str]) -> 
     for segment in segments:
         if inside is not None and not isinstance(inside, Mapping):
             raise ConfigError(f"{written(tuple(place))} is not a mapping; set it as a whole, written as JSON")
-        names = {str(name).lower().replace("-", "_"): name for name in inside or {}}
+        names = {str(name).lower().translate(_AS_IN_A_VARIABLE): name for name in inside or {}}
         if place == ["assets"] and segment not in names:
             raise ConfigError(f"there is no asset {segment!r} in the file, and the environment can't make one")
         place.append(names.get(segment, segment))

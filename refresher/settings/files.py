@@ -28,6 +28,8 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ConfigError(*(f"{path}: {problem}" for problem in error.problems)) from None
     except RecursionError:
         raise ConfigError(f"{path}: the file is nested too deeply") from None
+    except ValueError:  # Python's, of an integer of more than 4,300 digits
+        raise ConfigError(f"{path}: holds a number that can't be read") from None
     if content is None:
         raise ConfigError(f"{path}: the file is empty; it needs at least `assets`")
     if not isinstance(content, dict):

@@ -36,7 +36,7 @@ def documents(text: str, name: str) -> list[Any]:
         place = _place(error.problem_mark or error.context_mark)
     except yaml.YAMLError:
         place = "a character that may not be in it"
-    except ValueError:
+    except (ValueError, LookupError, AttributeError):  # PyYAML lets Python's through: `!!bool text`, `!!int ""`
         place = "a number or another value that can't be read"
     # Raised out here, without a cause: what the parser says quotes the document.
     raise RejectedError(f"{name} is not valid YAML: {place}")

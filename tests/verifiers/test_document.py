@@ -98,6 +98,11 @@ def test_depth_that_nobody_needs_is_refused_before_it_is_composed() -> None:
     assert verify({"a.yaml": b"[" * 100 + b"]" * 100})
 
 
+@pytest.mark.parametrize("value", ["!!bool s3cr3t", "!!int ''", "!!timestamp s3cr3t", "0x_"])
+def test_a_value_that_is_not_what_its_tag_says_is_refused_without_it(value: str) -> None:
+    assert refusal({"a.yaml": f"a: {value}".encode()}).endswith("a number or another value that can't be read")
+
+
 def test_a_bomb_of_aliases_is_refused() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]

@@ -82,7 +82,8 @@ class Tellers:
     def _of(self, asset: Asset) -> list["Teller"]:
         """Those that are left, of an asset whose last telling ends while it leaves."""
         keys = dict.fromkeys(named.key for named in asset.notifiers)
-        return [self._tellers[key] for key in keys if key in self._tellers]
+        # One look each: who changes the configuration takes them away meanwhile.
+        return [teller for key in keys if (teller := self._tellers.get(key))]
 
     def _teller(self, named: NamedNotifier) -> "Teller":
         return Teller(named, clockwork=self._clockwork, clock=self._clock, seed=self._seed, note=self._note)

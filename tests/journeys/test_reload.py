@@ -364,7 +364,7 @@ EARLY = """
 import os, signal, sys
 from pathlib import Path
 from refresher.app import run
-from refresher.reload import Source
+from refresher.reload import ConfigurationFile
 from refresher.settings import load
 
 def interrupted():
@@ -373,7 +373,7 @@ def interrupted():
     return load(path, os.environ)
 
 path = Path(sys.argv[1])
-run(Source(path, interrupted))
+run(ConfigurationFile(path, interrupted))
 """
 
 

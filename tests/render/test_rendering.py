@@ -302,20 +302,14 @@ def test_it_is_waited_at_its_source_for_something_else_than_the_sources_own_revi
     source = Followed(files={"password": b"p"})
     rendered = Rendered(tmp_path, source)
     revision = rendered.refresh().outcome.revision
-    assert rendered.provider.follows
     assert revision is not None
-    assert rendered.provider.follow(revision).wait()
+    assert able.followed(rendered.provider)[""].follow(revision).wait()
     assert source.begun == ["r1"]
 
 
 @pytest.mark.parametrize("source", [Source(), Followed(follows=False)])
 def test_a_source_that_cannot_be_waited_at_is_not(tmp_path: Path, source: Source) -> None:
-    assert not Rendered(tmp_path, source).provider.follows
-
-
-def test_waiting_at_a_source_that_cannot_be_waited_at_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(PermanentError, match="can't be waited at"):
-        Rendered(tmp_path, Source()).provider.follow("r1+012345678901")
+    assert not able.followed(Rendered(tmp_path, source).provider)
 
 
 @dataclass

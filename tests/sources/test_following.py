@@ -88,7 +88,7 @@ def test_one_that_can_not_be_waited_at_delays_no_other(
         [replace(asset(tmp_path, Source()), provider=together(one=one, other=other))], Time()
     )
     clockwork.turn(seconds=1)
-    triggers.follow(keepers)
+    triggers.change(keepers)
     one.answers.put(PermanentError("no right to it"))
     until(lambda: caplog.messages)
     assert caplog.messages == ["web: can't be followed, and is looked at on the interval: one: no right to it"]

@@ -41,7 +41,10 @@ class Sidecar:
     def configure(self, **sections: Any) -> None:
         """Write the configuration with these sections; it counts from the next start on."""
         self.configuration |= sections
-        self.config.write_text(yaml.safe_dump(self.configuration))
+        # As an editor does: one that runs would read what is half written, too.
+        written = self.config.with_name(f"{self.config.name}.new")
+        written.write_text(yaml.safe_dump(self.configuration))
+        written.replace(self.config)
 
     def begin(self, command: str = "run") -> subprocess.Popen[bytes]:
         """Start the process, and don't wait for it to answer."""

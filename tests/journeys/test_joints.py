@@ -60,7 +60,9 @@ def content(sidecar: Sidecar, path: str) -> bytes | None:
 
 
 def is_read(sidecar: Sidecar, times: int) -> bool:
-    return sidecar.logged().count("the configuration was read again") == times
+    """Whether it was read so many times with a change in it; one more reading, of the same, is no harm."""
+    read = [line for line in sidecar.logged().splitlines() if "the configuration was read again" in line]
+    return sum("nothing differs" not in line for line in read) >= times
 
 
 def test_a_wait_that_is_added_while_it_runs_counts_at_once_and_nothing_is_fetched_for_it(tmp_path: Path) -> None:
@@ -99,10 +101,12 @@ def test_a_trigger_file_that_a_reload_adds_is_heard_and_one_that_it_takes_away_i
         until(lambda: not trigger.exists())
         assert [asked.path for asked in server.asked] == ["/one"] * 3
         sidecar.configure(assets={"web": asset(f"{server.url}/one", refresh={**SELDOM, "trigger": "then"})})
-        until(lambda: is_read(sidecar, 2), within=60)
+        then = sidecar.volume / "then"
+        then.touch()
+        until(lambda: not then.exists(), within=60)
         trigger.touch()
-        (sidecar.volume / "then").touch()
-        until(lambda: not (sidecar.volume / "then").exists())
+        then.touch()
+        until(lambda: not then.exists())
         assert trigger.exists()
 
 

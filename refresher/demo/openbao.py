@@ -20,6 +20,7 @@ _CONFIG = """\
 storage "inmem" {{}}
 listener "tcp" {{
   address = "127.0.0.1:{port}"
+  cluster_address = "127.0.0.1:{plain_cluster_port}"
   tls_disable = true
 }}
 listener "tcp" {{
@@ -64,7 +65,8 @@ class OpenBao:
 
         `names` are host names that its TLS certificate is good for, besides loopback.
         """
-        ports = {"port": free_port(), "tls_port": free_port(), "cluster_port": free_port()}
+        # Without a cluster address of its own, a listener takes the port after its own, which may be another server's.
+        ports = {name: free_port() for name in ("port", "plain_cluster_port", "tls_port", "cluster_port")}
         _write_certificate(directory, names)
         config = directory / "openbao.hcl"
         config.write_text(_CONFIG.format(directory=directory, **ports))

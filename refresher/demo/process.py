@@ -46,7 +46,8 @@ def _own_ports() -> Iterator[int]:
             claim.close()
             continue
         claim.detach()  # open as long as the process lives
-        return itertools.cycle(range(first, first + BLOCK))
+        # Not one after the other: some servers take the port after theirs, too.
+        return itertools.cycle(random.sample(range(first, first + BLOCK), BLOCK))
     raise RuntimeError("all blocks of ports are claimed by other processes")
 
 

@@ -128,8 +128,8 @@ class Reload:
         """Watch the file, and those that it names; so that what is missing may come, also those of a refused one."""
         if self._file.path is None:
             return
-        named = (named_files(settings) for settings in (self.running.settings, refused) if settings)
-        wanted = frozenset({self._file.path}.union(*named))
+        named = named_files(refused) if refused else set()
+        wanted = frozenset({self._file.path, *self.running.files(), *named})
         if wanted == self._watched:
             return
         from refresher.watch import Watch  # who watches nothing need not load watchdog

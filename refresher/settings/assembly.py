@@ -8,7 +8,7 @@ from refresher import able
 from refresher.errors import ConfigError
 from refresher.model import Asset
 from refresher.settings.build import build
-from refresher.settings.fingerprints import checked_files, digests
+from refresher.settings.fingerprints import Content, checked_files, digests
 from refresher.settings.models import AssetSettings, Settings
 from refresher.settings.plugged import SharedParts
 from refresher.traffic import Traffic
@@ -20,17 +20,21 @@ class Assembly:
 
     settings: Settings
     assets: dict[str, Asset] = field(default_factory=dict)
-    contents: dict[str, object] = field(default_factory=dict)
+    contents: dict[str, Content] = field(default_factory=dict)
     traffic: Traffic
 
-    def unchanged(self, name: str, asset: AssetSettings, content: object, volume: Path) -> Asset | None:
+    def files(self) -> set[Path]:
+        """The local files that make its assets what they are, whether they are there or not."""
+        return {path for content in self.contents.values() for path in content}
+
+    def unchanged(self, name: str, asset: AssetSettings, content: Content, volume: Path) -> Asset | None:
         """The asset, if it would be made just the same from another configuration."""
         made_of = self.settings.assets.get(name), self.contents.get(name), self.settings.volume
         return self.assets[name] if made_of == (asset, content, volume) else None
 
     def is_outdated(self) -> bool:
         """Whether a file that makes an asset what it is has other content by now."""
-        return any(_content(name, asset) != self.contents.get(name) for name, asset in self.settings.assets.items())
+        return any(digests(content) != content for content in self.contents.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +60,12 @@ def assemble(settings: Settings, shared: SharedParts, before: Assembly | None = 
     transfers = settings.transfers
     traffic = before.traffic if before else Traffic(connections=transfers.connections, max_rate=transfers.max_rate)
     found: dict[str, Asset] = {}
-    contents: dict[str, object] = {}
+    contents: dict[str, Content] = {}
     problems: list[str] = []
     with ExitStack() as unless_made:
         for name, asset in settings.assets.items():
             # Before it is made: what changes meanwhile is found to differ at the next reading.
-            contents[name] = content = _content(name, asset)
+            contents[name] = content = digests(_files_of(asset))
             if same := before and before.unchanged(name, asset, content, settings.volume):
                 found[name] = same
                 continue
@@ -76,29 +80,18 @@ def assemble(settings: Settings, shared: SharedParts, before: Assembly | None = 
     return Assembly(settings=settings, assets=found, contents=contents, traffic=traffic)
 
 
-def _content(name: str, asset: AssetSettings) -> object:
-    """What the asset is made of besides its settings: the files that these name."""
-    checked = digests(checked_files(asset))
-    if not asset.render:
-        return checked
-    from refresher.settings.rendered import recipe_of  # with all that files in memory need
-
-    try:
-        return checked, recipe_of(asset, ("assets", name)).digest
-    except ConfigError:
-        return checked, None  # told when it is made
-
-
 def named_files(settings: Settings) -> set[Path]:
-    """The local files that make assets what they are, whether they are there or not: of verifiers, and of templates."""
-    found: set[Path] = set()
-    for asset in settings.assets.values():
-        found.update(checked_files(asset))
-        if asset.render:
-            from refresher.settings.rendered import template_files  # with all that files in memory need
+    """The local files that make assets what they are, whether they are there or not."""
+    return {path for asset in settings.assets.values() for path in _files_of(asset)}
 
-            found.update(template_files(asset))
-    return found
+
+def _files_of(asset: AssetSettings) -> set[Path]:
+    """What the asset is made of besides its settings: the files that its verifiers name, and its templates."""
+    if not asset.render:
+        return checked_files(asset)
+    from refresher.settings.rendered import template_files  # with all that files in memory need
+
+    return checked_files(asset) | template_files(asset)
 
 
 def difference(before: Assembly, after: Assembly) -> Difference:

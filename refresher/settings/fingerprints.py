@@ -12,6 +12,8 @@ from refresher.settings.models import AssetSettings, Choice
 
 CHECKED_FILE_LIMIT = 16 * 1024 * 1024
 """Bytes of a local file that a verifier names; larger ones are known by their path only."""
+Content = dict[Path, str | None]
+"""The digests of local files; None for what can't be read, or is too large."""
 
 
 def fingerprint(content: object) -> str:
@@ -43,9 +45,9 @@ def checked_files(asset: AssetSettings) -> set[Path]:
     return {path for check in asset.verify for path in _local_files(check.options.model_dump())}
 
 
-def digests(paths: Iterable[Path]) -> dict[str, str | None]:
-    """The content of local files; None for what can't be read, or is too large."""
-    return {str(path): _content_digest(path) for path in sorted(paths)}
+def digests(paths: Iterable[Path]) -> Content:
+    """What is in these files now."""
+    return {path: _content_digest(path) for path in sorted(paths)}
 
 
 def _asked(choice: Choice) -> list[object]:
@@ -57,7 +59,7 @@ def _asked(choice: Choice) -> list[object]:
 
 def _check(choice: Choice) -> object:
     """The options, and the content of the local files they name: new roots at the same path are a new check."""
-    files = digests(_local_files(choice.options.model_dump()))
+    files = {str(path): digest for path, digest in digests(_local_files(choice.options.model_dump())).items()}
     return [choice.name, dumped(choice.options), files, *([] if choice.source is None else [choice.source])]
 
 

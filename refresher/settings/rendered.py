@@ -8,7 +8,7 @@ from refresher.contract import Provider
 from refresher.errors import ConfigError
 from refresher.host import now
 from refresher.model import NamedVerifier
-from refresher.render.recipe import Recipe, recipe
+from refresher.render.recipe import recipe
 from refresher.render.rendering import Rendering
 from refresher.render.templates import files
 from refresher.settings.models import AssetSettings
@@ -19,7 +19,10 @@ def rendering(
     provider: Provider, asset: AssetSettings, checks: Sequence[NamedVerifier], place: Place
 ) -> tuple[Rendering, str]:
     """The provider that renders what the asset's own provider has, and the digest of how. Raises ConfigError."""
-    how = recipe_of(asset, place)
+    try:
+        how = recipe(asset.render, tuple(asset.sources), os.environ)
+    except ConfigError as error:
+        raise ConfigError(*(f"{written((*place, 'render'))}.{problem}" for problem in error.problems)) from None
     rendering = Rendering(
         provider,
         asset=str(place[-1]),
@@ -30,14 +33,6 @@ def rendering(
         clock=now,
     )
     return rendering, how.digest
-
-
-def recipe_of(asset: AssetSettings, place: Place) -> Recipe:
-    """How its files are made, by the templates as they are now. Raises ConfigError."""
-    try:
-        return recipe(asset.render, tuple(asset.sources), os.environ)
-    except ConfigError as error:
-        raise ConfigError(*(f"{written((*place, 'render'))}.{problem}" for problem in error.problems)) from None
 
 
 def template_files(asset: AssetSettings) -> set[Path]:

@@ -99,10 +99,14 @@ def shallow(content: Any, left: int = DEPTH_LIMIT) -> Any:
     """The content itself. RecursionError for what is nested too deeply."""
     if left < 0:
         raise RecursionError
-    below = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
-    for value in below:
+    for value in _inside(content):
         shallow(value, left - 1)
     return content
+
+
+def _inside(content: Any) -> Iterable[Any]:
+    """The values of a mapping, the items of a list."""
+    return content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -120,8 +124,7 @@ def _finite(written: str) -> float:
 
 def _without_infinity(content: Any) -> Any:
     """The content itself. ValueError for `.inf` and `.nan`."""
-    below = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
-    for value in below:
+    for value in _inside(content):
         _without_infinity(value)
     return _no_number("") if isinstance(content, float) and not isfinite(content) else content
 

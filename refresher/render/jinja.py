@@ -46,14 +46,9 @@ class MeteredCode(CodeGenerator):
         self.visit(_asked("joined_texts", *node.nodes), frame)
 
 
-def _writable(value: Any) -> Any:
-    """What `{{ … }}` writes, and `~` and `join` put together. Raises Unfit for what would be nonsense in a file."""
-    return writable(value)
-
-
 @pass_eval_context
 def _join(context: nodes.EvalContext, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
-    return sync_do_join(context, map(_writable, value) if attribute is None else value, d, attribute)
+    return sync_do_join(context, map(writable, value) if attribute is None else value, d, attribute)
 
 
 def _asked(method: str, *arguments: nodes.Expr) -> nodes.Call:
@@ -70,7 +65,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         super().__init__(
             loader=FunctionLoader(lambda name: (texts[name], name, lambda: True) if name in texts else None),
             undefined=_named_undefined(lambda: self._names, lambda: self.known),
-            finalize=_writable,
+            finalize=writable,
             keep_trailing_newline=True,
             autoescape=False,
             cache_size=-1,

@@ -1,7 +1,6 @@
 """Templates as they are when the configuration is read: with everything that they include, and without mistakes."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from refresher.errors import ConfigError
@@ -25,11 +24,11 @@ def loaded(entry: Entry) -> tuple[str, Mapping[str, str]]:
             raise
         raise ConfigError("templates need Jinja2: pip install 'refresher[render]'") from None
     try:
-        first, texts = _all(entry, jinja.references)
+        texts = _texts(entry, jinja.references)
         jinja.refuse_mistakes(texts)
     except Unfit as error:
         raise ConfigError(str(error)) from None
-    return first, texts
+    return _first(entry), texts
 
 
 def files(entry: Entry) -> set[Path]:
@@ -40,31 +39,43 @@ def files(entry: Entry) -> set[Path]:
         from refresher.render import jinja
     except ModuleNotFoundError:
         return {entry.template}
-    names = {entry.template.name}
-    wanted = list(names)
-    while wanted and len(names) <= MOST:
-        name = wanted.pop()
-        with suppress(Unfit):
-            new = set(_named(name, _text(entry, name), jinja.references)) - names
-            names |= new
-            wanted += new
-    return {entry.template.parent / name for name in names}
+    return {entry.template.parent / name for name, _ in _together(entry, jinja.references)}
 
 
-def _all(entry: Entry, references: Callable[[str], list[str]]) -> tuple[str, Mapping[str, str]]:
-    """The first one, and those that it and they name, from its directory."""
-    first = entry.template.name if entry.template else INLINE
+def _texts(entry: Entry, references: Callable[[str], list[str]]) -> Mapping[str, str]:
     texts: dict[str, str] = {}
-    wanted = [first]
-    while wanted:
-        name = wanted.pop()
-        if name in texts:
-            continue
+    for name, text in _together(entry, references):
+        if isinstance(text, Unfit):
+            raise text
         if len(texts) == MOST:
             raise Unfit(f"more than {MOST} templates belong together")
-        texts[name] = _text(entry, name)
-        wanted += _named(name, texts[name], references)
-    return first, texts
+        texts[name] = text
+    return texts
+
+
+def _first(entry: Entry) -> str:
+    return entry.template.name if entry.template else INLINE
+
+
+def _together(entry: Entry, references: Callable[[str], list[str]]) -> Iterator[tuple[str, str | Unfit]]:
+    """The first one, and those that it and they name, from its directory: each with its text, or why it can't be one.
+
+    One too many is the last.
+    """
+    seen: set[str] = set()
+    wanted = [_first(entry)]
+    while wanted and len(seen) <= MOST:
+        name = wanted.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            text = _text(entry, name)
+            wanted += _named(name, text, references)
+        except Unfit as error:
+            yield name, error
+        else:
+            yield name, text
 
 
 def _named(name: str, text: str, references: Callable[[str], list[str]]) -> list[str]:

@@ -6,7 +6,6 @@ verifier that judges no more than one.
 """
 
 from refresher.sources.checks import of_source
-from refresher.sources.parts import Part, Parts, Published
 from refresher.sources.provider import Sources
 
-__all__ = ["Part", "Parts", "Published", "Sources", "of_source"]
+__all__ = ["Sources", "of_source"]

@@ -22,7 +22,7 @@ from refresher.contract import Fetched, Held, Lease, Provider, RemoteFile, Uncha
 from refresher.errors import PermanentError, RefresherError, RejectedError
 from refresher.sources import files, leases, revisions
 from refresher.sources.asking import Answer, Answered, Question
-from refresher.sources.parts import Parts, is_whole, name_in
+from refresher.sources.parts import Published, is_whole, name_in
 from refresher.sources.revisions import Known
 from refresher.sources.troubles import named, together
 
@@ -48,7 +48,7 @@ class Fetching:
 
     sources: Mapping[str, Provider]
     held: Held | None
-    parts: Parts
+    parts: Published
     learned: Learned
     timeout: timedelta
     contexts: ExitStack

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from refresher.contract import FileSet, StagedFile
 from refresher.errors import RefresherError, TransientError
@@ -39,22 +39,14 @@ class Part:
         return self.of.open(name_in(self.source, name))
 
 
-class Parts(Protocol):
-    """Where the files are that sources gave, and needn't give again as long as they don't change."""
-
-    def of(self, source: str) -> FileSet | None:
-        """The files of that source, under the names that it gave; None if there are none."""
-        ...
-
-
 class Published:
-    """What readers see (None: nothing), source by source."""
+    """What readers see, or what that was made of (None: nothing), source by source."""
 
     def __init__(self, published: FileSet | None) -> None:
         self._published = published
 
     def of(self, source: str) -> FileSet | None:
-        """See `Parts`."""
+        """The files of that source, under the names that it gave; None if there are none."""
         part = Part(source, self._published) if self._published else None
         return part if part and part.files else None
 

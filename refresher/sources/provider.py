@@ -1,7 +1,7 @@
 """`Sources`: the provider of an asset with several sources."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -9,39 +9,32 @@ from functools import partial
 from pathlib import Path
 
 from refresher import able
-from refresher.abilities import Closable, Following, FollowingPart, Observation, Revoking
+from refresher.abilities import Following, FollowingPart, Observation, Revoking
 from refresher.contract import Fetched, FileSet, Held, Lease, Provider, Unchanged
 from refresher.errors import RefresherError
 from refresher.sources import leases, revisions
 from refresher.sources.fetching import Fetching, Learned
-from refresher.sources.parts import Parts, Published
+from refresher.sources.parts import Published
 from refresher.sources.troubles import named, together
 
 
 class Sources:
     """Named providers as one: their files below a directory of that name, fetched together or not at all.
 
-    `timeout` is for all their answers together. `parts` says, given what readers see, where the files are that the
-    sources gave before: there, unless what is published is made from them.
+    `timeout` is for all their answers together.
     """
 
     rechecks = True  # one that makes something anew isn't asked at a look, unless it can look after that itself
 
-    def __init__(
-        self,
-        sources: Mapping[str, Provider],
-        *,
-        timeout: timedelta,
-        parts: Callable[[FileSet | None], Parts] = Published,
-    ) -> None:
-        self.sources, self._timeout, self._parts = dict(sources), timeout, parts
-        self._given = parts(None)
+    def __init__(self, sources: Mapping[str, Provider], *, timeout: timedelta) -> None:
+        self.sources, self._timeout = dict(sources), timeout
+        self._given = Published(None)
         self._learned = Learned()
 
     def building_on(self, published: FileSet | None) -> "Sources":
-        """The provider for one fetch, each source shown its own part."""
+        """The provider for one fetch, given the files that its sources gave before; each is shown its own part."""
         building = copy.copy(self)
-        building._given = given = self._parts(published)
+        building._given = given = Published(published)
         building.sources = {name: able.building_on(source, given.of(name)) for name, source in self.sources.items()}
         return building
 
@@ -81,9 +74,8 @@ class Sources:
     def close(self) -> None:
         """Nobody uses them any more; one that owes an answer still, once it has given that."""
         for name, source in self.sources.items():
-            if isinstance(source, Closable):
-                unanswered = self._learned.unanswered.get(name)
-                unanswered.then(source.close) if unanswered else source.close()
+            close, unanswered = partial(able.close, source), self._learned.unanswered.get(name)
+            unanswered.then(close) if unanswered else close()
 
     def diagnose(self) -> Iterator[Observation]:
         """What each source sees, one after the other: what one of them lacks says nothing of the next."""

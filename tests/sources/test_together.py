@@ -482,11 +482,8 @@ def test_the_files_of_unchanged_sources_can_come_from_elsewhere_than_what_is_pub
 ) -> None:
     staged = StagedFile(size=3, digest=f"sha256:{hashlib.sha256(b'own').hexdigest()}", sensitive=True)
 
-    class Remembered:
-        def of(self, source: str) -> FileSet | None:
-            return InMemory({"password": staged}) if source == "db" else None
-
-    sources = Sources({"db": db, "flags": flags}, timeout=TIMEOUT, parts=lambda published: Remembered())  # type: ignore[arg-type]
+    sources = Sources({"db": db, "flags": flags}, timeout=TIMEOUT)
+    sources = sources.building_on(InMemory({"db/password": staged}))
     with sources.fetch(None) as answer:
         assert isinstance(answer, Fetched)
     flags.put('"e2"', flags_json=b"{ }")

@@ -1,4 +1,4 @@
-"""The real servers, each started once per test process, on first use."""
+"""The real servers, each started once per test process, on first use; and what wakes assets."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,8 @@ import pytest
 from refresher.demo.caddy import Caddy
 from refresher.demo.openbao import OpenBao
 from refresher.demo.seaweed import SeaweedFS
+from refresher.state import Trigger
+from refresher.triggers import Triggers
 from tests.servers.postgres import Postgres
 
 # On a busy machine, a millisecond's work takes as long as it takes.
@@ -37,3 +39,15 @@ def caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caddy]:
 def postgres() -> Iterator[Postgres]:
     with Postgres.started() as server:
         yield server
+
+
+@pytest.fixture
+def woken() -> list[tuple[str, Trigger]]:
+    return []
+
+
+@pytest.fixture
+def triggers(woken: list[tuple[str, Trigger]]) -> Iterator[Triggers]:
+    made = Triggers(lambda name, trigger: woken.append((name, trigger)), seed="pod-1")
+    yield made
+    made.stop()

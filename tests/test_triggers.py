@@ -1,11 +1,8 @@
 """Who is woken by what, and nobody else."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
-
-import pytest
 
 from refresher.keeper import Keeper
 from refresher.model import Asset, Refresh
@@ -42,18 +39,6 @@ class Local(Source):
     """A source that is a file."""
 
     watched: list[Path] = field(default_factory=list)
-
-
-@pytest.fixture
-def woken() -> list[tuple[str, Trigger]]:
-    return []
-
-
-@pytest.fixture
-def triggers(woken: list[tuple[str, Trigger]]) -> Iterator[Triggers]:
-    made = Triggers(lambda name, trigger: woken.append((name, trigger)), seed="pod-1")
-    yield made
-    made.stop()
 
 
 def kept(tmp_path: Path, **sources: Source) -> tuple[dict[str, Keeper], Turned]:

@@ -1,7 +1,6 @@
 """Waiting at several sources: at each by itself, whatever becomes of the waits at the others."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -42,18 +41,6 @@ class Held(Source):
 
     def close(self) -> None:
         self.answers.put(False)
-
-
-@pytest.fixture
-def woken() -> list[tuple[str, Trigger]]:
-    return []
-
-
-@pytest.fixture
-def triggers(woken: list[tuple[str, Trigger]]) -> Iterator[Triggers]:
-    made = Triggers(lambda name, trigger: woken.append((name, trigger)), seed="pod-1")
-    yield made
-    made.stop()
 
 
 def together(**sources: Source) -> Sources:

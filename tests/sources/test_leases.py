@@ -87,6 +87,10 @@ def web(tmp_path: Path, one: Database, other: Database, flags: Source, app: App)
     return asset(tmp_path, sources, app=app, publish=Publish(keep=5))  # type: ignore[arg-type]
 
 
+def judged(tmp_path: Path, judge: Judge, **sources: Source) -> Asset:
+    return asset(tmp_path, Sources(sources, timeout=timedelta(seconds=60)), judge=judge)  # type: ignore[arg-type]
+
+
 def refreshed(web: Asset, clock: Time, wish: Wish = Wish.RENEW) -> Result:
     return cycle.refresh(web, wish=wish, clock=clock).outcome.result
 
@@ -272,8 +276,7 @@ def test_a_refused_generation_with_the_same_lease_ends_nothing(
     tmp_path: Path, one: Database, flags: Source, clock: Time
 ) -> None:
     judge = Judge()
-    sources = Sources({"one": one, "flags": flags}, timeout=timedelta(seconds=60))
-    web = asset(tmp_path, sources, judge=judge)  # type: ignore[arg-type]
+    web = judged(tmp_path, judge, one=one, flags=flags)
     refreshed(web, clock)
     changed(flags)
     judge.trouble = RejectedError("no")
@@ -348,8 +351,7 @@ def test_a_lease_is_renewed_while_a_check_refuses_what_is_beside_it(
     tmp_path: Path, one: Database, flags: Source, clock: Time
 ) -> None:
     judge = Judge()
-    sources = Sources({"one": one, "flags": flags}, timeout=timedelta(seconds=60))
-    web = asset(tmp_path, sources, judge=judge)  # type: ignore[arg-type]
+    web = judged(tmp_path, judge, one=one, flags=flags)
     refreshed(web, clock)
     changed(flags)
     judge.reason = "no"

@@ -106,6 +106,8 @@ class Watch:
             noticed = self._noticed.wait(self._look)
             if noticed:
                 self._settle()
+            if self._stopped.is_set():
+                break  # nobody wants to know any more that something is gone
             # After settling and before telling: what changes from now on is told once more.
             differs = self._look_again()
             if (differs or (noticed and self._any_directory())) and not self._stopped.is_set():

@@ -273,6 +273,19 @@ def test_stopping_ends_every_thread_at_once_and_tells_nothing_more(tmp_path: Pat
     assert told.times == []
 
 
+def test_what_goes_as_the_watch_is_stopped_is_missed_by_nobody(
+    tmp_path: Path, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    (directory := tmp_path / "watched").mkdir()
+    others = set(threading.enumerate())
+    watch = Watch([directory], told, look=NEVER)
+    watch.start()
+    directory.rmdir()
+    watch.stop()
+    until(lambda: set(threading.enumerate()) <= others)
+    assert "is not there" not in caplog.text
+
+
 def test_stopping_what_was_never_started_is_fine(tmp_path: Path, told: Told) -> None:
     Watch([tmp_path], told).stop()
 

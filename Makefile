@@ -23,7 +23,7 @@ demo: venv            ## rotating certificates, end to end, on real servers
 	$(BIN)/refresher demo --rotations 3
 
 test: venv            ## the tests, against the real servers
-	$(BIN)/pytest -n 4 -q
+	$(BIN)/pytest -n 4 --dist worksteal -q
 
 system-test: $(VENV)/.system            ## the tests that need programs of Debian's: apps, a browser, Prometheus
 	tests/system/install.sh
@@ -58,7 +58,7 @@ lint: venv            ## format, lint, types and floors
 
 check: lint            ## lint, and the tests with their branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/pytest -n 4 -q --cov --cov-branch --cov-report=term
+	$(BIN)/pytest -n 4 --dist worksteal -q --cov --cov-branch --cov-report=term
 
 format: venv            ## rewrite the code in the one format
 	$(BIN)/ruff format .

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 FIRST = 1
 """The number of the first process of a container, or of a machine."""
+ENDING = {signal.SIGTERM, signal.SIGINT}
+"""What a container engine sends, and Ctrl-C."""
 BY_SIGTERM = 128 + signal.SIGTERM
 """The exit code that a shell reports for who was ended by SIGTERM."""
 CALLING_THREAD = 0x20000000
@@ -51,38 +54,36 @@ def end_on_sigterm() -> None:
 class End:
     """SIGTERM or SIGINT, from now on answered by nothing but the end of `wait`. To be made in the main thread.
 
-    Not a `threading.Event`: a signal that comes while another one's handler sets it would wait for its lock for ever.
+    The interpreter writes each signal's number into a pipe at once, and `wait` reads it. Handlers do nothing: one that
+    took a lock, as that of `threading.Event`, could interrupt who holds it; and as the kernel gives a signal to another
+    thread while one is pending here, a handler may run only when this thread goes on for another reason.
     """
 
     def __init__(self) -> None:
-        self._asked_for = os.eventfd(0)
-        self._is_near = False
+        self._came, came = os.pipe()
+        os.set_blocking(came, False)
         self._calls: dict[int, Callable[[], object]] = {}
-        self._called: set[int] = set()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._end)
+        for number in ENDING:
+            signal.signal(number, _heard)
+        signal.set_wakeup_fd(came, warn_on_full_buffer=False)
 
     def answer(self, number: int, call: Callable[[], object]) -> None:
         """Answer another signal with a call, which `wait` makes: a handler may interrupt who holds a lock it needs."""
         self._calls[number] = call
-        signal.signal(number, self._note)
+        signal.signal(number, _heard)
 
     def wait(self) -> None:
         """Return when one of them has come; meanwhile, answer others."""
         while True:
-            os.read(self._asked_for, 8)  # unlike os.eventfd_read, it goes on after any other signal
-            if self._is_near:
+            came = set(os.read(self._came, select.PIPE_BUF))
+            if came & ENDING:
                 return
-            while self._called:
-                self._calls[self._called.pop()]()
+            for number in came & self._calls.keys():
+                self._calls[number]()
 
-    def _end(self, *_: object) -> None:
-        self._is_near = True
-        os.eventfd_write(self._asked_for, 1)
 
-    def _note(self, number: int, _: object) -> None:
-        self._called.add(number)
-        os.eventfd_write(self._asked_for, 1)
+def _heard(*_: object) -> None:
+    """Nothing, but instead of what the kernel does with a signal that nobody handles."""
 
 
 def reap_orphans() -> None:

@@ -45,7 +45,7 @@ def test_an_answer_that_never_ends_is_left_in_time(once: bytes, then: bytes) -> 
     began = time.monotonic()
     with answering(once=once, then_for_ever=then) as address, pytest.raises(UnreachableError, match=r"within 0\.3 s"):
         Client(address).post("/refresh", timeout=0.3)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("body", [b"[" * 200_000, b"<html>", b"\xff", b"9" * 5000, b""])

@@ -108,3 +108,25 @@ end.wait()
 def test_an_answer_may_need_a_lock_that_the_interrupted_thread_holds() -> None:
     ran = subprocess.run([sys.executable, "-c", HOLDING_A_LOCK], capture_output=True, text=True, check=True, timeout=30)
     assert ran.stdout == "answered\n"
+
+
+TO_ANOTHER_THREAD = """
+import signal, threading
+from refresher.host import End
+end = End()
+begun = threading.Event()
+
+def other():
+    begun.wait()
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    signal.pause()
+
+threading.Thread(target=other, daemon=True).start()
+end.answer(signal.SIGHUP, begun.set)
+signal.raise_signal(signal.SIGHUP)
+end.wait()
+"""
+
+
+def test_a_signal_that_the_kernel_gives_to_another_thread_ends_it_too() -> None:
+    subprocess.run([sys.executable, "-c", TO_ANOTHER_THREAD], check=True, timeout=30)

@@ -269,7 +269,7 @@ def test_stopping_ends_every_thread_at_once_and_tells_nothing_more(tmp_path: Pat
     watch.start()
     (tmp_path / "file").touch()
     watch.stop()
-    until(lambda: threading.active_count() <= before, within=3)
+    until(lambda: threading.active_count() <= before)
     assert told.times == []
 
 

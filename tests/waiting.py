@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], *, within: float = 10.0, every: float = 0.01) -> T:
+def until(condition: Callable[[], T], *, within: float = 30.0, every: float = 0.01) -> T:
     """The first true answer of `condition`; fails the test if there is none within `within` seconds."""
     deadline = time.monotonic() + within
     while True:

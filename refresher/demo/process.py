@@ -13,6 +13,8 @@ from pathlib import Path
 
 STARTS_WITHIN = 60.0
 """Seconds; a cold machine with two busy cores takes up to ten."""
+ENDS_WITHIN = 30.0
+"""Seconds; less than one, but where the machine has much else to do."""
 BLOCK = 200
 """Ports that one process has for itself."""
 
@@ -86,10 +88,10 @@ def running(
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end, insist after five seconds."""
+    """Ask the process to end, insist after `ENDS_WITHIN`."""
     child.terminate()
     try:
-        child.wait(5)
+        child.wait(ENDS_WITHIN)
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()

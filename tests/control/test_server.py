@@ -15,7 +15,7 @@ import pytest
 from refresher.address import Tcp, Unix, parse_address
 from refresher.control.listen import RECEIVED, Door
 from refresher.control.metrics import Metrics
-from refresher.control.server import CONNECTIONS, FAREWELL, ControlServer
+from refresher.control.server import CONNECTIONS, ControlServer
 from refresher.errors import ConfigError
 from tests.control.client import Client, everything_until_closed
 from tests.fakes.sidecar import NOW, FakeSidecar, outcome
@@ -191,7 +191,7 @@ def test_a_byte_now_and_then_does_not_keep_a_connection(serve: Callable[..., Cli
                 return False
 
         until(closed, every=0)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 20
 
 
 def test_a_body_that_trickles_in_after_its_answer_is_cut_off(serve: Callable[..., Client]) -> None:
@@ -212,11 +212,11 @@ def test_an_answer_does_not_wait_for_acknowledgements(client: Client) -> None:
     host, _, port = client.addresses[0].partition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=10)
     begin = time.monotonic()
-    for _ in range(50):
+    for _ in range(500):
         connection.request("GET", "/livez")
         assert connection.getresponse().read()
     connection.close()
-    assert time.monotonic() - begin < 1, "50 delayed acknowledgements take 2 s"
+    assert time.monotonic() - begin < 10, "500 delayed acknowledgements take 20 s"
 
 
 def test_several_requests_on_one_connection_are_answered(client: Client) -> None:
@@ -300,7 +300,7 @@ def test_while_all_connections_wait_for_an_answer_one_more_is_refused(
             connection.close()
 
 
-def test_stopping_takes_less_than_a_second_with_clients_waiting(sidecar: FakeSidecar, metrics: Metrics) -> None:
+def test_stopping_does_not_wait_for_clients_that_wait(sidecar: FakeSidecar, metrics: Metrics) -> None:
     server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen="127.0.0.1:0", probes="127.0.0.1:0")
     server.start()
     client = Client(server.addresses)
@@ -311,13 +311,16 @@ def test_stopping_takes_less_than_a_second_with_clients_waiting(sidecar: FakeSid
         until(lambda: sidecar.asked == 1)
         begin = time.monotonic()
         server.stop()
-        assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < 10
         assert isinstance(waiting.exception(timeout=10), ConnectionError)
     assert not [thread for thread in threading.enumerate() if thread.name == "control"]
     sidecar.running["web-tls"].visible.set_result(outcome("web-tls"))
 
 
-def test_nobody_waits_for_a_client_that_hung_up(sidecar: FakeSidecar, metrics: Metrics) -> None:
+def test_nobody_waits_for_a_client_that_hung_up(
+    sidecar: FakeSidecar, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refresher.control.server.FAREWELL", 60)
     server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen="127.0.0.1:0")
     server.start()
     client = Client(server.addresses)
@@ -327,7 +330,7 @@ def test_nobody_waits_for_a_client_that_hung_up(sidecar: FakeSidecar, metrics: M
     assert client.get("/livez").status == 200
     begin = time.monotonic()
     server.stop()
-    assert time.monotonic() - begin < FAREWELL, "no answer is in progress any more"
+    assert time.monotonic() - begin < 20, "no answer is in progress any more"
     assert not sidecar.running["web-tls"].visible.cancelled()
 
 

@@ -226,7 +226,7 @@ def test_the_sidecar_ends_soon_after_sigterm_although_a_source_never_answers(tmp
         until(lambda: silent.heard)
         began = time.monotonic()
         assert sidecar.stop() == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
 
 
 def test_a_refresh_may_be_waited_for_as_long_as_one_likes(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_an_app_that_was_down_during_five_generations_is_told_once_of_the_newest
         generation = sidecar.state("conf")["generation"]
         assert generation >= 5
         with App(port=port).running() as app:
-            until(lambda: sidecar.state("conf")["notified_generation"] == generation, within=40)
+            until(lambda: sidecar.state("conf")["notified_generation"] == generation, within=60)
             assert [json.loads(heard.body)["generation"] for heard in app.heard] == [generation]
     finally:
         sidecar.stop()

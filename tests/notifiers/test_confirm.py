@@ -133,7 +133,7 @@ def test_a_server_that_drips_is_left_in_time(tmp_path: Path, drips: bytes) -> No
         with pytest.raises(TransientError, match=r"not confirmed within 0\.3 s"):
             confirm(options, change(published(tmp_path, new)))
     over.set()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_asking_for_tls_needs_an_address_to_ask(app: App) -> None:

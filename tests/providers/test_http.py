@@ -279,7 +279,7 @@ def test_headers_that_drip_for_ever_are_transient(begin: bytes) -> None:
         started = time.monotonic()
         with closing(provider), pytest.raises(TransientError, match="in time"):
             fetched(provider)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("end", [b"", b"3;x=", b"0\r\nX-Trailer: "], ids=["size", "extension", "trailer"])
@@ -290,7 +290,7 @@ def test_chunk_sizes_and_trailers_that_drip_for_ever_are_transient(end: bytes) -
         started = time.monotonic()
         with closing(provider), pytest.raises(TransientError, match="broke off after 3 bytes"):
             fetched(provider)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
 
 
 def test_a_dripping_body_has_as_long_as_it_needs() -> None:

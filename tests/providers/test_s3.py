@@ -208,7 +208,7 @@ def test_headers_that_drip_for_ever_are_transient(store: Store, options: dict[st
         started = time.monotonic()
         with pytest.raises(TransientError, match="ReadTimeout"):
             fetched(store.provider(clients=clients, endpoint_url=url, **options))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_chunk_sizes_of_a_body_that_drip_for_ever_are_transient(store: Store, web: WebServer) -> None:
@@ -225,4 +225,4 @@ def test_chunk_sizes_of_a_body_that_drip_for_ever_are_transient(store: Store, we
         started = time.monotonic()
         with pytest.raises(TransientError, match="broke off after 3 of 10 bytes"):
             fetched(store.provider(clients=clients, endpoint_url=web.url, key="a"))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20

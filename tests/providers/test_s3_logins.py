@@ -142,7 +142,7 @@ def test_a_token_service_that_never_answers_is_transient_and_not_waited_for(
         started = time.monotonic()
         with pytest.raises(TransientError, match="reached"):
             fetched(store.provider(key="a", role_arn=ROLE, clients=clients))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_a_token_service_that_answers_a_page_is_permanent(

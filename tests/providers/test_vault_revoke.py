@@ -86,7 +86,7 @@ def test_a_server_that_never_answers_does_not_hold_up_the_stop(
         shared.close()
         took = time.monotonic() - started
         over.set()
-    assert 1 < took < 2.5
+    assert 1 < took < 10
     assert "could be revoked in time" in caplog.text
 
 

@@ -218,7 +218,7 @@ def test_slowness_is_given_up_at_the_deadline(proxy: FaultProxy, looks: Looks, t
     begin(proxy, look, SLOW[trouble])
     began = time.monotonic()
     assert "failed: no whole answer in time" in str(look.failing(UnavailableError))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 def test_the_deadline_is_for_the_whole_look_not_for_each_of_its_requests(proxy: FaultProxy, reading: Looks) -> None:
@@ -227,7 +227,7 @@ def test_the_deadline_is_for_the_whole_look_not_for_each_of_its_requests(proxy: 
     began = time.monotonic()
     with pytest.raises(TransientError, match="no whole answer in time"):
         source.look()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     assert len(proxy.seen) > 1
 
 

@@ -97,7 +97,11 @@ def _configuration(bao: OpenBao, proxy: FaultProxy, directory: Path) -> dict[str
     values = {
         name: {"source": {"vault": {"path": f"{name}/app"}}, "refresh": {"every": f"{EVERY}s"}} for name in VALUES
     }
-    lives = {name: {"source": {"vault": _issue(name, seconds)}} for name, seconds in LIVES.items()}
+    # Looked after once a day, whether they are revoked: no outage meets that by chance, and renewals are what it meets.
+    lives = {
+        name: {"source": {"vault": _issue(name, seconds)}, "refresh": {"every": "1d"}}
+        for name, seconds in LIVES.items()
+    }
     vault = {"address": proxy.address, "timeout": f"{DEADLINE}s", "auth": {"approle": _approle(bao, directory)}}
     return {"providers": {"vault": vault}, "assets": values | lives}
 

@@ -130,16 +130,20 @@ class Connections:
             self._pools.clear()
 
     def _pool(self, url: str, *, with_certificate: bool) -> urllib3.PoolManager:
-        facts = self._certificates.facts()
-        if facts != self._facts:
-            self.close()
-        secure = url.startswith("https:")
+        if secure := url.startswith("https:"):
+            self._renew()
         reach = _Reach(proxy_of(url), secure, with_certificate=secure and with_certificate)
         with self._lock:
-            self._facts = facts
             if reach not in self._pools:
                 self._pools[reach] = self._made(reach)
             return self._pools[reach]
+
+    def _renew(self) -> None:
+        """Let go of connections that were made with other certificates than there are now."""
+        facts = self._certificates.facts()
+        if facts != self._facts:
+            self.close()
+            self._facts = facts
 
     def _made(self, reach: _Reach) -> urllib3.PoolManager:
         shape: dict[str, Any] = {"timeout": self._timeout, "maxsize": CONNECTIONS}

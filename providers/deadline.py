@@ -14,6 +14,12 @@ from typing import Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+BUFFER = 32 * 1024
+"""Bytes of an answer's beginning that are read at once: with its headers, the whole body of a small file."""
+NOTICEABLE = 0.01
+"""The part of a time limit by which another one has to differ to be set: each time is a system call, in which another
+thread may take its turn.
+"""
 HEADERS = 2
 """A paced answer's status and headers have to be whole within this many times the read timeout."""
 
@@ -37,9 +43,14 @@ class _Punctual(io.RawIOBase):
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("the answer took too long")
-        self._source.settimeout(remaining if self._silence is None else min(remaining, self._silence))
+        self._wait_for(remaining if self._silence is None else min(remaining, self._silence))
         count = self._stream.readinto(buffer)
         return count + self._records(buffer[count:]) if count and isinstance(self._source, SSLSocket) else count
+
+    def _wait_for(self, seconds: float) -> None:
+        known = self._source.gettimeout()
+        if known is None or abs(known - seconds) > NOTICEABLE * seconds:
+            self._source.settimeout(seconds)
 
     def _records(self, buffer: memoryview) -> int:
         """What else has arrived over TLS, which gives no more than a record of 16 KiB at a time."""
@@ -65,7 +76,7 @@ class _PunctualSocket:
         self._stream = stream
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self._stream)
+        return io.BufferedReader(self._stream, BUFFER)
 
 
 class Into(int):
@@ -125,8 +136,8 @@ class _PacedResponse(HTTPResponse):
             return self._stream.readinto(view) or 0
         # Never more than the buffer can hold: asked for more, `readinto1` hands out what there is only after it has
         # waited for the next bytes, and drops it if they don't come in time.
-        self._buffered = len(view) < io.DEFAULT_BUFFER_SIZE
-        return self.fp.readinto1(view[: io.DEFAULT_BUFFER_SIZE])
+        self._buffered = len(view) < BUFFER
+        return self.fp.readinto1(view[:BUFFER])
 
 
 class _PunctualMixin(HTTPConnection):

@@ -68,7 +68,7 @@ class Landing:
     def feed(self, other: Updated) -> None:
         """Have something else see all bytes, those that are written already included."""
         with explained(self._root.path):
-            for chunk in self._writing.written():
+            for chunk in self._writing.written() if self.size else ():
                 other.update(chunk)
         self._fed.append(other)
 
@@ -85,6 +85,7 @@ class Landing:
     def complete(self) -> StagedFile:
         """Give it its final mode and owner; its facts."""
         with explained(self._root.path):
+            self._writing.begin_the_rest()
             self._own()
             modified = os.fstat(self._fd).st_mtime_ns
         sensitive = self._sensitive or self._is_key

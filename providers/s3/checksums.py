@@ -66,7 +66,7 @@ class Checksum(NamedTuple):
     @classmethod
     def told(cls, headers: Mapping[str, str]) -> Self | None:
         """The one that can be checked with the least work; None if the headers hold none of a known kind."""
-        found = [cls._read(kind, headers.get(HEADER + kind, "")) for kind in KINDS]
+        found = [cls._read(kind, headers[HEADER + kind]) for kind in KINDS if HEADER + kind in headers]
         # One of the whole object first: for the others one has to ask for the parts.
         return min((each for each in found if each), key=lambda each: bool(each.parts), default=None)
 

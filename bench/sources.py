@@ -90,14 +90,23 @@ def written(file: Path, size: int) -> str:
     return seen.hexdigest()
 
 
-def store(s3: SeaweedFS, root: Path, load: Load) -> None:
-    """Put the load's files and their list into the bucket; big ones in parts, as boto3 does."""
-    with contextlib.closing(s3.client()) as client, ThreadPoolExecutor(UPLOADS) as pool:
+def store(s3: SeaweedFS, root: Path, load: Load, names: Sequence[str] = ()) -> None:
+    """Put these of the load's files, or all, into the bucket, and their list; big ones in parts, as boto3 does."""
+    import boto3  # comes with the `bench` extra, and tests of this module do without
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3.endpoint_url,
+        aws_access_key_id=s3.access_key,
+        aws_secret_access_key=s3.secret_key,
+        region_name=s3.region,
+    )
+    with contextlib.closing(client), ThreadPoolExecutor(UPLOADS) as pool:
 
         def put(name: str) -> None:
             client.upload_file(str(root / load.name / name), BUCKET, f"{load.name}/{name}")
 
-        list(pool.map(put, [*load.files, LIST]))
+        list(pool.map(put, [*(names or load.files), LIST]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

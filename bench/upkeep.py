@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.counted import counted
 from bench.racers import s3_asset
 from bench.resident import Resident
-from bench.sources import BUCKET, LIST, Load, Web, store, written
+from bench.sources import LIST, Load, Web, store, written
 from refresher.demo.seaweed import SeaweedFS
 
 CERTIFICATES = 4
@@ -133,10 +133,7 @@ class Upkeep:
         digests = [line.split()[0] for line in (directory / LIST).read_text().splitlines()]
         digests[number] = written(directory / name, load.size)
         load.write_list(directory, digests)
-        client = self.s3.client()
-        for file in (name, LIST):
-            client.upload_file(str(directory / file), BUCKET, f"{load.name}/{file}")
-        client.close()
+        store(self.s3, self.root, load, [name])
 
 
 def _touch(file: Path, number: int) -> None:

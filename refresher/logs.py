@@ -36,7 +36,7 @@ FIELDS = (
 )
 """The names that a caller may pass in `extra`; the rest of a record's attributes are logging's own."""
 
-THIRD_PARTY = ("apscheduler", "asyncio", "boto3", "botocore", "hvac", "s3transfer", "urllib3", "uvicorn", "watchdog")
+THIRD_PARTY = ("apscheduler", "asyncio", "botocore", "hvac", "urllib3", "uvicorn", "watchdog")
 """Libraries that log each of their steps, requests' paths included; only what they warn about is passed on."""
 
 UNHEARD = ("urllib3.connection", "botocore.credentials")

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = {f"refresher.{path.stem}" for path in (ROOT / "refresher").glob("[a-z]*") if path.suffix in ("", ".py")}
 PLUGINS = {"refresher.verifiers", "refresher.notifiers"}
 PUBLIC = {"refresher.abilities", "refresher.contract", "refresher.errors", "refresher.options"}
-HEAVY = ("boto3", "hvac", "pydantic", "apscheduler", "watchdog", "cryptography", "urllib3")
+HEAVY = ("botocore", "hvac", "pydantic", "apscheduler", "watchdog", "cryptography", "urllib3")
 
 
 def loaded_by(module: str) -> set[str]:

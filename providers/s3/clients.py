@@ -1,6 +1,6 @@
-"""boto3's side: a client for each endpoint and login, and requests that botocore signs and urllib3 sends.
+"""botocore's side: a client for each endpoint and login, and requests that botocore signs and urllib3 sends.
 
-A body that boto3 moves costs twice the processor time of the plain request, so boto3 finds the bucket's address and
+A body that botocore moves costs twice the processor time of the plain request, so it finds the bucket's address and
 signs, and the body comes over connections of our own. The signature is in a header: no URL holds one.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
 
-import boto3
+import botocore.session
 import urllib3
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
@@ -35,7 +35,7 @@ ENDPOINT = ("signing_name", "identity_cache", "cache_key")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where boto3 found a bucket, region redirects followed, and what requests to it are signed for."""
+    """Where botocore found a bucket, region redirects followed, and what requests to it are signed for."""
 
     bucket_url: str
     signed_for: Mapping[str, Any]
@@ -104,21 +104,21 @@ class Login:
         self._noted.last = urlsplit(str(request.url))._replace(query="").geturl(), found
 
 
-def _client(made: boto3.session.Session, options: S3Options) -> "S3Client":
+def _client(made: botocore.session.Session, options: S3Options) -> "S3Client":
     config = Config(
         s3={"addressing_style": options.addressing_style},
         # Checksums are compared while the file arrives, and not every server that speaks S3 sends them.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    client = made.client("s3", endpoint_url=options.endpoint_url, region_name=options.region, config=config)
+    client = made.create_client("s3", endpoint_url=options.endpoint_url, region_name=options.region, config=config)
     _pace(client)
-    return client
+    return cast("S3Client", client)
 
 
-def _trusted(made: boto3.session.Session) -> Certificates:
-    """The authorities that boto3 trusts, from the environment, its configuration, or its own list."""
-    return Certificates(Path(str(made._session.get_config_variable("ca_bundle") or get_cert_path(verify=True))))
+def _trusted(made: botocore.session.Session) -> Certificates:
+    """The authorities that botocore trusts, from the environment, its configuration, or its own list."""
+    return Certificates(Path(str(made.get_config_variable("ca_bundle") or get_cert_path(verify=True))))
 
 
 def _pace(client: Any) -> None:

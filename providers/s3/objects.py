@@ -1,4 +1,4 @@
-"""One bucket asked: by boto3 for what there is, by a signed request of our own for what an object holds."""
+"""One bucket asked: by botocore for what there is, by a signed request of our own for what an object holds."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial

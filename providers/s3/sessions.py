@@ -1,10 +1,9 @@
-"""Who asks: boto3's own chain of credentials, with a profile and a role to take if the options name them."""
+"""Who asks: AWS's own chain of credentials, with a profile and a role to take if the options name them."""
 
 import os
 from collections.abc import Mapping
 from functools import partial
 
-import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import (
@@ -23,9 +22,9 @@ CONNECT = 5.0
 
 
 def endpoint(options: S3Options, environment: Mapping[str, str] = os.environ) -> str:
-    """The server's scheme, host and port, as the options and the environment name it; boto3 itself takes long to say.
+    """The server's scheme, host and port, as options and environment name it; botocore itself takes long to say.
 
-    Empty if what they name is no URL: boto3 says so when it is asked.
+    Empty if what they name is no URL: botocore says so when it is asked.
     """
     named = options.endpoint_url or environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
     region = options.region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
@@ -35,13 +34,13 @@ def endpoint(options: S3Options, environment: Mapping[str, str] = os.environ) ->
         return ""
 
 
-def session(options: S3Options, *, read_timeout: float) -> boto3.session.Session:
-    """A session of its own: boto3's default one is shared by the process and not safe between threads."""
+def session(options: S3Options, *, read_timeout: float) -> botocore.session.Session:
+    """A session with the chain, or the role's credentials; making clients in it is not safe between threads."""
     core = _core(options, read_timeout)
     if options.role_arn:
         role = _Role(options.role_arn, options, _core(options, read_timeout))
         core.register_component("credential_provider", CredentialResolver([role]))
-    return boto3.session.Session(botocore_session=core)
+    return core
 
 
 def _core(options: S3Options, read_timeout: float) -> botocore.session.Session:

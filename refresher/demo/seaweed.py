@@ -7,9 +7,9 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-import boto3
+import botocore.session
 import urllib3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -42,7 +42,7 @@ class SeaweedFS:
 
     def client(self) -> "S3Client":
         """A client that is logged in."""
-        return boto3.session.Session().client(
+        client = botocore.session.Session().create_client(
             "s3",
             endpoint_url=self.endpoint_url,
             aws_access_key_id=self.access_key,
@@ -50,6 +50,7 @@ class SeaweedFS:
             region_name=self.region,
             config=Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}),
         )
+        return cast("S3Client", client)
 
     def bucket(self, name: str) -> str:
         """Make a bucket; answers its name, 3 to 63 characters of `[a-z0-9-]`."""

@@ -1,4 +1,4 @@
-"""One object's content: pinned, in ranges, over connections of our own, with boto3's signature."""
+"""One object's content: pinned, in ranges, over connections of our own, with botocore's signature."""
 
 import logging
 import re
@@ -265,7 +265,7 @@ def test_a_refusal_without_a_code_is_permanent(store: Store, between: FaultProxy
         fetched(store.provider(key="a", endpoint_url=between.address))
 
 
-def test_bodies_follow_the_region_that_boto3_found(store: Store, web: WebServer) -> None:
+def test_bodies_follow_the_region_that_botocore_found(store: Store, web: WebServer) -> None:
     def answer(request: Request) -> None:
         facts = {"ETag": '"a"', "x-amz-bucket-region": "eu-west-1"}
         if "/eu-west-1/s3/" in request.headers["Authorization"]:

@@ -1,4 +1,4 @@
-"""Bodies take the way that boto3 takes: the same host, the same authorities, the same proxy, the same login."""
+"""Bodies take the way that botocore takes: the same host, the same authorities, the same proxy, the same login."""
 
 import json
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def secure(tmp_path: Path) -> Iterator[WebServer]:
         yield server
 
 
-def test_bodies_trust_whom_boto3_is_told_to_trust(
+def test_bodies_trust_whom_botocore_is_told_to_trust(
     store: Store, secure: WebServer, clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))

@@ -1,5 +1,6 @@
 """The machine that refresher runs on: its clock, its name, and since when. The one place that asks for them."""
 
+import gc
 import os
 import resource
 import select
@@ -37,12 +38,14 @@ def part_on_sigterm() -> None:
 
 
 def begin() -> None:
-    """What a process that publishes sets for itself: open directories, and all the descriptors that it may have."""
+    """What a process that publishes sets for itself: open directories, all the descriptors there may be, no garbage."""
     os.umask(0o022)  # a narrower one would close directories on their way, until their mode is set
     # Container engines give 1024 at first and many more to who asks; a thousand assets hold as many connections.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    gc.freeze()
+    gc.enable()
 
 
 def end_on_sigterm() -> None:

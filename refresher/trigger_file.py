@@ -18,9 +18,9 @@ from pathlib import Path
 from threading import Lock, Timer, current_thread
 from typing import NamedTuple
 
-from refresher.control.ratelimit import BURST, PER_SECOND, RateLimit
 from refresher.filenames import OURS
 from refresher.model import Outcome
+from refresher.ratelimit import BURST, PER_SECOND, RateLimit
 from refresher.volume import Directory
 
 log = logging.getLogger("refresher")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from refresher import able
 from refresher.abilities import Following
-from refresher.control.ratelimit import BURST, PER_SECOND, RateLimit
 from refresher.keeper import Keeper
 from refresher.model import Outcome
+from refresher.ratelimit import BURST, PER_SECOND, RateLimit
 from refresher.state import Trigger
 
 if TYPE_CHECKING:  # loaded by those who have one

@@ -23,10 +23,10 @@ from refresher.control.description import describe
 from refresher.control.guards import FORWARDING
 from refresher.control.health import Health
 from refresher.control.metrics import Metrics
-from refresher.control.ratelimit import RateLimit
 from refresher.control.refreshes import Refreshes
 from refresher.demo.openbao import OpenBao
 from refresher.logs import FIELDS
+from refresher.ratelimit import RateLimit
 from refresher.settings import SharedParts, assets
 from refresher.settings.models import Probes
 from refresher.settings.read import read

@@ -10,8 +10,8 @@ from types import FrameType
 
 import pytest
 
-from refresher.control.ratelimit import BURST
 from refresher.model import Outcome, Result
+from refresher.ratelimit import BURST
 from refresher.trigger_file import TriggerFile
 from tests.fakes.sidecar import outcome
 from tests.waiting import until

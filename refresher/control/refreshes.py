@@ -9,10 +9,10 @@ from enum import StrEnum
 
 from refresher.control.documents import outcome_document
 from refresher.control.moments import moment_of
-from refresher.control.ratelimit import RateLimit
 from refresher.control.shapes import OutcomeDocument
 from refresher.control.sidecar import Request, Sidecar
 from refresher.model import Outcome, Result
+from refresher.ratelimit import RateLimit
 
 STATUS = {
     Result.PUBLISHED: 200,

@@ -23,12 +23,12 @@ from refresher.control.guards import Guard, Rules, Stamp, WholeBody, token_neede
 from refresher.control.health import Health
 from refresher.control.listen import BACKLOG, Door
 from refresher.control.metrics import Metrics
-from refresher.control.ratelimit import BURST, PER_SECOND, RateLimit
 from refresher.control.refreshes import Refreshes
 from refresher.control.sidecar import Sidecar
 from refresher.errors import ConfigError
 from refresher.model import Clock
 from refresher.options import Secret
+from refresher.ratelimit import BURST, PER_SECOND, RateLimit
 
 CONNECTIONS = 512
 """At most, for each listener."""

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from refresher.control.ratelimit import RateLimit
 from refresher.model import Result
+from refresher.ratelimit import RateLimit
 from refresher.state import NoSuchAssetError
 from refresher.traffic import Transfer
 from tests.control.client import Client

@@ -7,10 +7,10 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 
-from refresher.control.ratelimit import RateLimit
 from refresher.errors import PermanentError, TransientError
 from refresher.model import Result
 from refresher.options import Secret
+from refresher.ratelimit import RateLimit
 from refresher.traffic import Transfer
 from tests.control.client import Client, Reply
 from tests.fakes.sidecar import FakeSidecar, outcome, state

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from refresher.control.guards import Rules, is_loopback, refusal
-from refresher.control.ratelimit import RateLimit
 from refresher.errors import ConfigError
 from refresher.options import Secret
+from refresher.ratelimit import RateLimit
 from tests.control.client import Client
 from tests.fakes.sidecar import FakeSidecar, outcome
 

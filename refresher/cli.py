@@ -21,7 +21,7 @@ app = typer.Typer(
 def main() -> None:
     """Run a command and exit with its code."""
     end_on_sigterm()
-    # What is loaded stays: looking for garbage in it took a twelfth of the start. Who goes on looks again (`begin`).
+    # What is loaded stays: looking for garbage in it took a twelfth of a start. Who goes on looks again (`begin`).
     gc.disable()
     app()
 

@@ -138,7 +138,7 @@ class Endpoint:
             self._asking -= 1
             match learned:
                 case Answered():
-                    self._answers()
+                    self._answers(turn)
                 case Unavailable():
                     self._fails(turn, learned)
         self._call()
@@ -193,14 +193,15 @@ class Endpoint:
         names = list(self._hands)[: max(0, self._concurrency - self._asking)]
         return [self._hands.pop(name) for name in names]
 
-    def _answers(self) -> None:
-        """Those who failed with it may ask now, whatever their own back-off; but not all at once."""
+    def _answers(self, turn: Turn) -> None:
+        """The others who failed with it may ask now, whatever their own back-off; but not all at once."""
         if self._circuit.is_closed:
             return
         now = self._clock()
         if self._circuit.failures >= CERTAIN:
             self._say(logging.INFO, "answers again", failing_for=now - self._failing_since)
         self._circuit, self._bucket = Circuit(), self._bucket.emptied(now)
+        self._stricken.pop(turn.name, None)  # it has just asked
         self._line = self._stricken | self._line
         self._stricken = {}
         self._failures.clear()

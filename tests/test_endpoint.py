@@ -84,7 +84,9 @@ def test_when_it_is_back_all_are_fresh_within_a_second_and_not_at_once(tmp_path:
     assert circuits(keepers) == {"closed"}
 
 
-def test_those_who_failed_with_it_do_not_wait_for_their_own_back_off_when_it_is_back(tmp_path: Path) -> None:
+def test_those_who_failed_with_it_ask_once_when_it_is_back_and_do_not_wait_for_their_own_back_off(
+    tmp_path: Path,
+) -> None:
     clock, made = Time(), sources(5)
     keepers, clockwork, noted = all_kept(assets(tmp_path, made, every=timedelta(seconds=5)), clock)
     clockwork.turn(seconds=1)
@@ -95,7 +97,22 @@ def test_those_who_failed_with_it_do_not_wait_for_their_own_back_off_when_it_is_
     noted.outcomes.clear()
     keepers[0].request()
     clockwork.turn(seconds=1)
-    assert {outcome.asset for outcome in noted.outcomes if outcome.result is Result.UNCHANGED} == set(made)
+    assert [outcome.result for outcome in noted.outcomes] == [Result.UNCHANGED] * len(made)
+    assert {outcome.asset for outcome in noted.outcomes} == set(made)
+
+
+def test_an_asset_that_alone_has_a_server_asks_it_once_when_it_is_back(tmp_path: Path) -> None:
+    clock, made = Time(), sources(1)
+    _, clockwork, noted = all_kept(assets(tmp_path, made, every=timedelta(seconds=10)), clock)
+    clockwork.turn(seconds=1)
+    go_away(made)
+    clockwork.turn(minutes=1)
+    go_away(made, None)
+    noted.outcomes.clear()
+    while not noted.outcomes:
+        clockwork.turn(seconds=1)
+    clockwork.turn(milliseconds=200)
+    assert [outcome.result for outcome in noted.outcomes] == [Result.UNCHANGED]
 
 
 def test_an_asset_of_another_server_does_not_notice(tmp_path: Path) -> None:

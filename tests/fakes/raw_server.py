@@ -5,6 +5,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
+LINGERS = 2.0
+"""Seconds for a client to close its side, too."""
+
 
 @contextlib.contextmanager
 def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
@@ -16,6 +19,12 @@ def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
             with contextlib.suppress(OSError), connection:
                 connection.recv(65536)
                 answer(connection)
+                # To close while a part of the request is unread, or still to come, resets the connection: the answer
+                # may be lost with it.
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(LINGERS)
+                while connection.recv(65536):
+                    pass
 
         def serve() -> None:
             with contextlib.suppress(OSError):

@@ -35,6 +35,11 @@ class Origin(NamedTuple):
         parts = urlsplit(url)
         return cls(parts.scheme, parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
 
+    @property
+    def is_secure(self) -> bool:
+        """Whether there is TLS on the way. Asked of a URL's text, `HTTPS://` would not look like it."""
+        return self.scheme == "https"
+
     def __str__(self) -> str:
         """`https://vault:8200`; the port always, so that two ways to write one server are one."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -130,7 +135,7 @@ class Connections:
             self._pools.clear()
 
     def _pool(self, url: str, *, with_certificate: bool) -> urllib3.PoolManager:
-        if secure := url.startswith("https:"):
+        if secure := Origin.of(url).is_secure:
             self._renew()
         reach = _Reach(proxy_of(url), secure, with_certificate=secure and with_certificate)
         with self._lock:
@@ -158,7 +163,7 @@ class Connections:
         return self._contexts.context(shown)
 
     def _through(self, reach: _Reach, shape: dict[str, Any]) -> urllib3.PoolManager:
-        if reach.proxy.startswith("https:"):
+        if urlsplit(reach.proxy).scheme == "https":
             # Neither the source's authorities nor its login are the proxy's business.
             shape["proxy_ssl_context"] = self._contexts.context(Certificates())
             shape.setdefault("ssl_context", shape["proxy_ssl_context"])

@@ -22,7 +22,7 @@ import urllib3
 from providers.answers import condition, extended, refuse_content, revision_of, shown, status_error
 from providers.connections import Certificates, Connections, Contexts, Origin
 from providers.http_file import HttpFile
-from providers.http_options import HEADER_VALUE, HttpOptions, refuse_url
+from providers.http_options import HEADER_VALUE, HttpOptions, plain_url
 from providers.reachable import PATIENCE, reached, server_time
 from providers.streams import give_back
 from providers.unreachable import unreachable
@@ -63,8 +63,7 @@ class HttpProvider:
     @classmethod
     def from_url(cls, url: str) -> Mapping[str, Any]:
         """`https://…` or `http://…` as options. ValueError if the URL can't be one."""
-        refuse_url(url)
-        return {"url": url}
+        return {"url": plain_url(url)}
 
     @property
     def endpoint(self) -> str:
@@ -164,11 +163,10 @@ class HttpProvider:
         give_back(response)
         location = response.headers.get("Location", "")
         try:
-            target = urlsplit(urljoin(url, location))._replace(fragment="").geturl()
-            refuse_url(target)
+            target = plain_url(urlsplit(urljoin(url, location))._replace(fragment="").geturl())
         except ValueError:
             raise PermanentError(f"{shown(url)} redirects to what is no plain HTTP URL") from None
-        if url.startswith("https:") and not target.startswith("https:"):
+        if Origin.of(url).is_secure and not Origin.of(target).is_secure:
             raise PermanentError(f"{shown(url)} redirects from https to http, which is refused")
         return target
 

@@ -54,8 +54,7 @@ class HttpOptions(BaseModel):
     @field_validator("url")
     @classmethod
     def _reachable(cls, url: str) -> str:
-        refuse_url(url)
-        return url
+        return plain_url(url)
 
     @field_validator("headers")
     @classmethod
@@ -93,8 +92,8 @@ class HttpOptions(BaseModel):
         return self.name if self.name is not None else unquote(urlsplit(self.url).path.rpartition("/")[2])
 
 
-def refuse_url(url: str) -> None:
-    """ValueError, without the URL in it, for what is no plain HTTP URL."""
+def plain_url(url: str) -> str:
+    """The URL, its scheme in lower case. Raises ValueError, without the URL in it, for what is no plain HTTP URL."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http:// or https:// URL with a host")
@@ -103,3 +102,4 @@ def refuse_url(url: str) -> None:
     if not re.fullmatch(r"[\x21-\x7e]+", url):
         raise ValueError("must be ASCII without spaces; write other characters percent-encoded")
     _ = parts.port  # raises ValueError for a port that is none
+    return parts.scheme + url[len(parts.scheme) :]

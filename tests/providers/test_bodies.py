@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from providers.deadline import BUFFER
 from providers.http import HttpOptions, HttpProvider
 from providers.streams import BodyStream
 from refresher.contract import ByteStream, Fetched
@@ -67,7 +68,7 @@ def test_bytes_go_from_the_socket_to_the_buffer_without_a_copy(caddy: Caddy, sec
     assert peak < 64 * 1024
 
 
-@pytest.mark.parametrize("size", [7, 8191, 8192, 8193, 4 * MIB])
+@pytest.mark.parametrize("size", [7, BUFFER - 1, BUFFER, BUFFER + 1, 4 * MIB])
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 def test_a_buffer_of_any_size_reads_the_same(caddy: Caddy, size: int, secure: bool) -> None:
     path = stored(caddy, BODY)
@@ -75,8 +76,8 @@ def test_a_buffer_of_any_size_reads_the_same(caddy: Caddy, size: int, secure: bo
         assert rest(stream, chunk=size) == BODY
 
 
-@pytest.mark.parametrize("size", [7, 8191, 8192, 8193, 4 * MIB])
-@pytest.mark.parametrize("chunk", [1, 100, 8191, 8192, 8193, 70_000])
+@pytest.mark.parametrize("size", [7, BUFFER - 1, BUFFER, BUFFER + 1, 4 * MIB])
+@pytest.mark.parametrize("chunk", [1, 100, BUFFER - 1, BUFFER, BUFFER + 1, 70_000])
 def test_chunks_of_any_size_read_the_same(chunk: int, size: int) -> None:
     body = BODY[: chunk * 300]
     parts = [body[start : start + chunk] for start in range(0, len(body), chunk)]

@@ -428,6 +428,25 @@ def test_a_redirect_from_https_to_http_is_refused(caddy: Caddy, web: WebServer) 
     assert not web.asked
 
 
+def in_capitals(url: str) -> str:
+    """The same URL: a scheme may be written in any case (RFC 3986)."""
+    scheme, rest = url.split(":", 1)
+    return f"{scheme.upper()}:{rest}"
+
+
+def test_a_scheme_in_capitals_is_the_same_scheme(caddy: Caddy, web: WebServer) -> None:
+    _, path = served(caddy, "x")
+    with closing(provider_of(in_capitals(caddy.https_url) + path, ca_file=caddy.ca_file)) as provider:
+        assert fetched(provider)[1] == {"file.txt": b"x"}
+    away = f"{in_capitals(caddy.https_url)}/redirect?to={web.url}/file"
+    with (
+        closing(provider_of(away, ca_file=caddy.ca_file, name="file")) as provider,
+        pytest.raises(PermanentError, match="https to http"),
+    ):
+        fetched(provider)
+    assert not web.asked
+
+
 def test_messages_leave_out_the_query(web: WebServer) -> None:
     web.respond = lambda request: request.reply(403)
     provider = provider_of(web.url + "/file?X-Amz-Signature=hunter2")

@@ -65,10 +65,11 @@ class End:
     def __init__(self) -> None:
         self._came, came = os.pipe()
         os.set_blocking(came, False)
+        # First, because who has a handler and no pipe loses what comes between.
+        signal.set_wakeup_fd(came, warn_on_full_buffer=False)
         self._calls: dict[int, Callable[[], object]] = {}
         for number in ENDING:
             signal.signal(number, _heard)
-        signal.set_wakeup_fd(came, warn_on_full_buffer=False)
 
     def answer(self, number: int, call: Callable[[], object]) -> None:
         """Answer another signal with a call, which `wait` makes: a handler may interrupt who holds a lock it needs."""

@@ -124,6 +124,25 @@ def test_an_answer_may_need_a_lock_that_the_interrupted_thread_holds() -> None:
     assert ran.stdout == "answered\n"
 
 
+AT_ONCE = """
+import signal
+from refresher.host import ENDING, End
+put = signal.signal
+
+def put_and_raised(number, handler):
+    put(number, handler)
+    if number in ENDING:
+        signal.raise_signal(number)
+
+signal.signal = put_and_raised
+End().wait()
+"""
+
+
+def test_a_signal_that_comes_as_soon_as_it_has_an_answer_is_heard() -> None:
+    subprocess.run([sys.executable, "-c", AT_ONCE], check=True, timeout=30)
+
+
 TO_ANOTHER_THREAD = """
 import signal, threading
 from refresher.host import End

@@ -132,6 +132,8 @@ class Crew:
                 # Damaged, wherever that was: nobody must go on with it.
                 self._give_up_part(file)
                 raise
+            if not self._copies.has(landing.digest, size=landing.size):
+                landing.hurry()
             return landing.complete()
 
     @contextmanager

@@ -85,11 +85,16 @@ class Landing:
     def complete(self) -> StagedFile:
         """Give it its final mode and owner; its facts."""
         with explained(self._root.path):
-            self._writing.begin_the_rest()
             self._own()
             modified = os.fstat(self._fd).st_mtime_ns
         sensitive = self._sensitive or self._is_key
         return StagedFile(size=self.size, digest=self.digest, sensitive=sensitive, mode=self._mode(), modified=modified)
+
+    def hurry(self) -> None:
+        """Have the disk begin with what has come: it will be waited for, unless nothing has to be durable."""
+        if self._publish.fsync:
+            with explained(self._root.path):
+                self._writing.begin_the_rest()
 
     @staticmethod
     def _begun(directory: Directory, name: str) -> int:

@@ -38,7 +38,7 @@ class Writing:
     def begin_the_rest(self) -> None:
         """Have the disk begin with what it hasn't begun: others may follow until all are waited for."""
         if not self._is_direct:
-            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(self._fd, self._end // WINDOW * WINDOW, 0, os.POSIX_FADV_DONTNEED)
 
     def written(self) -> Iterator[memoryview]:
         """What the file holds, from its beginning; what comes next is written behind it."""

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from refresher.cycle import refresh
 from refresher.durable import MANY, make_durable
 from refresher.errors import TransientError
+from refresher.model import Publish, Result, Wish
 from refresher.volume import Directory
+from tests.fakes.source import Source, Time, asset
 
 PROGRAM = """
 import os, sys
@@ -51,3 +54,31 @@ def test_every_file_is_waited_for_and_one_that_fails_fails_all(many: Path, monke
     monkeypatch.setattr(os, "fsync", broken)
     with Directory.at(many) as directory, pytest.raises(TransientError, match="EIO"):
         make_durable(directory)
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The inodes of the files that the disk was made to begin with."""
+    inodes: list[int] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, *_: inodes.append(os.fstat(fd).st_ino))
+    return inodes
+
+
+def test_the_disk_begins_with_each_file_as_it_is_complete(tmp_path: Path, begun: list[int]) -> None:
+    one = asset(tmp_path, Source({"a": b"one", "b": b"two"}))
+    assert refresh(one, wish=Wish.RENEW, clock=Time()).outcome.result is Result.PUBLISHED
+    assert sorted(begun) == sorted((tmp_path / "web" / name).stat().st_ino for name in "ab")
+
+
+def test_the_disk_is_left_alone_where_nothing_has_to_be_durable(tmp_path: Path, begun: list[int]) -> None:
+    one = asset(tmp_path, Source(), publish=Publish(fsync=False))
+    assert refresh(one, wish=Wish.RENEW, clock=Time()).outcome.result is Result.PUBLISHED
+    assert not begun
+
+
+def test_the_disk_is_left_alone_when_the_same_content_comes_again(tmp_path: Path, begun: list[int]) -> None:
+    one = asset(tmp_path, Source(revision=""))
+    assert refresh(one, wish=Wish.RENEW, clock=Time()).outcome.result is Result.PUBLISHED
+    begun.clear()
+    assert refresh(one, wish=Wish.RENEW, clock=Time()).outcome.result is Result.UNCHANGED
+    assert not begun

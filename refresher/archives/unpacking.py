@@ -65,6 +65,7 @@ class Unpacking:
                 landing.write(piece)
             if landing.size != file.size:
                 raise self._archive.refusal(f"holds {name} with {landing.size} bytes where it says {file.size}")
+            landing.hurry()
             self._files[name] = landing.complete()
 
     def _count(self, size: int) -> None:

@@ -68,8 +68,16 @@ class Pair:
 
     def files(self) -> dict[str, bytes]:
         """Refresher's files, all of one generation."""
-        data = (self.sidecar.volume / "rendered/..data").resolve()
-        return {path.name: path.read_bytes() for path in data.iterdir()}
+        return {path.name: path.read_bytes() for path in self._visible.iterdir()}
+
+    @property
+    def generation(self) -> int:
+        """The number of the one that is visible: what the sidecar says of itself may come a moment later."""
+        return int(self._visible.parent.name)
+
+    @property
+    def _visible(self) -> Path:
+        return (self.sidecar.volume / "rendered/..data").resolve()
 
     def asked(self, who: str) -> list[str]:
         return self.server.requests(by=f"{who}-{self.named}")

@@ -6,6 +6,7 @@ than there were looks at the secrets; it tells the app once for each. Both look 
 """
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -102,13 +103,13 @@ def of_an_interval(pair: Pair) -> dict[str, float]:
 
 def told(pair: Pair, app: App, number: int) -> list[Line]:
     """What was found."""
-    until(lambda: len(app.heard) == 1, within=60)
+    until(lambda: heard_of(app) == 1, within=60)
     start, interval = {who: at_the_start(pair, who) for who in WHO}, of_an_interval(pair)
-    writes, commands, heard, flips = pair.agent.writes, pair.agent.commands, len(app.heard), generation(pair)
+    writes, commands, heard, flips = pair.agent.writes, pair.agent.commands, len(app.heard), pair.generation
     seen = list(changes(pair, number))
-    until(lambda: len(app.heard) - heard == generation(pair) - flips, within=60)
+    until(lambda: heard_of(app) == pair.generation, within=60)
     number += 1  # the first one nobody watched
-    flips, heard = generation(pair) - flips, len(app.heard) - heard
+    flips, heard = pair.generation - flips, len(app.heard) - heard
     return [
         Line("requests at the start: agent", start["agent"]),
         Line("requests at the start: refresher", start["ours"], start["ours"] < start["agent"]),
@@ -131,8 +132,9 @@ def pid(pair: Pair) -> int:
     return pair.sidecar.process.pid
 
 
-def generation(pair: Pair) -> int:
-    return int(pair.state()["generation"])
+def heard_of(app: App) -> int:
+    """The last generation that the app heard of; 0 before the first."""
+    return int(json.loads(app.heard[-1].body)["generation"]) if app.heard else 0
 
 
 def readers(of: str, seen: Sequence[Seen]) -> list[Line]:

@@ -90,8 +90,8 @@ def written(file: Path, size: int) -> str:
     return seen.hexdigest()
 
 
-def store(s3: SeaweedFS, root: Path, load: Load, names: Sequence[str] = ()) -> None:
-    """Put these of the load's files, or all, into the bucket, and their list; big ones in parts, as boto3 does."""
+def store(s3: SeaweedFS, root: Path, load: Load, *, names: Sequence[str]) -> None:
+    """Put these of the load's files, and the list of all, into the bucket; big ones in parts, as boto3 does."""
     import boto3  # comes with the `bench` extra, and tests of this module do without
 
     client = boto3.client(
@@ -106,7 +106,7 @@ def store(s3: SeaweedFS, root: Path, load: Load, names: Sequence[str] = ()) -> N
         def put(name: str) -> None:
             client.upload_file(str(root / load.name / name), BUCKET, f"{load.name}/{name}")
 
-        list(pool.map(put, [*(names or load.files), LIST]))
+        list(pool.map(put, [*names, LIST]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

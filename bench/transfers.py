@@ -69,7 +69,7 @@ class Transfers:
         for load in self._sizes.loads:
             say(f"making and storing {load.shown}")
             load.make(self.root)
-            store(self.s3, self.root, load)
+            store(self.s3, self.root, load, names=load.files)
         os.sync()
         return self
 

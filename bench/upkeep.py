@@ -67,7 +67,7 @@ class Upkeep:
         """Seconds of a refresh of all files of which one has changed, and of an asset that is that file alone."""
         alone = Load(name="alone", count=1, size=load.size)
         alone.make(self.root)
-        store(self.s3, self.root, alone)
+        store(self.s3, self.root, alone, names=alone.files)
         assets = {"all": s3_asset(load, self.s3.endpoint_url), "alone": s3_asset(alone, self.s3.endpoint_url)}
         one_of_many: list[float] = []
         by_itself: list[float] = []
@@ -133,7 +133,7 @@ class Upkeep:
         digests = [line.split()[0] for line in (directory / LIST).read_text().splitlines()]
         digests[number] = written(directory / name, load.size)
         load.write_list(directory, digests)
-        store(self.s3, self.root, load, [name])
+        store(self.s3, self.root, load, names=[name])
 
 
 def _touch(file: Path, number: int) -> None:

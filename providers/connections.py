@@ -136,14 +136,14 @@ class Connections:
 
     def _pool(self, url: str, *, with_certificate: bool) -> urllib3.PoolManager:
         if secure := Origin.of(url).is_secure:
-            self._renew()
+            self._forget_outdated()
         reach = _Reach(proxy_of(url), secure, with_certificate=secure and with_certificate)
         with self._lock:
             if reach not in self._pools:
                 self._pools[reach] = self._made(reach)
             return self._pools[reach]
 
-    def _renew(self) -> None:
+    def _forget_outdated(self) -> None:
         """Let go of connections that were made with other certificates than there are now."""
         facts = self._certificates.facts()
         if facts != self._facts:
@@ -163,7 +163,8 @@ class Connections:
         return self._contexts.context(shown)
 
     def _through(self, reach: _Reach, shape: dict[str, Any]) -> urllib3.PoolManager:
-        if urlsplit(reach.proxy).scheme == "https":
+        # Not an `Origin`: whatever is no URL is refused below, without being shown.
+        if reach.proxy.lower().startswith("https:"):
             # Neither the source's authorities nor its login are the proxy's business.
             shape["proxy_ssl_context"] = self._contexts.context(Certificates())
             shape.setdefault("ssl_context", shape["proxy_ssl_context"])

@@ -15,10 +15,10 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 BUFFER = 32 * 1024
-"""Bytes of an answer's beginning that are read at once: with its headers, the whole body of a small file."""
+"""Bytes of an answer's beginning that are read at once: with its headers, the whole body of a small file of 16 KiB."""
 NOTICEABLE = 0.01
-"""The part of a time limit by which another one has to differ to be set: each time is a system call, in which another
-thread may take its turn.
+"""A socket's time limit stays as it is while it is wrong by no more than this part of it: setting one is a system call,
+in which another thread may take its turn. So a deadline may be passed by a hundredth.
 """
 HEADERS = 2
 """A paced answer's status and headers have to be whole within this many times the read timeout."""
@@ -43,11 +43,12 @@ class _Punctual(io.RawIOBase):
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("the answer took too long")
-        self._wait_for(remaining if self._silence is None else min(remaining, self._silence))
+        self._limit(remaining if self._silence is None else min(remaining, self._silence))
         count = self._stream.readinto(buffer)
         return count + self._records(buffer[count:]) if count and isinstance(self._source, SSLSocket) else count
 
-    def _wait_for(self, seconds: float) -> None:
+    def _limit(self, seconds: float) -> None:
+        """Have the socket wait for about so long."""
         known = self._source.gettimeout()
         if known is None or abs(known - seconds) > NOTICEABLE * seconds:
             self._source.settimeout(seconds)

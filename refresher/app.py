@@ -1,6 +1,5 @@
 """The composition root: from a configuration to a running sidecar, and back to nothing."""
 
-import gc
 import logging
 import signal
 from collections.abc import Iterable, Sequence
@@ -10,7 +9,7 @@ from datetime import timedelta
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from refresher import __version__
+from refresher import __version__, garbage
 from refresher.asked import Request
 from refresher.clockwork import Clockwork
 from refresher.control.metrics import Metrics
@@ -167,7 +166,7 @@ class Sidecar:
         self._endpoints.allow(after.settings.endpoints)
         self._keep(after)
         log.info("the configuration was read again: %s", difference(before, after))
-        freeze()
+        garbage.settle()
 
     def _forget(self) -> None:
         """Count no more of whom nothing will be heard again."""
@@ -211,13 +210,6 @@ def notifiers_of(assets: Iterable[Asset]) -> dict[str, set[str]]:
     return found
 
 
-def freeze() -> None:
-    """What was made stays, so that the collector need not look through it again and again; what is gone, goes."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-
-
 def run(file: ConfigurationFile) -> None:
     """Run the sidecar until SIGTERM or SIGINT. Raises ConfigError if it can't be started."""
     begin()
@@ -228,7 +220,7 @@ def run(file: ConfigurationFile) -> None:
     end.answer(signal.SIGUSR1, lambda: sidecar.request_all())
     sidecar = Sidecar(file)
     sidecar.start()
-    freeze()
+    garbage.settle()
     volume = sidecar.settings.volume
     log.info("refresher %s keeps fresh in %s: %s", __version__, volume, ", ".join(sidecar.names()))
     try:

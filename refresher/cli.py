@@ -1,11 +1,10 @@
 """The command line: which commands there are. What each does is in `commands`."""
 
-import gc
 from typing import Annotated
 
 import typer
 
-from refresher import __version__
+from refresher import __version__, garbage
 from refresher.commands import fleet, local, sidecar
 from refresher.commands.endings import DONE
 from refresher.host import end_on_sigterm
@@ -21,8 +20,8 @@ app = typer.Typer(
 def main() -> None:
     """Run a command and exit with its code."""
     end_on_sigterm()
-    # What is loaded stays: looking for garbage in it took a twelfth of a start. Who goes on looks again (`begin`).
-    gc.disable()
+    # Whoever stays for long collects it from then on.
+    garbage.put_off()
     app()
 
 

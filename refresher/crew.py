@@ -132,6 +132,7 @@ class Crew:
                 # Damaged, wherever that was: nobody must go on with it.
                 self._give_up_part(file)
                 raise
+            # Else it is most likely removed again: for a link in its place, or because nothing has changed at all.
             if not self._copies.has(landing.digest, size=landing.size):
                 landing.hurry()
             return landing.complete()

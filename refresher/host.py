@@ -1,9 +1,7 @@
 """The machine that refresher runs on: its clock, its name, and since when. The one place that asks for them."""
 
-import gc
 import os
 import resource
-import select
 import signal
 import socket
 import sys
@@ -18,6 +16,8 @@ ENDING = {signal.SIGTERM, signal.SIGINT}
 """What a container engine sends, and Ctrl-C."""
 BY_SIGTERM = 128 + signal.SIGTERM
 """The exit code that a shell reports for who was ended by SIGTERM."""
+AT_ONCE = 64
+"""Signals that are read from their pipe at once, a byte each; more wait in it."""
 CALLING_THREAD = 0x20000000
 """__WNOTHREAD of linux/wait.h: wait for children of the calling thread, and of no other thread of the process."""
 
@@ -38,14 +38,12 @@ def part_on_sigterm() -> None:
 
 
 def begin() -> None:
-    """What a process that publishes sets for itself: open directories, all the descriptors there may be, no garbage."""
+    """What a process that publishes sets for itself: open directories, and all the descriptors that it may have."""
     os.umask(0o022)  # a narrower one would close directories on their way, until their mode is set
     # Container engines give 1024 at first and many more to who asks; a thousand assets hold as many connections.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    gc.freeze()
-    gc.enable()
 
 
 def end_on_sigterm() -> None:
@@ -63,10 +61,10 @@ class End:
     """
 
     def __init__(self) -> None:
-        self._came, came = os.pipe()
-        os.set_blocking(came, False)
+        self._reading, writing = os.pipe()
+        os.set_blocking(writing, False)
         # First, because who has a handler and no pipe loses what comes between.
-        signal.set_wakeup_fd(came, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         self._calls: dict[int, Callable[[], object]] = {}
         for number in ENDING:
             signal.signal(number, _heard)
@@ -79,7 +77,7 @@ class End:
     def wait(self) -> None:
         """Return when one of them has come; meanwhile, answer others."""
         while True:
-            came = set(os.read(self._came, select.PIPE_BUF))
+            came = set(os.read(self._reading, AT_ONCE))
             if came & ENDING:
                 return
             for number in came & self._calls.keys():

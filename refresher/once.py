@@ -8,7 +8,7 @@ from datetime import timedelta
 from threading import Thread
 from time import monotonic
 
-from refresher import host
+from refresher import garbage, host
 from refresher.cycle import begin, refresh, release, tidy
 from refresher.due import due
 from refresher.errors import RefresherError
@@ -122,6 +122,7 @@ def once(
     log = Log()
     with closing(SharedParts()) as shared:
         visitor = Once(assets(settings, shared), clock=now, seed=seed(), notify=notify)
+        garbage.collect_from_now_on()
         with shown(visitor.transfers):
             visits = visitor.visit(timeout=timeout)
     for visit in visits:

@@ -1,10 +1,11 @@
 """How often something may happen: a token bucket for each key."""
 
+import time
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 BURST, PER_SECOND = 10, 1.0
-"""Of wishes for a refresh, whichever way they come."""
+"""Wishes for a refresh that each way has at once, and then each second: the contract's figures."""
 
 
 @dataclass(slots=True)
@@ -38,3 +39,8 @@ class RateLimit:
         bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.filled_at) * self._per_second)
         bucket.filled_at = now
         return bucket
+
+
+def of_wishes() -> RateLimit:
+    """The limit that each way of wishing for a refresh has, by this machine's clock."""
+    return RateLimit(burst=BURST, per_second=PER_SECOND, clock=time.monotonic)

@@ -9,7 +9,6 @@ there may put anything in its place: it is looked at without following a link, a
 import logging
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
@@ -20,7 +19,7 @@ from typing import NamedTuple
 
 from refresher.filenames import OURS
 from refresher.model import Outcome
-from refresher.ratelimit import BURST, PER_SECOND, RateLimit
+from refresher.ratelimit import of_wishes
 from refresher.volume import Directory
 
 log = logging.getLogger("refresher")
@@ -42,7 +41,7 @@ class TriggerFile:
 
     def __init__(self, path: Path, ask: Ask, *, root: Path) -> None:
         self.path, self._ask, self._root = path, ask, root
-        self._limit = RateLimit(burst=BURST, per_second=PER_SECOND, clock=time.monotonic)
+        self._limit = of_wishes()
         self._heard: _Wish | None = None
         self._warned: str | None = None
         self._later: Timer | None = None

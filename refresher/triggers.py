@@ -15,7 +15,7 @@ from refresher import able
 from refresher.abilities import Following
 from refresher.keeper import Keeper
 from refresher.model import Outcome
-from refresher.ratelimit import BURST, PER_SECOND, RateLimit
+from refresher.ratelimit import of_wishes
 from refresher.state import Trigger
 
 if TYPE_CHECKING:  # loaded by those who have one
@@ -36,7 +36,7 @@ class Triggers:
         self._watches: dict[Paths, _Watching] = {}
         self._followers: dict[tuple[Keeper, str], Follower] = {}
         self._files: dict[tuple[Path, Path], TriggerFile] = {}
-        self._limit = RateLimit(burst=BURST, per_second=PER_SECOND, clock=time.monotonic)
+        self._limit = of_wishes()
 
     def change(self, keepers: Iterable[Keeper]) -> None:
         """Wake these keepers from now on, and no others."""

@@ -21,20 +21,6 @@ def test_all_descriptors_that_there_may_be_are_used() -> None:
     assert ran.stdout == "True\n"
 
 
-LOADED = """
-import gc
-from refresher import host
-gc.disable()
-host.begin()
-print(gc.isenabled(), gc.get_freeze_count() > 0)
-"""
-
-
-def test_who_stays_collects_garbage_but_not_in_what_was_loaded() -> None:
-    ran = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
-    assert ran.stdout == "True True\n"
-
-
 INTERRUPTED = """
 import signal, sys
 from refresher.host import End

@@ -1,7 +1,7 @@
 """botocore's side: a client for each endpoint and login, and requests that botocore signs and urllib3 sends.
 
-A body that botocore moves costs twice the processor time of the plain request, so it finds the bucket's address and
-signs, and the body comes over connections of our own. The signature is in a header: no URL holds one.
+A body that botocore moves costs twice the processor time of the plain request: so botocore finds the bucket's address
+and signs, and the body comes over connections of our own. The signature is in a header: no URL holds one.
 """
 
 import threading

@@ -36,17 +36,17 @@ def endpoint(options: S3Options, environment: Mapping[str, str] = os.environ) ->
 
 def session(options: S3Options, *, read_timeout: float) -> botocore.session.Session:
     """A session with the chain, or the role's credentials; making clients in it is not safe between threads."""
-    core = _core(options, read_timeout)
+    made = _chain(options, read_timeout)
     if options.role_arn:
-        role = _Role(options.role_arn, options, _core(options, read_timeout))
-        core.register_component("credential_provider", CredentialResolver([role]))
-    return core
+        role = _Role(options.role_arn, options, _chain(options, read_timeout))
+        made.register_component("credential_provider", CredentialResolver([role]))
+    return made
 
 
-def _core(options: S3Options, read_timeout: float) -> botocore.session.Session:
-    core = botocore.session.Session(profile=options.profile)
+def _chain(options: S3Options, read_timeout: float) -> botocore.session.Session:
+    made = botocore.session.Session(profile=options.profile)
     # For the token services that botocore asks by itself, too: it would wait for a minute, five times.
-    core.set_default_client_config(
+    made.set_default_client_config(
         Config(
             connect_timeout=CONNECT,
             read_timeout=read_timeout,
@@ -55,8 +55,8 @@ def _core(options: S3Options, read_timeout: float) -> botocore.session.Session:
         )
     )
     # Two thirds of the processor time for a listing went into the times of objects, which nobody looks at.
-    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
-    return core
+    made.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+    return made
 
 
 class _Role(CredentialProvider):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refresher import garbage
 from refresher.commands.endings import NOT_UP_TO_DATE, fail, reporting_bad_configuration
 from refresher.commands.options import Config, Json, chosen, duration, settings_of
 from refresher.errors import ConfigError, PermanentError
@@ -52,6 +53,7 @@ def simulate(
     from refresher.simulate import simulated as findings_of
     from refresher.simulate.picture import draw, refuse_unfit
 
+    garbage.collect_from_now_on()
     with reporting_bad_configuration():
         refresh = _refresh(asset, config)
         if picture:

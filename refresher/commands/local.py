@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from refresher import garbage
 from refresher.commands.endings import DONE, NOT_UP_TO_DATE, end, fail, reporting_bad_configuration
 from refresher.commands.options import Assets, Config, Directory, Json, Source, chosen, duration, path_of, settings_of
 from refresher.errors import PermanentError
@@ -121,4 +122,5 @@ def demo(*, rotations: Annotated[int, typer.Option(min=0, help="How many to show
     """Show the whole thing on this machine: real servers, rotating certificates, a TLS app."""
     from refresher.demo.show import show
 
+    garbage.collect_from_now_on()
     raise typer.Exit(show(rotations=rotations))

@@ -1,7 +1,6 @@
 """The two listeners, control and probes, in one event loop in one daemon thread."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, suppress
@@ -28,7 +27,7 @@ from refresher.control.sidecar import Sidecar
 from refresher.errors import ConfigError
 from refresher.model import Clock
 from refresher.options import Secret
-from refresher.ratelimit import BURST, PER_SECOND, RateLimit
+from refresher.ratelimit import RateLimit, of_wishes
 
 CONNECTIONS = 512
 """At most, for each listener."""
@@ -37,8 +36,6 @@ HEADER_LIMIT = 16 * 1024
 IDLE = 5
 """Seconds between two requests on one connection."""
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what a Host header never names
-FAREWELL = 0.5
-"""Seconds that answers in progress have at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,8 @@ class ControlServer:
     """Serves the control API and the probes from `start` to `stop`, once.
 
     `listen` and `probes` are written as in the configuration; None means that there is no such listener. `patience` is
-    how long a request may take to arrive. `limit` has the contract's figures unless one is given.
+    how long a request may take to arrive, `farewell` how long answers in progress have at the end. `limit` has the
+    contract's figures unless one is given.
     """
 
     def __init__(
@@ -68,13 +66,15 @@ class ControlServer:
         hosts: Sequence[str] = (),
         token: Secret | None = None,
         patience: timedelta = timedelta(seconds=10),
+        farewell: timedelta = timedelta(seconds=0.5),
         limit: RateLimit | None = None,
     ) -> None:
         self._health = Health(sidecar, metrics, clock=clock)
-        limit = limit or RateLimit(burst=BURST, per_second=PER_SECOND, clock=time.monotonic)
-        self._api = Api(sidecar, Refreshes(sidecar, limit), self._health, clock=clock, token=token is not None)
+        self._api = Api(
+            sidecar, Refreshes(sidecar, limit or of_wishes()), self._health, clock=clock, token=token is not None
+        )
         self._listen, self._probes, self._hosts, self._token = listen, probes, hosts, token
-        self._patience = patience.total_seconds()
+        self._patience, self._farewell = patience.total_seconds(), farewell.total_seconds()
         self._running: _Running | None = None
 
     def start(self) -> None:
@@ -85,11 +85,11 @@ class ControlServer:
                 listeners.append(self._control(doors, self._listen))
             if self._probes is not None:
                 listeners.append(self._probing(doors, self._probes))
-            self._running = _Running(listeners, patience=self._patience)
+            self._running = _Running(listeners, patience=self._patience, farewell=self._farewell)
             doors.pop_all()
 
     def stop(self) -> None:
-        """Stop listening; answers in progress have half a second, and all is over within one."""
+        """Stop listening; answers in progress have the farewell. Returns when all is over, or after a second."""
         if self._running:
             self._running.stop()
             self._running = None
@@ -120,8 +120,8 @@ class ControlServer:
 class _Running:
     """The thread, and in it the event loop with the listeners."""
 
-    def __init__(self, listeners: list[_Listener], *, patience: float) -> None:
-        self._listeners, self._patience = listeners, patience
+    def __init__(self, listeners: list[_Listener], *, patience: float, farewell: float) -> None:
+        self._listeners, self._patience, self._farewell = listeners, patience, farewell
         self._begun: Future[Callable[[], object]] = Future()
         self._thread = Thread(target=self._run, name="control", daemon=True)
         self._thread.start()
@@ -171,11 +171,11 @@ class _Running:
             connection.shutdown()
         tasks = [task for listener in self._listeners for task in listener.state.tasks]
         if tasks:
-            await asyncio.wait(tasks, timeout=FAREWELL)
+            await asyncio.wait(tasks, timeout=self._farewell)
         for connection in self._connections():
             connection.transport.abort()  # the application sees its client leave, and its task ends by itself
         if tasks:
-            await asyncio.wait(tasks, timeout=FAREWELL / 2)
+            await asyncio.wait(tasks, timeout=self._farewell / 2)
 
     def _connections(self) -> list[Connection]:
         return [

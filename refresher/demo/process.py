@@ -14,7 +14,7 @@ from pathlib import Path
 STARTS_WITHIN = 60.0
 """Seconds; a cold machine with two busy cores takes up to ten."""
 ENDS_WITHIN = 30.0
-"""Seconds; less than one, but where the machine has much else to do."""
+"""Seconds; it takes less than one, unless the machine has much else to do."""
 BLOCK = 200
 """Ports that one process has for itself."""
 
@@ -88,7 +88,7 @@ def running(
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end, insist after `ENDS_WITHIN`."""
+    """Ask the process to end; kill it if it hasn't within `ENDS_WITHIN`."""
     child.terminate()
     try:
         child.wait(ENDS_WITHIN)

@@ -32,8 +32,6 @@ SPARE = 2
 """Buffers more than connections, so that none waits for the one that is behind."""
 STRETCH = 32 * MiB
 """Bytes over which a connection's speed is judged; not over the first ones, because a start is slow by nature."""
-FAST = 128 * MiB
-"""Bytes a second of a connection that needs no help: half again what one to S3 gives (85 to 90 MB/s, says AWS)."""
 WORTH_HELP = 16 * MiB
 """Bytes that have to be left for help to pay off."""
 
@@ -59,7 +57,7 @@ def _plain(reading: Reading, buffer: memoryview) -> Iterator[memoryview]:
 
 def _ahead(reading: Reading, file: RemoteFile, terms: Terms) -> Generator[memoryview, None, int | None]:
     """The file by one connection; if it is slow, its beginning, and where help has to go on."""
-    offset, speed, slow = reading.offset, Speed(reading.pace), False
+    offset, speed, slow = reading.offset, Speed(reading.pace, fast=terms.fast), False
 
     def fill(_: int, buffer: memoryview) -> Iterator[int]:
         yield reading.fill(buffer)
@@ -77,8 +75,8 @@ def _ahead(reading: Reading, file: RemoteFile, terms: Terms) -> Generator[memory
 class Speed:
     """How fast a connection is, stretch by stretch."""
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self, pace: Pace, *, fast: int) -> None:
+        self._pace, self._fast = pace, fast
         self._begun: tuple[int, float] | None = None
 
     def is_low(self) -> bool:
@@ -88,7 +86,7 @@ class Speed:
         if received - before < STRETCH:
             return False
         is_first, self._begun = self._begun is None, (received, waited)
-        return not is_first and received - before < FAST * (waited - waited_before)
+        return not is_first and received - before < self._fast * (waited - waited_before)
 
 
 def _can_be_helped(reading: Reading, file: RemoteFile, terms: Terms) -> bool:

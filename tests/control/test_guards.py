@@ -6,7 +6,6 @@ import pytest
 from refresher.control.guards import Rules, is_loopback, refusal
 from refresher.errors import ConfigError
 from refresher.options import Secret
-from refresher.ratelimit import RateLimit
 from tests.control.client import Client
 from tests.fakes.sidecar import FakeSidecar, outcome
 
@@ -210,16 +209,3 @@ def test_a_request_that_breaks_off_midway_does_nothing(client: Client, sidecar: 
         connection.sendall(b"POST /refresh/web-tls HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf")
     assert client.get("/assets").status == 200
     assert sidecar.asked == 0
-
-
-def test_the_rate_limit_forgets_nothing_and_gives_no_more_than_a_burst() -> None:
-    now = 0.0
-    limit = RateLimit(burst=2, per_second=0.5, clock=lambda: now)
-    limit.spend("a")
-    assert limit.wait("a") == 0
-    limit.spend("a")
-    assert (limit.wait("a"), limit.wait("b")) == (2, 0)
-    now = 1000.0
-    limit.spend("a")
-    limit.spend("a")
-    assert limit.wait("a") == 2

@@ -309,28 +309,27 @@ def test_stopping_does_not_wait_for_clients_that_wait(sidecar: FakeSidecar, metr
         assert idle.recv(65536)
         waiting = pool.submit(client.post, "/refresh/web-tls")
         until(lambda: sidecar.asked == 1)
-        begin = time.monotonic()
         server.stop()
-        assert time.monotonic() - begin < 10
         assert isinstance(waiting.exception(timeout=10), ConnectionError)
-    assert not [thread for thread in threading.enumerate() if thread.name == "control"]
+    until(lambda: not control_threads())
     sidecar.running["web-tls"].visible.set_result(outcome("web-tls"))
 
 
-def test_nobody_waits_for_a_client_that_hung_up(
-    sidecar: FakeSidecar, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("refresher.control.server.FAREWELL", 60)
-    server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen="127.0.0.1:0")
+def control_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "control"]
+
+
+def test_nobody_waits_for_a_client_that_hung_up(sidecar: FakeSidecar, metrics: Metrics) -> None:
+    an_hour = timedelta(hours=1)
+    server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen="127.0.0.1:0", farewell=an_hour)
     server.start()
     client = Client(server.addresses)
     with client.socket() as connection:
         connection.sendall(b"POST /refresh/web-tls?timeout=1h HTTP/1.1\r\nHost: localhost\r\n\r\n")
         until(lambda: sidecar.asked == 1)
     assert client.get("/livez").status == 200
-    begin = time.monotonic()
     server.stop()
-    assert time.monotonic() - begin < 20, "no answer is in progress any more"
+    until(lambda: not control_threads())  # no answer is in progress any more
     assert not sidecar.running["web-tls"].visible.cancelled()
 
 

@@ -80,13 +80,13 @@ def test_a_server_that_never_answers_does_not_hold_up_the_stop(
 
     with serving(answer) as address, caplog.at_level(logging.WARNING):
         shared = Sessions(lambda: datetime.now(UTC))
-        for _ in range(3):
+        for _ in range(10):
             logins.approle().source(address=address, revoke_on_exit=True, shared=shared).fetched()
         started = time.monotonic()
         shared.close()
         took = time.monotonic() - started
         over.set()
-    assert 1 < took < 10
+    assert 1 < took < 10, "one after the other they take fifteen"
     assert "could be revoked in time" in caplog.text
 
 

@@ -11,7 +11,7 @@ from refresher.errors import TransientError
 from refresher.model import Limits
 from refresher.traffic import Progress, Traffic
 from refresher.transfer.reception import RANGE, received
-from refresher.transfer.terms import GivenUp, Terms
+from refresher.transfer.terms import FAST, GivenUp, Terms
 from tests.fakes.models import MiB, Model, Stream, Unmeasured, content
 from tests.waiting import until
 
@@ -19,10 +19,15 @@ LARGE = content(96 * MiB)
 
 
 def terms(
-    *, connections: int = 4, timeout: float = 60, min_rate: int = 64 * 1024, max_rate: int | None = None
+    *,
+    connections: int = 4,
+    timeout: float = 60,
+    min_rate: int = 64 * 1024,
+    max_rate: int | None = None,
+    fast: int = FAST,
 ) -> Terms:
     limits = Limits(connections=connections, min_rate=min_rate, max_rate=max_rate)
-    return Terms(limits, timedelta(seconds=timeout), Traffic(), Progress(), free=connections - 1)
+    return Terms(limits, timedelta(seconds=timeout), Traffic(), Progress(), free=connections - 1, fast=fast)
 
 
 def read(model: Model, the: Terms, *, offset: int = 0) -> bytes:
@@ -104,11 +109,10 @@ def test_a_connection_that_is_slow_gets_help() -> None:
     assert slow.most_at_once == 4
 
 
-def test_a_connection_that_is_fast_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("refresher.transfer.reception.FAST", MiB)  # a busy machine reads even memory slowly
-    fast = Model("m", LARGE, most=4 * MiB)
-    assert read(fast, terms(connections=4)) == LARGE
-    assert fast.opened == [(0, len(LARGE))]
+def test_a_connection_that_is_fast_gets_none() -> None:
+    model = Model("m", LARGE, most=4 * MiB)
+    assert read(model, terms(connections=4, fast=MiB)) == LARGE  # a busy machine reads even memory slowly
+    assert model.opened == [(0, len(LARGE))]
 
 
 def test_help_never_fetches_a_byte_twice() -> None:

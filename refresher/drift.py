@@ -15,13 +15,20 @@ LOOK_EVERY = timedelta(seconds=10)
 """Between two looks: what somebody broke is whole again before most apps read it the next time."""
 
 Sight = Mapping[str, tuple[int, ...] | None]
-"""What a reader gets for each file: device, inode, mode, owner, size and times; None where there is nothing."""
+"""What a reader gets for each file: device, inode, mode, owner, size and last write; None where there is nothing.
+
+And when the inode changed last, which nobody can set back; but each link to it changes that, too, so only for files
+that refresher never links.
+"""
 
 
 def sight(asset: Asset, generation: Generation) -> Sight:
     """What readers see of this generation now."""
-    root = _root(asset, generation)
-    return {name: _seen(root / name) for name in generation.files}
+    root, is_linked = _root(asset, generation), asset.publish.layout is not LayoutName.FILE
+    return {
+        name: _seen(root / name, is_linked=is_linked and not staged.sensitive)
+        for name, staged in generation.files.items()
+    }
 
 
 def _root(asset: Asset, generation: Generation) -> Path:
@@ -30,10 +37,10 @@ def _root(asset: Asset, generation: Generation) -> Path:
     return asset.directory
 
 
-def _seen(path: Path) -> tuple[int, ...] | None:
+def _seen(path: Path, *, is_linked: bool) -> tuple[int, ...] | None:
     try:
         status = os.stat(path)  # noqa: PTH116 - without a Path's detour, this is what a look costs
     except OSError:
         return None
     facts = (status.st_dev, status.st_ino, status.st_mode, status.st_uid, status.st_gid, status.st_size)
-    return (*facts, status.st_mtime_ns, status.st_ctime_ns)
+    return (*facts, status.st_mtime_ns, *(() if is_linked else (status.st_ctime_ns,)))

@@ -1,12 +1,15 @@
 """What somebody else changed in the volume is noticed and repaired, or fetched again."""
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from refresher.model import LayoutName, Publish
+from tests.fakes.models import Model, Models
 from tests.fakes.source import App, Source, Time, asset, read
+from tests.large_files.assets import ONE, THREE
 from tests.test_keeper import kept
 
 LAYOUTS = list(LayoutName)
@@ -79,6 +82,25 @@ def test_somebody_elses_files_are_left_alone(tmp_path: Path) -> None:
     keeper.look_over()
     assert (tmp_path / "web/mine").read_text() == "mine"
     assert read(tmp_path / "web")["app.conf"] == b"one"
+
+
+def test_links_between_generations_are_no_drift(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = Models([Model("a", ONE)], "r1")
+    one = replace(asset(tmp_path, Source(), publish=Publish(keep=1)), provider=source)
+    keeper, clockwork, _ = kept(one, Time())
+    clockwork.turn(seconds=0)
+    keeper.look_over()
+    for number, other in enumerate((THREE, THREE[1:]), 2):
+        source.revision = f"r{number}"
+        source.files = [Model("a", ONE), Model("b", other, revision=source.revision)]
+        keeper.look_now()
+        clockwork.turn(seconds=0)
+        assert keeper.state().generation == number
+        keeper.look_over()
+        clockwork.turn(minutes=3)  # the one before is removed, and its link with it
+        keeper.look_over()
+    assert (tmp_path / "web/a").stat().st_nlink == 1
+    assert "changed by somebody" not in caplog.text
 
 
 def test_a_rollback_is_no_drift(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -22,6 +22,7 @@ from datetime import datetime
 from refresher.errors import RefresherError
 from refresher.model import Asset, FilesOnDisk, Generation, digest_of
 from refresher.place import Place
+from refresher.rereading import pieces
 from refresher.volume import explained
 
 DAMAGE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EIO})
@@ -156,5 +157,8 @@ def _settle_pin(asset: Asset, place: Place, current: Generation) -> None:
 
 
 def _digest(files: FilesOnDisk, name: str) -> str:
+    sha256 = hashlib.sha256()
     with files.directory.open_nested(name) as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        for piece in pieces(file.fileno()):
+            sha256.update(piece)
+    return f"sha256:{sha256.hexdigest()}"

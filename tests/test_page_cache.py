@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis.strategies import lists, sampled_from
 
 from refresher.contract import Fetched, Held, Unchanged
-from refresher.cycle import refresh
+from refresher.cycle import begin, refresh
 from refresher.model import Result, Wish
 from refresher.writing import Writing
 from tests.fakes.source import Source, Time, asset
@@ -65,14 +65,19 @@ def cached(path: Path) -> float:
     return sum(page & 1 for page in pages) / len(pages)
 
 
+def forget(path: Path) -> None:
+    """Have the file on the disk alone, where there is one."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def can_forget(directory: Path) -> bool:
     """Whether a file there can be on a disk and not in memory: not so on a tmpfs."""
     path = directory / "forgotten"
     path.write_bytes(bytes(MiB))
     assert cached(path) == 1.0
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    forget(path)
     return cached(path) == 0.0
 
 
@@ -99,6 +104,26 @@ def test_of_a_large_file_little_stays_in_the_page_cache(disk: Path) -> None:
     shown = disk / "web/model.bin"
     assert shown.stat().st_size == 256 * MiB
     assert cached(shown.resolve()) < 0.5
+
+
+def test_a_start_reads_what_is_held_without_bringing_it_into_the_page_cache(disk: Path) -> None:
+    one = asset(disk, Models())
+    assert refresh(one, wish=Wish.RENEW, clock=Time()).outcome.result is Result.PUBLISHED
+    shown = (disk / "web/model.bin").resolve()
+    forget(shown)
+    assert begin(one).current
+    assert cached(shown) < 0.1
+
+
+def test_what_the_app_has_in_the_page_cache_stays_there_at_a_start(disk: Path) -> None:
+    one = asset(disk, Models())
+    assert refresh(one, wish=Wish.RENEW, clock=Time()).outcome.result is Result.PUBLISHED
+    shown = (disk / "web/model.bin").resolve()
+    forget(shown)
+    with shown.open("rb") as file:
+        file.read(64 * MiB)
+    assert begin(one).current
+    assert cached(shown) > 0.2
 
 
 def test_whole_blocks_never_enter_the_page_cache(disk: Path) -> None:

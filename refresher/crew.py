@@ -17,7 +17,7 @@ from refresher import nested
 from refresher.abilities import Check, Checked, Ranged
 from refresher.archives import unpack
 from refresher.contract import Fetched, InlineFile, RemoteFile, StagedFile
-from refresher.errors import RejectedError, StartOverError, TransientError
+from refresher.errors import StartOverError, TransientError
 from refresher.incoming import Incoming
 from refresher.landing import Landing, Resumed
 from refresher.model import Asset
@@ -203,10 +203,13 @@ def opened(file: RemoteFile, stream: Iterator[memoryview]) -> tuple[Check | None
 
 
 def refuse_broken_promises(file: RemoteFile, *, size: int, digest: str, check: Check | None) -> None:
-    """Raise TransientError for another size or checksum than its source promised, RejectedError for another digest."""
+    """Raise TransientError for another size, digest or checksum than its source promised: it may come whole next time.
+
+    Not RejectedError: that is remembered for the revision, and would keep a good one out for ever.
+    """
     if file.size is not None and file.size != size:
         raise TransientError(f"{file.name} has {size} bytes where {file.size} were promised")
     if file.digest is not None and file.digest != digest:
-        raise RejectedError(f"{file.name} does not have the promised digest")
+        raise TransientError(f"{file.name} does not have the promised digest")
     if check:
         check.verify()

@@ -24,7 +24,7 @@ from refresher.place import Place, opened
 from refresher.publish import next_number, publish
 from refresher.recovery import recover
 from refresher.recovery import tidy as tidy_place
-from refresher.room import require_room
+from refresher.room import giving_way, require_room
 from refresher.stage import journal, stage
 from refresher.traffic import Progress
 from refresher.verify import verify
@@ -128,7 +128,8 @@ def _fetch(attempt: Attempt, place: Place, until_published: ExitStack) -> tuple[
 
 def _stage(answer: Fetched, incoming: Incoming, shown: FileSet | None, attempt: Attempt, place: Place) -> Candidate:
     asset, clock = attempt.asset, attempt.clock
-    with attempt.step("stage"), attempt.refusing(answer, digest=""), Kept(asset, place) as copies:
+    refusing, making_room = attempt.refusing(answer, digest=""), giving_way(asset, place, clock)
+    with attempt.step("stage"), refusing, making_room, Kept(asset, place) as copies:
         return stage(
             answer,
             into=incoming,

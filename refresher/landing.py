@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 from refresher.contract import StagedFile
 from refresher.errors import PermanentError, RejectedError
-from refresher.model import Publish
+from refresher.model import Limits, Publish
 from refresher.nested import above
 from refresher.volume import Directory, explained
 from refresher.writing import Writing
@@ -104,7 +104,8 @@ class Landing:
     def _admit(self, chunk: memoryview) -> None:
         self.size += len(chunk)
         if self.size > self._limit:
-            raise RejectedError(f"{self.name} is larger than its limit of {self._limit} bytes")
+            named = Limits.named(sensitive=self._sensitive)
+            raise RejectedError(f"{self.name} is larger than its limit of {self._limit} bytes ({named})")
         self._look_for_key(chunk)
 
     def _feed(self, chunk: memoryview) -> None:

@@ -127,6 +127,11 @@ class Limits:
         """Bytes that one file may have."""
         return min(self.file, SECRET_FILE_LIMIT) if sensitive else self.file
 
+    @staticmethod
+    def named(*, sensitive: bool) -> str:
+        """Where that comes from, for messages."""
+        return "limits.file; secrets have 4 MiB at most" if sensitive else "limits.file"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:

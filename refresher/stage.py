@@ -13,10 +13,12 @@ the mode that they will be published with.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from refresher.archives import ENDINGS, is_archive
 from refresher.contract import Fetched, FileSet, InlineFile, RemoteFile, StagedFile
 from refresher.crew import Copies, Crew
 from refresher.errors import RejectedError
 from refresher.filenames import parts_of
+from refresher.held_file import HeldFile
 from refresher.incoming import Incoming, Journal, Wanted
 from refresher.model import Asset, Candidate, Clock, FilesOnDisk
 from refresher.offered import is_unpacked, limit_of, refuse_total, revision_of
@@ -43,10 +45,11 @@ def stage(
 
     `require_room` raises TransientError unless so many bytes can be written, or makes room for them.
 
-    Raises RejectedError (names, limits, a promised digest that doesn't hold), TransientError (broken off, too slow, no
-    room), and whatever the source's streams raise.
+    Raises RejectedError (names, limits), TransientError (broken off, too slow, not as the source promised, no room),
+    and whatever the source's streams raise.
     """
     _refuse_names(fetched.files)
+    _refuse_nothing_to_unpack(fetched.files, asset)
     _refuse_sizes(fetched.files, asset)
     progress.expect(0)
     staging = Staging(fetched, into, asset, copies, require_room, progress)
@@ -106,8 +109,10 @@ class Staging:
     def link_unchanged(self) -> None:
         """Link what the source itself says is kept."""
         for file in self.fetched.files:
+            if isinstance(file, InlineFile) or not _can_be_kept(file, self.asset):
+                continue
             revision = revision_of(file, self.fetched)
-            if revision and _can_be_kept(file, self.asset):
+            if revision or file.digest:
                 copy = self.copies.link_revision(file.name, revision, into=self.into.files)
                 copy = copy or self.copies.link_digest(file.name, file.digest, into=self.into.files)
                 if copy:
@@ -159,11 +164,18 @@ def _refuse_names(files: Sequence[RemoteFile]) -> None:
             raise RejectedError(f"the source has {'/'.join(parts)!r} below a file of the same name as its directory")
 
 
+def _refuse_nothing_to_unpack(files: Sequence[RemoteFile], asset: Asset) -> None:
+    # What is held was unpacked when it came.
+    if asset.unpack and not any(is_archive(file.name) or isinstance(file, HeldFile) for file in files):
+        raise RejectedError(f"unpack is true, and no file's name ends in one of {', '.join(ENDINGS)}")
+
+
 def _refuse_sizes(files: Sequence[RemoteFile], asset: Asset) -> None:
     limits = asset.limits
     if len(files) > limits.files:
         raise RejectedError(f"the source has {len(files)} files, more than limits.files ({limits.files})")
     for file in files:
-        if (file.size or 0) > limit_of(file, asset):
-            raise RejectedError(f"{file.name} has {file.size} bytes, more than its limit of {limit_of(file, asset)}")
+        if (file.size or 0) > (limit := limit_of(file, asset)):
+            named = "limits.total" if is_unpacked(file, asset) else limits.named(sensitive=file.sensitive)
+            raise RejectedError(f"{file.name} has {file.size} bytes, more than its limit of {limit} ({named})")
     refuse_total(sum(file.size or 0 for file in files), limits)

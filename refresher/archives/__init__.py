@@ -18,7 +18,7 @@ from refresher.contract import StagedFile
 from refresher.model import Asset
 from refresher.volume import Directory
 
-__all__ = ["is_archive", "unpack"]
+__all__ = ["ENDINGS", "is_archive", "unpack"]
 
 _Reader = Callable[[Archive, Directory], Generator[Member, None, None]]
 
@@ -37,6 +37,10 @@ _READERS: dict[str, _Reader] = {
     ".tzst": partial(_tar, compression.zstd),
     ".zip": zipped.members,
 }
+
+
+ENDINGS = tuple(_READERS)
+"""Of the names of archives."""
 
 
 def is_archive(name: str) -> bool:

@@ -9,7 +9,7 @@ from refresher.archives.members import File, Folder, Link, Member
 from refresher.archives.names import Names
 from refresher.contract import StagedFile
 from refresher.landing import Landing
-from refresher.model import Publish
+from refresher.model import Limits, Publish
 from refresher.nested import above
 from refresher.volume import Directory, explained
 
@@ -58,7 +58,10 @@ class Unpacking:
 
     def _land(self, name: str, file: File) -> None:
         if file.size > self._limit:
-            raise self._archive.refusal(f"holds {name} of {file.size} bytes, more than its limit of {self._limit}")
+            named = Limits.named(sensitive=self._sensitive)
+            raise self._archive.refusal(
+                f"holds {name} of {file.size} bytes, more than its limit of {self._limit} ({named})"
+            )
         with Landing(self._into, name, sensitive=self._sensitive, limit=self._limit, publish=self._publish) as landing:
             for piece in file.content:
                 self._count(len(piece))

@@ -20,7 +20,7 @@ from refresher.errors import PermanentError
 from refresher.model import Asset, LayoutName, Outcome, Publish, Result, Wish
 from tests.crash.kills import leftovers
 from tests.crash.scenes import seen
-from tests.fakes.models import MiB, Model, Models, Stream, content
+from tests.fakes.models import MiB, Model, Models, Stream, Unmeasured, content
 from tests.fakes.source import App, Source, Time, asset
 
 ONE, TWO = {"a": b"1" * 5000, "b": b"1"}, {"a": b"2" * 5000, "b": b"2", "c": b"2"}
@@ -301,6 +301,19 @@ def kept_models_give_way(volume: Path) -> None:
     assert not (web.directory / "..refresher/00000001").exists()
 
 
+def kept_models_give_way_to_what_nobody_knew_the_size_of(volume: Path) -> None:
+    tmpfs(volume, "size=64m")
+    web = asset(volume, Source(), publish=Publish(grace=timedelta(0), make_room=True))
+    for seed in (1, 2):
+        assert bring(web, model(20, seed=seed)).result is Result.PUBLISHED
+    third = Unmeasured("model", content(30 * MiB, seed=3), revision="3")
+    outcome = bring(web, third)
+    assert "the volume is full" in str(outcome.error), outcome
+    assert generations(web) == 1
+    assert bring(web, third).result is Result.PUBLISHED
+    expect_model(web, third)
+
+
 @dataclass(kw_only=True)
 class Crowded(Model):
     """A model of which 10 MiB have room, because somebody else writes, too, once it is on its way."""
@@ -353,6 +366,7 @@ CASES = {
         directory_on_another_device,
         no_room_for_a_model_beside_the_old_one,
         kept_models_give_way,
+        kept_models_give_way_to_what_nobody_knew_the_size_of,
         full_in_the_middle_of_a_model,
         a_part_does_not_count_twice,
     )

@@ -126,7 +126,8 @@ def test_what_was_written_into_meanwhile_is_noticed_by_its_digest(tmp_path: Path
     part = next(incoming(tmp_path)[0].glob("files/m"))
     with part.open("r+b") as file:
         file.write(b"forged")
-    assert refresh(web(tmp_path, [Model("m", ONE, digest=promised)])).result is Result.REJECTED
+    results = [refresh(web(tmp_path, [Model("m", ONE, digest=promised)])).result for _ in range(2)]
+    assert results == [Result.FAILED, Result.PUBLISHED]
 
 
 def test_a_part_that_has_another_name_too_is_not_written_to(tmp_path: Path) -> None:

@@ -39,6 +39,14 @@ def test_a_promised_digest_that_is_kept_is_not_fetched(tmp_path: Path) -> None:
     assert same.moved == 0
 
 
+def test_a_promised_digest_is_enough_where_the_source_has_no_revisions(tmp_path: Path) -> None:
+    refresh(web(tmp_path, [Model("a", ONE)]))
+    same = Model("a", ONE, revision="", digest=f"sha256:{hashlib.sha256(ONE).hexdigest()}")
+    new = Model("b", THREE, revision="")
+    assert refresh(web(tmp_path, [same, new], revision="")).result is Result.PUBLISHED
+    assert (same.moved, new.moved) == (0, len(THREE))
+
+
 @pytest.mark.parametrize("spoil", ["content", "mode", "gone"])
 def test_what_somebody_changed_is_fetched_and_not_linked(tmp_path: Path, spoil: str) -> None:
     refresh(web(tmp_path, [Model("a", ONE), Model("b", TWO)]))

@@ -52,6 +52,12 @@ def test_an_archive_is_checked_as_it_was_promised(tmp_path: Path) -> None:
     assert incoming(tmp_path) == []
 
 
+def test_a_source_without_an_archive_is_nothing_to_unpack(tmp_path: Path) -> None:
+    outcome = refresh(web(tmp_path, [Model("model.tar.xz", ONE)], unpack=True))
+    assert outcome.result is Result.REJECTED
+    assert str(outcome.error).startswith("unpack is true, and no file's name ends in one of .tar, .tar.gz, ")
+
+
 def test_no_file_of_an_archive_takes_the_place_of_another(tmp_path: Path) -> None:
     one, other = packed({"a": b"1"}), packed({"a": b"2"})
     both = web(tmp_path, [Model("1.tgz", one), Model("2.tgz", other)], unpack=True)

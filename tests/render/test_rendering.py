@@ -428,7 +428,7 @@ class Short(InlineFile):
 def test_promises_of_sources_are_held_in_memory_too(tmp_path: Path) -> None:
     assert refused(tmp_path, Short("a", b"x")) == "failed: a has 1 bytes where 2 were promised"
     wrong = InlineFile("a", b"x", digest="sha256:00")
-    assert refused(tmp_path, wrong) == "rejected: a does not have the promised digest"
+    assert refused(tmp_path, wrong) == "failed: a does not have the promised digest"
 
 
 def test_a_login_page_is_not_rendered(tmp_path: Path) -> None:

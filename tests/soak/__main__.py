@@ -10,6 +10,7 @@ PROOFS: dict[str, Sequence[str] | None] = {
     "restarts": [],
     "fleet": ["--seconds", "90"],
     "simulated": None,  # of fewer pods chance alone is more than what is to be seen
+    "goals": [],
     "outages": [],
     "endpoints": ["30"],
     "transfers": ["--size", "512", "--breaks", "3"],

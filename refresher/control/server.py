@@ -35,6 +35,8 @@ HEADER_LIMIT = 16 * 1024
 """Bytes of a request's line and headers."""
 IDLE = 5
 """Seconds between two requests on one connection."""
+ROUNDS = 3
+"""Of the event loop, until one that was accepted is a connection: its task begins, the transport, the protocol."""
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what a Host header never names
 
 
@@ -154,8 +156,8 @@ class _Running:
         servers = [await self._accept(listener, loop) for listener in self._listeners]
         self._begun.set_result(partial(loop.call_soon_threadsafe, stopping.set))
         await stopping.wait()
-        for listener, server in zip(self._listeners, servers, strict=True):
-            listener.door.leave()
+        await self._leave(loop)
+        for server in servers:
             server.close()
         await self._part()
 
@@ -165,17 +167,25 @@ class _Running:
 
         return await loop.create_server(connection, sock=listener.door.socket, backlog=BACKLOG)
 
+    async def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Accept nobody any more, and let who was accepted come in: asyncio would forget him if its server closed."""
+        for listener in self._listeners:
+            listener.door.leave()
+            loop.remove_reader(listener.door.socket)
+        for _ in range(ROUNDS):
+            await asyncio.sleep(0)
+
     async def _part(self) -> None:
         """Let answers in progress finish, then hang up on whoever is left."""
         for connection in self._connections():
             connection.shutdown()
-        tasks = [task for listener in self._listeners for task in listener.state.tasks]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._farewell)
+        answers = [task for listener in self._listeners for task in listener.state.tasks]
+        if answers:
+            await asyncio.wait(answers, timeout=self._farewell)
         for connection in self._connections():
             connection.transport.abort()  # the application sees its client leave, and its task ends by itself
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._farewell / 2)
+        if answers:
+            await asyncio.wait(answers, timeout=self._farewell / 2)
 
     def _connections(self) -> list[Connection]:
         return [

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -331,6 +331,19 @@ def test_nobody_waits_for_a_client_that_hung_up(sidecar: FakeSidecar, metrics: M
     server.stop()
     until(lambda: not control_threads())  # no answer is in progress any more
     assert not sidecar.running["web-tls"].visible.cancelled()
+
+
+def test_who_connects_as_it_ends_is_hung_up_on(sidecar: FakeSidecar, metrics: Metrics) -> None:
+    for _ in range(30):
+        server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen="127.0.0.1:0")
+        server.start()
+        with ExitStack() as late:
+            clients = [late.enter_context(Client(server.addresses).socket()) for _ in range(20)]
+            server.stop()
+            for client in clients:
+                client.settimeout(30)
+                with suppress(ConnectionResetError):
+                    assert client.recv(1) == b""
 
 
 def test_an_answer_in_progress_is_given_before_the_end(sidecar: FakeSidecar, metrics: Metrics) -> None:

@@ -95,6 +95,7 @@ class Sidecar:
         """Start everything; what is held is used, what is due is fetched. Raises ConfigError if an address is taken."""
         self._clockwork.start()
         self._running.callback(self._shared.close)
+        self._running.callback(self._roster.lay_down)
         self._running.callback(self._clockwork.stop)
         self._keep(self._reload.running)
         self._running.callback(self._triggers.stop)
@@ -107,7 +108,7 @@ class Sidecar:
         self._reload.start()
 
     def stop(self) -> None:
-        """Stop everything, in the opposite order; nothing is waited for."""
+        """Stop everything, in the opposite order; what takes longer than a moment is not waited for."""
         self._running.close()
 
     def read_again(self) -> None:

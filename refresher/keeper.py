@@ -136,6 +136,10 @@ class Keeper:
 
         return self._by_hand(act)
 
+    def lay_down(self, *, within: float) -> None:
+        """Touch no file any more. What is being made visible is finished first, if that takes no longer than so."""
+        self._at_work.acquire(timeout=within)
+
     def was_rolled_back(self) -> None:
         """Take note that the app had the previous generation put back."""
         self._lookout.remember()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from threading import Lock
+from time import monotonic
 
 from refresher.abilities import Closable
 from refresher.endpoint import Endpoints
@@ -21,6 +22,9 @@ from refresher.record import Record
 from refresher.state import NoSuchAssetError
 from refresher.teller import Reporter, Tellers, all_true
 from refresher.term import Clockwork
+
+FLIP = 1.0
+"""Seconds that making files visible may take at the end; of 1500 links that are replaced, it takes a tenth of one."""
 
 
 class Roster:
@@ -88,6 +92,14 @@ class Roster:
                 all_true(earlier).add_done_callback(partial(self._begin, [keeper]))
         for keeper, left in retired.items():
             left.add_done_callback(partial(self._gone, keeper))
+
+    def lay_down(self) -> None:
+        """Have all keepers touch no file any more; who is making files visible has `FLIP` to finish."""
+        with self._lock:
+            keepers = [*self._keepers.values(), *self._retiring]
+        deadline = monotonic() + FLIP
+        for keeper in keepers:
+            keeper.lay_down(within=max(0.0, deadline - monotonic()))
 
     def _keeper(self, asset: Asset) -> Keeper:
         return self._new(Record(asset, started_at=self._clock()), endpoint=self._endpoints.of(asset))

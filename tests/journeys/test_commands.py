@@ -229,6 +229,27 @@ def test_the_sidecar_ends_soon_after_sigterm_although_a_source_never_answers(tmp
         assert time.monotonic() - began < 10
 
 
+def test_files_that_are_being_made_visible_when_sigterm_comes_all_are(tmp_path: Path) -> None:
+    source, many = tmp_path / "source", 1500
+    source.mkdir()
+    for number in range(many):
+        (source / f"old{number}").write_text("x")
+    asset = {"source": f"file://{source}", "refresh": {"every": "1d"}, "publish": {"fsync": False}}
+    with running(tmp_path, {"assets": {"conf": asset}}) as sidecar:
+        until(lambda: sidecar.state("conf")["generation"] == 1)
+        for number in range(many):
+            (source / f"old{number}").rename(source / f"new{number}")
+        shown = sidecar.volume / "conf"
+        until(lambda: sidecar.ask("POST", "/refresh/conf?wait=false").status == 202)
+        until(lambda: (shown / "..data/new0").exists(), every=0)
+        began = time.monotonic()
+        assert sidecar.stop() == 0
+        assert time.monotonic() - began < 10
+        visible = [path for path in shown.iterdir() if not path.name.startswith("..")]
+        assert sorted(path.name for path in visible) == sorted(f"new{number}" for number in range(many))
+        assert all(path.exists() for path in visible)
+
+
 def test_a_refresh_may_be_waited_for_as_long_as_one_likes(tmp_path: Path) -> None:
     source = tmp_path / "app.conf"
     source.write_text("one")

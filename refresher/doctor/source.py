@@ -1,6 +1,7 @@
 """A source, as its provider sees it, and the server's clock beside ours."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from refresher import able
@@ -17,14 +18,16 @@ UNSIGNED = timedelta(minutes=15)
 
 
 def source(asset: Asset, *, clock: Clock) -> Iterator[Observation]:
-    """What the provider sees, and once the clock. Raises what the provider does."""
-    compared = False
+    """What the provider sees, and once the clock: of several sources, each one's. Raises what the provider does."""
+    compared: set[str] = set()
     for observation in able.diagnosed(asset.provider):
         here = clock()
         yield observation
-        if observation.server_time and not compared:
-            compared = True
-            yield skew(here, observation.server_time, asset)
+        whose = "".join(observation.of.rpartition(": ")[:2])  # `db: ` of `db: health`, where there are several
+        if observation.server_time and whose not in compared:
+            compared.add(whose)
+            found = skew(here, observation.server_time, asset)
+            yield replace(found, of=f"{whose}{found.of}")
 
 
 def skew(here: datetime, there: datetime, asset: Asset) -> Observation:
@@ -35,7 +38,7 @@ def skew(here: datetime, there: datetime, asset: Asset) -> Observation:
     seen = f"this clock is {duration(difference)} {side} the server's"
     advice = "Set the clocks right (NTP), here and there."
     if difference > bound:
-        means = "certificates are judged wrongly" if bound is BACKDATED else "signed requests are refused"
+        means = "certificates are judged wrongly" if bound is BACKDATED else "requests that are signed, as to S3, fail"
         return Observation.fail("clock", f"{seen}: beyond {duration(bound)} {means}", advice)
     if difference > NOTICEABLE:
         return Observation.warn("clock", seen, advice)

@@ -10,6 +10,7 @@ import pytest
 from refresher.abilities import Observation, Verdict
 from refresher.doctor.source import skew, source
 from refresher.model import NamedVerifier
+from refresher.sources.provider import Sources
 from tests.fakes.source import NOON, Judge, Source, Time, asset
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -50,6 +51,13 @@ def test_a_clock_is_judged_by_what_depends_on_it(
     tmp_path: Path, apart: timedelta, verifier: str, verdict: Verdict, sign: int
 ) -> None:
     assert judged(tmp_path, sign * apart, verifier=verifier).verdict is verdict
+
+
+def test_each_of_several_servers_has_a_clock_of_its_own(tmp_path: Path) -> None:
+    servers = {"right": Server(), "wrong": Server(ahead=MINUTE * 60)}
+    web = asset(tmp_path, Source(), provider=Sources(servers, timeout=MINUTE))
+    found = {each.of: each.verdict for each in source(web, clock=Time()) if each.of.endswith("clock")}
+    assert found == {"right: clock": Verdict.OK, "wrong: clock": Verdict.FAIL}
 
 
 def test_which_clock_is_ahead_is_said(tmp_path: Path) -> None:

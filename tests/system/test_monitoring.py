@@ -207,36 +207,44 @@ def test_the_choices_of_the_dashboard_are_those_that_there_are(watched: Watched)
     assert found == {"job": ["refresher"], "asset": ["away", "behind", "web"]}
 
 
-def test_the_documented_scrape_configuration_finds_the_sidecar_and_nothing_else_of_a_pod(tmp_path: Path) -> None:
+def test_the_documented_scrape_configuration_finds_each_sidecar_and_nothing_else_of_a_pod(tmp_path: Path) -> None:
     (block,) = blocks("yaml", role="prometheus")
     (job,) = yaml.safe_load(block.text)["scrape_configs"]
     # What Kubernetes would tell, for Debian's Prometheus is built without asking it.
     assert job.pop("kubernetes_sd_configs") == [{"role": "pod"}]
-    containers = {"refresher": "true", "migrate": "true", "app": "false"}
     with running(tmp_path, {"assets": {"one": {"source": "file:///etc/hostname"}}}) as sidecar:
         port = str(sidecar.probes_port)
-        job["static_configs"] = [_pod(name, init, port) for name, init in containers.items()]
+        native = [("refresher", "true"), ("migrate", "true"), ("app", "false")]
+        older = [("first-files", "true"), ("refresher", "false"), ("app", "false")]
+        job["static_configs"] = [
+            *(_container("native", name, init, port) for name, init in native),
+            *(_container("older", name, init, port) for name, init in older),
+            _container("job", "refresher", "true", port, phase="Succeeded"),
+        ]
         with prometheus(tmp_path, [job]) as server:
-            until(lambda: server.values("up == 1"), within=60)
-            assert list(server.values("up")) == [
-                (
-                    ("__name__", "up"),
-                    ("instance", f"127.0.0.1:{port}"),
-                    ("job", "refresher"),
-                    ("namespace", "shop"),
-                    ("pod", "web-0"),
-                )
+            until(lambda: len(server.values("up == 1")) == 2, within=60)
+            assert [dict(labels) for labels in sorted(server.values("up"))] == [
+                {
+                    "__name__": "up",
+                    "instance": f"127.0.0.1:{port}",
+                    "job": "refresher",
+                    "namespace": "shop",
+                    "pod": pod,
+                }
+                for pod in ("native", "older")
             ]
 
 
-def _pod(container: str, init: str, port: str) -> dict[str, Any]:
+def _container(pod: str, name: str, init: str, port: str, *, phase: str = "Running") -> dict[str, Any]:
     meta = {
         "container_init": init,
-        "container_name": container,
+        "container_name": name,
         "annotation_prometheus_io_scrape": "true",
         "annotation_prometheus_io_port": port,
+        "annotation_prometheus_io_path": "/metrics",
         "ip": "127.0.0.1",
-        "name": "web-0",
+        "name": pod,
+        "phase": phase,
     }
     labels = {f"__meta_kubernetes_pod_{name}": value for name, value in meta.items()}
     return {"targets": ["127.0.0.1"], "labels": labels | {"__meta_kubernetes_namespace": "shop"}}

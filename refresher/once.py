@@ -27,16 +27,21 @@ log = logging.getLogger("refresher")
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """How one asset stands after its source was asked; `outcome` None: not asked, or no answer in time."""
+    """How one asset stands at the end; `outcome` None: its source wasn't asked, or this wasn't done in time (`late`).
+
+    `transfer` is what was on its way then.
+    """
 
     record: Record
     asked: bool
     outcome: Outcome | None
+    late: bool = False
+    transfer: Transfer | None = None
 
     @property
     def failed(self) -> bool:
-        """Whether the source was asked and gave nothing good."""
-        return self.asked and (self.outcome is None or self.outcome.result not in GOOD)
+        """Whether the source gave nothing good, or nobody came to ask it."""
+        return self.late or (self.asked and (self.outcome is None or self.outcome.result not in GOOD))
 
 
 class Once:
@@ -57,10 +62,7 @@ class Once:
             thread.start()
         for thread in threads:
             thread.join(max(0.0, deadline - monotonic()))
-        return [
-            Visit(record, record.asset.name in self._asked, self._outcomes.get(record.asset.name))
-            for record in self._records
-        ]
+        return [self._visited(record, thread) for record, thread in zip(self._records, threads, strict=True)]
 
     def transfers(self) -> dict[str, Transfer]:
         """What is on its way, by asset."""
@@ -71,6 +73,13 @@ class Once:
     def tellings(self) -> list[Telling]:
         """How the tellings ended."""
         return list(self._tellings)
+
+    def _visited(self, record: Record, thread: Thread) -> Visit:
+        name = record.asset.name
+        # The outcome last: the thread goes on meanwhile, and one that is done now must not pass for late.
+        transfer, goes_on = record.progress.transfer(), thread.is_alive()
+        asked, outcome = name in self._asked, self._outcomes.get(name)
+        return Visit(record, asked, outcome, late=goes_on and outcome is None, transfer=transfer)
 
     def _visit(self, record: Record) -> None:
         asset = record.asset
@@ -128,6 +137,8 @@ def once(
     for visit in visits:
         if visit.outcome:
             log.refreshed(visit.outcome, None)
+        elif visit.late:
+            log.late(visit.record.state(now()), visit.transfer, asked=visit.asked, timeout=timeout)
     for telling in visitor.tellings:
         log.told(telling)
     ready = all(visit.record.is_ready(now()) for visit in visits if visit.record.asset.required)

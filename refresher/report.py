@@ -3,13 +3,16 @@
 import logging
 from collections.abc import Container, Hashable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from refresher.due import Due
 from refresher.model import Outcome, Result
 from refresher.notify import Telling
-from refresher.state import Trigger
+from refresher.options import write_duration
+from refresher.state import AssetState, Trigger
 from refresher.thinning import Thinning, gist
+from refresher.traffic import Transfer
+from refresher.words import size
 
 log = logging.getLogger("refresher")
 
@@ -96,6 +99,15 @@ class Log:
             end = self._spells.over(outcome.asset, at)
             _write(logging.INFO if end else level, _sentence(outcome) + _after(end), facts, end)
 
+    def late(self, state: AssetState, transfer: Transfer | None, *, asked: bool, timeout: timedelta) -> None:
+        """`once` ends before the asset is done; `asked`: it came as far as to its source."""
+        # Before that, what is held isn't known.
+        so_far = _so_far(transfer) + _held(state.generation) if asked else ": still looking at what is held"
+        sentence = f"{state.asset}: not done within --timeout {write_duration(timeout)}{so_far}"
+        received = transfer.received if transfer else None
+        facts: Facts = {"asset": state.asset, "generation": state.generation, "fetched_bytes": received or None}
+        _write(logging.WARNING, sentence, facts, {})
+
     def woken(self, asset: str, trigger: Trigger) -> None:
         """A look or a refresh was asked for by this."""
         # What happens by itself would fill the log: a token file of all assets, a source that changes each second.
@@ -137,10 +149,26 @@ def _after(end: Facts) -> str:
 
 def _sentence(outcome: Outcome) -> str:
     generation = f" generation {outcome.generation}" if outcome.generation else ""
-    held = "; the last good files stay" if outcome.generation else "; nothing is published yet"
     if outcome.error:
-        return f"{outcome.asset}: {outcome.result}: {outcome.error}{held}"
+        return f"{outcome.asset}: {outcome.result}: {outcome.error}{_held(outcome.generation)}"
     return f"{outcome.asset}: {outcome.result}{generation}"
+
+
+def _held(generation: int | None) -> str:
+    return "; the last good files stay" if generation else "; nothing is published yet"
+
+
+def _so_far(transfer: Transfer | None) -> str:
+    """How far a fetch is that will not go on here, and what that means for the next one."""
+    if transfer is None:
+        return ""
+    if transfer.received == transfer.expected:
+        come = f": all {size(transfer.received)} have come, and are being checked"
+    elif transfer.expected is None:
+        come = f": {size(transfer.received)} have come"
+    else:
+        come = f": {size(transfer.received)} of the {size(transfer.expected)} to come have come"
+    return f"{come}; {'what came is kept for the next run' if transfer.stays else 'the next run begins anew'}"
 
 
 def _facts(outcome: Outcome, due: Due | None) -> Facts:

@@ -51,7 +51,7 @@ def stage(
     _refuse_names(fetched.files)
     _refuse_nothing_to_unpack(fetched.files, asset)
     _refuse_sizes(fetched.files, asset)
-    progress.expect(0)
+    progress.expect(0, stays=into.journal is not None)
     staging = Staging(fetched, into, asset, copies, require_room, progress)
     staging.link_unchanged()  # 1.
     with asset.traffic.more(asset.limits.connections - 1) as granted:

@@ -69,13 +69,14 @@ class Transfer:
     """What is on its way: bytes that have come, of those that are to come (None: nobody says how many).
 
     `seconds` since it began, and `rate`, the bytes a second of late: of the last ten seconds in which any came, and of
-    all the silence since.
+    all the silence since. `stays`: what has come is there for the next attempt, also after a kill.
     """
 
     received: int
     expected: int | None
     seconds: float
     rate: float
+    stays: bool = False
 
 
 @dataclass(slots=True)
@@ -84,15 +85,17 @@ class Progress:
 
     received: int = 0
     expected: int | None = 0
+    stays: bool = False
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     _began: float = field(default=0.0, repr=False)
     _marks: deque[tuple[float, int]] = field(default_factory=lambda: deque([(0.0, 0)], maxlen=MARKS), repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
-    def expect(self, expected: int | None) -> None:
-        """A transfer begins, of so many bytes; 0: none does."""
+    def expect(self, expected: int | None, *, stays: bool = False) -> None:
+        """A transfer begins, of so many bytes; 0: none does, or it isn't known yet of how many."""
         with self._lock:
             self.received, self.expected, self._began = 0, expected, self.clock()
+            self.stays = stays
             self._marks.clear()
             self._marks.append((self._began, 0))
 
@@ -122,4 +125,5 @@ class Progress:
                 expected=self.expected,
                 seconds=now - self._began,
                 rate=(self.received - before) / (now - at) if now > at else 0.0,
+                stays=self.stays,
             )

@@ -7,7 +7,9 @@ from refresher.contract import Finding
 from refresher.errors import TransientError
 from refresher.model import Asset, Publish, Result
 from refresher.once import Once
+from refresher.place import opened
 from tests.fakes.source import NOON, App, Certificates, Judge, Logins, Source, Time, asset, read
+from tests.waiting import until
 
 SOON = timedelta(seconds=30)
 
@@ -84,3 +86,20 @@ def test_a_volume_that_cannot_be_used_is_a_failure_and_no_crash(tmp_path: Path) 
     (visit,) = asked(web, Time(), notify=True).visit(timeout=SOON)
     assert visit.failed
     assert visit.outcome is not None
+
+
+def test_an_asset_that_nobody_came_to_ask_for_in_time_is_late_and_a_failure(tmp_path: Path) -> None:
+    web = asset(tmp_path, Source())
+    once = asked(web, Time())
+    with opened(web) as place, place.store.locked():
+        (visit,) = once.visit(timeout=timedelta(0))
+        assert (visit.late, visit.failed, visit.asked, visit.outcome) == (True, True, False, None)
+    until(lambda: visit.record.is_ready(NOON))
+
+
+def test_what_is_made_anew_and_is_not_due_is_not_late(tmp_path: Path) -> None:
+    clock, judge = Time(), Judge(finding=Finding(valid_from=NOON, expires_at=NOON + timedelta(hours=24)))
+    web = asset(tmp_path, Source(minted=True), judge=judge)
+    for expected in (True, False):
+        (visit,) = asked(web, clock).visit(timeout=SOON)
+        assert (visit.asked, visit.late, visit.failed) == (expected, False, False)

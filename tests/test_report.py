@@ -1,5 +1,7 @@
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +9,10 @@ import pytest
 from refresher.ledger import Told
 from refresher.model import Outcome, Result
 from refresher.notify import Telling
+from refresher.record import Record
 from refresher.report import Log
+from refresher.traffic import Transfer
+from tests.fakes.source import Source, asset
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
@@ -124,3 +129,39 @@ def test_trouble_of_an_asset_that_is_gone_is_forgotten(caplog: pytest.LogCapture
     log.refreshed(outcome(2, Result.PUBLISHED), None)
     log.told(telling(2, "told"))
     assert not any("failure" in message for message in caplog.messages)
+
+
+def coming(received: int, expected: int | None, *, stays: bool = True) -> Transfer:
+    return Transfer(received=received, expected=expected, seconds=9.0, rate=1.0, stays=stays)
+
+
+@pytest.mark.parametrize(
+    ("transfer", "said"),
+    [
+        (None, ""),
+        (
+            coming(6_000_000, 24_000_000),
+            ": 6.0 MB of the 24.0 MB to come have come; what came is kept for the next run",
+        ),
+        (coming(6_000_000, None, stays=False), ": 6.0 MB have come; the next run begins anew"),
+        (
+            coming(24_000_000, 24_000_000),
+            ": all 24.0 MB have come, and are being checked; what came is kept for the next run",
+        ),
+    ],
+)
+@pytest.mark.parametrize(("generation", "held"), [(None, "nothing is published yet"), (7, "the last good files stay")])
+def test_what_is_late_is_a_warning_that_says_how_far_it_is_and_what_is_held(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    transfer: Transfer | None,
+    said: str,
+    generation: int | None,
+    held: str,
+) -> None:
+    state = replace(Record(asset(tmp_path, Source()), started_at=NOW).state(NOW), generation=generation)
+    Log().late(state, transfer, asked=True, timeout=timedelta(minutes=2))
+    (record,) = caplog.records
+    assert (record.levelname, record.message) == ("WARNING", f"web: not done within --timeout 2m{said}; {held}")
+    facts = {"asset": "web", "generation": generation, "fetched_bytes": transfer and transfer.received}
+    assert {name: vars(record)[name] for name in facts} == facts

@@ -1,6 +1,7 @@
 """The command line, as people and scripts use it."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -17,6 +18,8 @@ import yaml
 from refresher.demo.caddy import Caddy
 from refresher.demo.process import free_port
 from tests.fakes.app import App
+from tests.fakes.portions import Portions
+from tests.fakes.raw_server import raw_server
 from tests.journeys.sidecar import Sidecar, running
 from tests.waiting import until
 
@@ -204,8 +207,30 @@ def test_once_ends_within_its_timeout_although_a_source_never_answers(tmp_path: 
         silent.answers = lambda heard: (503 if over.wait(60) else 504, {}, b"")
         sidecar = Sidecar(tmp_path, {"assets": {"conf": {"source": f"{silent.url}/x"}}}, {})
         began = time.monotonic()
-        assert sidecar.command("once", "--timeout", "1s").returncode == 1
+        ended = sidecar.command("once", "--timeout", "1s")
         assert time.monotonic() - began < 10
+        (line,) = map(json.loads, ended.stderr.splitlines())
+        assert (ended.returncode, line["level"], line["asset"]) == (1, "warning", "conf")
+        assert line["message"].startswith("conf: not done within --timeout 1s")
+
+
+@pytest.mark.parametrize(
+    ("size", "next_run"), [(12, "what came is kept for the next run"), (6, "the next run begins anew")]
+)
+def test_once_says_how_far_a_file_is_that_does_not_come_within_its_timeout(
+    tmp_path: Path, size: int, next_run: str
+) -> None:
+    portions = Portions(size)
+    portions.next(3)
+    with raw_server(portions) as url:
+        sidecar = Sidecar(tmp_path, {"assets": {"model": {"source": f"{url}/model.bin"}}}, {})
+        ended = sidecar.command("once", "--timeout", "3s")
+    (line,) = map(json.loads, ended.stderr.splitlines())
+    assert (ended.returncode, 0 < line["fetched_bytes"] <= 3_000_000) == (1, True)
+    said = rf"model: not done within --timeout 3s: [1-3]\.\d MB of the {size}\.0 MB to come have come; {next_run}; "
+    assert re.match(said, line["message"]), line["message"]
+    journals = list(sidecar.volume.glob("model/..refresher/incoming-*/journal.json"))
+    assert len(journals) == int("kept" in next_run)
 
 
 def test_the_schema_describes_the_configuration(tmp_path: Path, caddy: Caddy, source: Path) -> None:

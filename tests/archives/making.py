@@ -66,6 +66,15 @@ def zip_of(files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> by
     return zipped(*((zipfile.ZipInfo(name), content) for name, content in files.items()), method=method)
 
 
+def info(name: str, kind: int = 0, **facts: object) -> zipfile.ZipInfo:
+    """The header of a member of a zip archive; `kind` as `stat` has it."""
+    made = zipfile.ZipInfo(name)
+    made.external_attr = (kind | 0o644) << 16
+    for fact, value in facts.items():
+        setattr(made, fact, value)
+    return made
+
+
 def zipped(*members: tuple[zipfile.ZipInfo, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

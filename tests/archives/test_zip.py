@@ -6,7 +6,6 @@ import struct
 import tracemalloc
 import zipfile
 import zlib
-from zipfile import ZipInfo
 
 import pytest
 
@@ -17,6 +16,7 @@ from tests.archives.making import (
     deflated,
     directory_entry,
     expect_rejected,
+    info,
     local_entry,
     sliced,
     somewhere,
@@ -25,14 +25,6 @@ from tests.archives.making import (
     zip_of,
     zipped,
 )
-
-
-def info(name: str, kind: int = 0, **facts: object) -> ZipInfo:
-    made = ZipInfo(name)
-    made.external_attr = (kind | 0o644) << 16
-    for fact, value in facts.items():
-        setattr(made, fact, value)
-    return made
 
 
 def test_stored_and_deflated_members_are_read() -> None:

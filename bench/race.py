@@ -30,6 +30,11 @@ class Race:
     spent: dict[str, list[Spent]] = field(default_factory=dict)
     refreshes: dict[str, list[float]] = field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """What is moved, and where from."""
+        return f"{self.load.shown} from {self.server}"
+
     def note(self, name: str, spent: Spent, refresh: float | None = None) -> None:
         """One run of this tool."""
         self.spent.setdefault(name, []).append(spent)
@@ -48,7 +53,7 @@ class Race:
         """All tools, and how often refresher's time they take."""
         ours = median(spent.wall for spent in self.spent[ONCE])
         lines = [self._cells(name, ours) for name in self.spent]
-        return f"{self.load.shown} from {self.server}\n{columns([HEADING, *lines])}"
+        return f"{self.label}\n{columns([HEADING, *lines])}"
 
     def _cells(self, name: str, ours: float) -> tuple[str, ...]:
         spent = self.spent[name]
@@ -64,17 +69,31 @@ class Race:
         )
 
 
-def goals(big: Race, small: Race) -> Iterator[Row]:
-    """What should be reached: speed on equal work with the peers, and memory."""
-    ours = big.speed(ONCE)
-    beside = f"{big.load.shown}, once, beside"
-    yield Row(what=f"{beside} rclone", unit="MiB/s", ours=ours, theirs=big.speed("rclone"), least=1.1)
-    yield Row(what=f"{beside} s5cmd", unit="MiB/s", ours=ours, theirs=big.speed("s5cmd"), least=1.3)
-    bare = big.speed(f"s5cmd, {BARE}")
-    yield Row(what=f"{beside} s5cmd, {BARE}", unit="MiB/s", ours=ours, theirs=bare, least=0.7)
-    peaks = [spent.rss for spent in big.spent[RESIDENT]]
-    yield Row(what=f"{big.load.shown}, peak RSS of the sidecar", unit="MiB", ours=peaks, limit=120)
+def s3_goals(big: Race, small: Race) -> Iterator[Row]:
+    """What should be reached from S3: speed on equal work with the peers, and memory."""
+    yield _speed(big, "rclone", least=1.1)
+    yield _speed(big, "s5cmd", least=1.3)
+    yield _speed(big, f"s5cmd, {BARE}", least=0.7)
+    yield _peak(big)
     few = small.files_a_second(ONCE)
-    beside = f"{small.load.shown}, once, beside"
+    beside = f"{small.label}, once, beside"
     yield Row(what=f"{beside} s5cmd", unit="files/s", ours=few, theirs=small.files_a_second("s5cmd"), least=0.5)
     yield Row(what=f"{beside} aws s3 cp", unit="files/s", ours=few, theirs=small.files_a_second("aws s3 cp"), least=2)
+
+
+def web_goals(big: Race) -> Iterator[Row]:
+    """The same from a web server; curl, where there is one, is shown and no goal: it has no second connection."""
+    yield _speed(big, "rclone", least=1.1)
+    if "curl" in big.spent:
+        yield _speed(big, "curl")
+    yield _peak(big)
+
+
+def _speed(race: Race, peer: str, *, least: float | None = None) -> Row:
+    what = f"{race.label}, once, beside {peer}"
+    return Row(what=what, unit="MiB/s", ours=race.speed(ONCE), theirs=race.speed(peer), least=least)
+
+
+def _peak(race: Race) -> Row:
+    peaks = [spent.rss for spent in race.spent[RESIDENT]]
+    return Row(what=f"{race.label}, peak RSS of the sidecar", unit="MiB", ours=peaks, limit=120)

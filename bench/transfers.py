@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.race import BARE, ONCE, RESIDENT, Race, goals
+from bench.race import BARE, ONCE, RESIDENT, Race, s3_goals, web_goals
 from bench.racers import Racer, Spent, configured, from_s3, from_web, refresher_once, s3_asset, surroundings, web_assets
 from bench.resident import Resident
 from bench.sources import BUCKET, LIST, Load, store, web
@@ -77,10 +77,13 @@ class Transfers:
         """End the servers."""
         self._stack.close()
 
-    def races(self) -> Iterator[Race]:
-        """All loads from S3; from the web server without the small ones: each file of it is an asset."""
+    def s3_races(self) -> Iterator[Race]:
+        """All loads."""
         for load in self._sizes.loads:
             yield self._race("SeaweedFS", load, from_s3(load), {"set": s3_asset(load, self.s3.endpoint_url)})
+
+    def web_races(self) -> Iterator[Race]:
+        """All loads but the small files: each file of a web server is an asset."""
         for load in self._sizes.loads[:2]:
             yield self._race(self.web.program, load, from_web(load, self.web), web_assets(load, self.web, self.root))
 
@@ -169,12 +172,13 @@ class _Place:
 def transfers(directory: Path, sizes: Sizes) -> None:
     """Run all races, print their tables and what was to be reached."""
     with Transfers(directory, sizes) as running:
-        races = list(running.races())
-        rows = [*goals(races[0], races[2]), *running.upkeep()]
+        big, medium, small = running.s3_races()
+        web_big, web_medium = running.web_races()
+        rows = [*s3_goals(big, small), *web_goals(web_big), *running.upkeep()]
         web_server = running.web.program
     print(f"{sizes.rounds} rounds; web server: {web_server}; {os.cpu_count()} CPUs; Python {sys.version.split()[0]}\n")
     print(
         "Digests checked, fsync, renamed into place, unless it says `download only`; whole processes, start included.\n"
     )
-    print("\n\n".join(race.table() for race in races))
+    print("\n\n".join(race.table() for race in (big, medium, small, web_big, web_medium)))
     print(f"\n{table(rows, peer='peer')}")

@@ -1,14 +1,16 @@
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 import urllib3
 
 from bench.counted import counted
-from bench.racers import INCOMING, PUBLISHED, Racer
+from bench.race import BARE, ONCE, RESIDENT, Race, s3_goals, web_goals
+from bench.racers import INCOMING, PUBLISHED, Racer, Spent
 from bench.sources import LIST, Load
 from bench.table import Row, columns
+from bench.transfers import QUICK, Sizes
 from refresher.demo.caddy import Caddy
 
 LAUNCHER_MIB = 20
@@ -31,6 +33,61 @@ LAUNCHER_MIB = 20
 def test_a_goal_is_judged_by_the_medians(goal: Mapping[str, float], ours: float, mark: str) -> None:
     row = Row(what="a look", unit="ms", ours=[0, ours, 99], theirs=[1, 10, 99], **goal)
     assert row.goal.endswith(f"  {mark}")
+
+
+BIG, SMALL = Sizes().loads[0], Sizes().loads[2]
+PEAK = 88.0
+
+
+def raced(load: Load, server: str, **walls: float) -> Race:
+    """A race of one round, by the seconds that each took."""
+    race = Race(server, load)
+    for name, wall in {ONCE: 2.0, RESIDENT: 2.0, **walls}.items():
+        race.note(name, Spent(wall, 1.0, PEAK))
+    return race
+
+
+def verdicts(rows: Iterable[Row]) -> list[str]:
+    """What was to be reached beside whom, and whether it was."""
+    return [f"{row.what.partition(', ')[2]}: {row.goal}" for row in rows]
+
+
+@pytest.mark.parametrize(("rclone", "mark"), [(2.21, "reached"), (2.19, "MISSED")])
+def test_a_big_file_from_a_web_server_is_judged_beside_rclone_and_shown_beside_curl(rclone: float, mark: str) -> None:
+    race = raced(BIG, "nginx", curl=5.0, rclone=rclone)
+    beside_rclone, beside_curl, peak = web_goals(race)
+    assert beside_rclone.what == f"{BIG.shown} from nginx, once, beside rclone"
+    assert (beside_rclone.goal, beside_curl.goal, peak.goal) == (f">= 1.1 x  {mark}", "", "<= 120 MiB  reached")
+    assert beside_curl.ratio == pytest.approx(2.5)
+
+
+def test_where_there_is_no_curl_nothing_is_shown_of_it() -> None:
+    assert verdicts(web_goals(raced(BIG, "Caddy", rclone=4.0))) == [
+        "once, beside rclone: >= 1.1 x  reached",
+        "peak RSS of the sidecar: <= 120 MiB  reached",
+    ]
+
+
+def test_each_goal_from_s3_is_judged_beside_its_own_peer() -> None:
+    big = raced(BIG, "SeaweedFS", **{"rclone": 2.3, "s5cmd": 2.5, f"s5cmd, {BARE}": 1.3})
+    small = raced(SMALL, "SeaweedFS", **{"s5cmd": 1.1, "aws s3 cp": 3.9})
+    assert verdicts(s3_goals(big, small)) == [
+        "once, beside rclone: >= 1.1 x  reached",
+        "once, beside s5cmd: >= 1.3 x  MISSED",
+        f"once, beside s5cmd, {BARE}: >= 0.7 x  MISSED",
+        "peak RSS of the sidecar: <= 120 MiB  reached",
+        "once, beside s5cmd: >= 0.5 x  reached",
+        "once, beside aws s3 cp: >= 2 x  MISSED",
+    ]
+
+
+def test_speeds_are_of_all_that_is_moved() -> None:
+    assert raced(BIG, "Caddy").speed(ONCE) == [1024.0]
+    assert raced(SMALL, "Caddy").files_a_second(ONCE) == [500.0]
+
+
+def test_a_quick_run_has_less_of_everything() -> None:
+    assert all(quick.mib < whole.mib for quick, whole in zip(QUICK.loads, Sizes().loads, strict=True))
 
 
 def test_a_table_has_its_texts_below_each_other() -> None:

@@ -159,6 +159,8 @@ def _scalar(name: str, value: object) -> str:
     """A value that has no parts, as JSON writes it; text as it is."""
     if isinstance(value, Mapping | list):
         raise Unfit(f"{name} is a mapping or a list, which can't be written in one line")
+    if value is None:
+        raise Unfit(f"{name} is null, and only json and yaml have a word for that")
     return value if isinstance(value, str) else json.dumps(value)
 
 

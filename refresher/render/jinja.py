@@ -1,8 +1,8 @@
 """The only file that knows Jinja2: a sandbox that is metered, pure, strict, and tells no value when it fails."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from functools import partial, wraps
+from functools import partial, update_wrapper, wraps
 from typing import Any
 
 from jinja2 import (
@@ -15,19 +15,21 @@ from jinja2 import (
     pass_eval_context,
 )
 from jinja2.compiler import CodeGenerator, Frame
-from jinja2.filters import sync_do_join
+from jinja2.filters import do_urlencode, make_attrgetter, sync_do_join
 from jinja2.loaders import FunctionLoader
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEscapeFormatter, SandboxedFormatter
 from jinja2.utils import missing
+from markupsafe import Markup, soft_str
 
 from refresher.errors import RejectedError
 from refresher.render import growth
 from refresher.render.filters import FILTERS
 from refresher.render.meter import Meter
+from refresher.render.nothing import percent, refuse_inputs
 from refresher.render.unfit import Unfit
 from refresher.render.view import Document, Files, called
-from refresher.render.writable import writable, written
+from refresher.render.writable import refuse_nothing, writable, written
 
 IMPURE = ("random",)
 """Jinja2's filters that answer something else each time: each look would publish, and tell the app."""
@@ -48,7 +50,37 @@ class MeteredCode(CodeGenerator):
 
 @pass_eval_context
 def _join(context: nodes.EvalContext, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
-    return sync_do_join(context, map(writable, value) if attribute is None else value, d, attribute)
+    pieces = value if attribute is None else map(make_attrgetter(context.environment, attribute), value)
+    return sync_do_join(context, map(writable, pieces), d)
+
+
+def _format(text: object, *args: Any, **kwargs: Any) -> str:
+    if args and kwargs:
+        raise Unfit("format takes values by place or by name, and not both")
+    refuse_nothing(text)
+    return percent(soft_str(text), kwargs or args)
+
+
+def _urlencode(value: Any) -> str:
+    # Pairs may come one by one, from `items`.
+    one_by_one = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+    whole: Any = list(value) if one_by_one else value
+    refuse_nothing(whole)
+    return do_urlencode(whole)
+
+
+class Formatter(SandboxedFormatter):
+    """What `'{}'.format(…)` makes: nothing that is null or undefined gets into the text."""
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
+        """The value of `{0.port}`, and the name before the dot."""
+        found, first = super().get_field(field_name, args, kwargs)
+        refuse_nothing(found)
+        return found, first
+
+
+class EscapingFormatter(Formatter, SandboxedEscapeFormatter):
+    """The same of a text that is marked safe."""
 
 
 def _asked(method: str, *arguments: nodes.Expr) -> nodes.Call:
@@ -75,8 +107,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.known: Collection[str] = ()  # the variables that there are
         self.tick = meter.tick
         self.concat = meter.joined  # type: ignore[method-assign]
-        self.filters.update(FILTERS, join=_join, string=written)
-        self.filters.update((name, self._foreseen(self.filters[name], size)) for name, size in growth.FILTERS.items())
+        self.filters.update(FILTERS, format=_format, join=_join, string=written, urlencode=_urlencode)
+        self.filters = {name: self._guarded(name, make) for name, make in self.filters.items()}
         for name in IMPURE:
             del self.filters[name]
         del self.globals["lipsum"]
@@ -101,18 +133,41 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Combine them, if that isn't too large."""
         self._meter.operands(operator, left, right)
+        if operator == "%" and isinstance(left, str):
+            return percent(left, right)
         return super().call_binop(context, operator, left, right)
 
-    def _foreseen(self, make: Callable[..., Any], size: growth.Size) -> Callable[..., Any]:
-        """The filter, asked before how large it gets; `wraps` has it called with what Jinja2 passes to some first."""
+    def _guarded(self, name: str, make: Callable[..., Any]) -> Callable[..., Any]:
+        """The filter, asked before what it is given, and how large it gets.
+
+        `wraps` has it called with what Jinja2 passes to some first.
+        """
         passed = 1 if hasattr(make, "jinja_pass_arg") else 0
+        size = growth.FILTERS.get(name)
 
         @wraps(make)
-        def foreseen(*args: Any, **kwargs: Any) -> Any:
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            refuse_inputs(name, *args[passed:], *kwargs.values())
             growth.foresee(self._meter, size, *args[passed:], **kwargs)
             return make(*args, **kwargs)
 
-        return foreseen
+        return guarded
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """`format` and `format_map` of a text, as the sandbox has them, by our formatters; None for anything else."""
+        if super().wrap_str_format(value) is None:
+            return None
+        text = value.__self__
+        kind: type[str] = type(text)
+        formatter = EscapingFormatter(self, escape=text.escape) if isinstance(text, Markup) else Formatter(self)
+
+        def formatted(*args: Any, **kwargs: Any) -> str:
+            return kind(formatter.vformat(text, args, kwargs))
+
+        def mapped(values: Mapping[str, Any]) -> str:
+            return kind(formatter.vformat(text, (), values))
+
+        return update_wrapper(mapped if value.__name__ == "format_map" else formatted, value)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """A file or a field before a method of the same name: `db.items` is what the source calls so."""

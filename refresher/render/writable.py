@@ -58,6 +58,21 @@ def refuse_nonsense(value: object) -> None:
     _refuse(value)
 
 
+def refuse_nothing(value: object) -> None:
+    """Raise as `refuse_nonsense`, and for null inside of it as well: what Python makes a text of says `None` there."""
+    match value:
+        case list() | tuple():
+            for each in value:
+                refuse_nothing(each)
+        case dict():
+            for pair in value.items():
+                refuse_nothing(pair)
+        case Document():
+            str(value)  # raises: Python would write its repr
+        case _:
+            refuse_nonsense(value)
+
+
 def _refuse(value: object) -> None:
     match value:
         case None | str() | int() | float() | Document():

@@ -130,10 +130,22 @@ def test_java_reads_from_properties_what_was_written(values: dict[str, str]) -> 
 
 
 def test_keys_inside_of_keys_are_joined_by_dots_in_properties() -> None:
-    files = {"app.json": '{"db": {"port": 5432, "tls": true, "hosts": ["a", {"n": null}]}}', "db.password": "p"}
+    files = {"app.json": '{"db": {"port": 5432, "tls": true, "hosts": ["a", {"n": 1.5}]}}', "db.password": "p"}
     assert made(files, form=Form.PROPERTIES) == (
-        "db.port=5432\ndb.tls=true\ndb.hosts[0]=a\ndb.hosts[1].n=null\ndb.password=p\n"
+        "db.port=5432\ndb.tls=true\ndb.hosts[0]=a\ndb.hosts[1].n=1.5\ndb.password=p\n"
     )
+
+
+@pytest.mark.parametrize("form", [Form.ENV, Form.DOCKER_ENV, Form.PROPERTIES, Form.INI])
+def test_null_is_refused_where_readers_would_take_it_for_a_text(form: Form) -> None:
+    section = {"section": "s"} if form is Form.INI else {}
+    told = refusal({"a.json": '{"a": 1, "n": null}'}, form=form, **section)
+    assert told.endswith(" is null, and only json and yaml have a word for that")
+
+
+def test_json_and_yaml_keep_null() -> None:
+    document: dict[str, str | bytes] = {"a.json": '{"n": null}'}
+    assert json.loads(made(document, form=Form.JSON)) == yaml.safe_load(made(document, form=Form.YAML)) == {"n": None}
 
 
 def read_ini(text: str) -> dict[str, dict[str, str]]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from refresher.errors import ConfigError, RejectedError
 from refresher.render.entries import Entry
+from refresher.render.jinja import Sandbox
 from refresher.render.meter import TICKS, Meter
 from refresher.render.recipe import recipe
 from refresher.render.unfit import Unfit
@@ -279,6 +280,123 @@ def test_what_has_no_text_is_refused_wherever_it_is_written(expression: str) -> 
 )
 def test_nothing_undefined_is_written_as_a_part_of_something_else(expression: str) -> None:
     assert refusal(f"{{{{ {expression} }}}}") == "out: inline: line 1: 'nothing' is undefined"
+
+
+NULLS = {
+    "d.json": '{"n": null, "host": "h", "list": [1, null], "map": {"n": null, "b": "x y"}, "rows": [{"n": null}]}',
+    "text": "a",
+}
+NO_NULL = 'it is null: default("…", true) says what to write then, and tojson writes null'
+ANSWERING = {"d", "default", "json", "toJSON", "toJSONPretty", "toYAML", "tojson", "toyaml"}
+"""Filters that say what is written for null."""
+
+
+@pytest.mark.parametrize("filter_", sorted(Sandbox({}, Meter()).filters.keys() - ANSWERING))
+def test_no_filter_takes_null_or_what_is_undefined(filter_: str) -> None:
+    """One that a later Jinja2 adds has to be asked about as well."""
+    assert refusal(f"{{{{ d.n | {filter_} }}}}", NULLS) == f"out: inline: line 1: {NO_NULL}"  # type: ignore[arg-type]
+    assert refusal(f"{{{{ nothing | {filter_} }}}}") == "out: inline: line 1: 'nothing' is undefined"
+
+
+INTO_TEXT = [
+    "{} | upper",
+    "{} | title",
+    "{} | trim",
+    "{} | e",
+    "{} | forceescape",
+    "{} | safe",
+    "{} | center(8)",
+    "{} | replace('a', 'b')",
+    "text | replace('a', {})",
+    "text | replace({}, 'a')",
+    "text | indent({})",
+    "text | truncate(1, true, {})",
+    "text | replaceAll('a', {})",
+    "text | split({})",
+    "[text, text] | join({})",
+    "{{'a': {}}} | urlencode",
+    "{{'a': {}}} | items | urlencode",
+    "{{'a': {}}} | xmlattr",
+    "{} | pprint",
+    "[{}] | map('upper') | join",
+    "'%s' | format({})",
+    "'%(a)s' | format(a={})",
+    "'%s' % {}",
+    "'%s %s' % (text, {})",
+    "'%(a)s' % {{'a': {}}}",
+    "'%s' % {{'a': {}}}",
+    "'{{}}'.format({})",
+    "'{{a}}'.format(a={})",
+    "'{{a}}'.format_map({{'a': {}}})",
+    "('<{{}}>' | safe).format({})",
+    "('<%s>' | safe) % {}",
+    "('{{}}' | attr('format'))({})",
+]
+
+
+@pytest.mark.parametrize("expression", INTO_TEXT)
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("d.n", NO_NULL),
+        ("d.list", NO_NULL),
+        ("d.map", NO_NULL),
+        ("nothing", "'nothing' is undefined"),
+        ("[nothing]", "'nothing' is undefined"),
+        ("{'a': [nothing]}", "'nothing' is undefined"),
+    ],
+)
+def test_no_filter_and_no_format_makes_a_text_of_what_is_nothing(expression: str, value: str, reason: str) -> None:
+    template = f"{{{{ {expression.format(value)} }}}}"
+    assert refusal(template, NULLS) == f"out: inline: line 1: {reason}"  # type: ignore[arg-type]
+
+
+def test_a_field_that_is_joined_may_not_be_null_either() -> None:
+    told = refusal("{{ d.rows | join(',', attribute='n') }}", NULLS)  # type: ignore[arg-type]
+    assert told == f"out: inline: line 1: {NO_NULL}"
+
+
+@pytest.mark.parametrize("expression", ["'%r' % d", "'%s' % d", "'{!r}'.format(d)", "d | pprint", "[d] | upper"])
+def test_a_document_as_a_whole_gets_into_no_text(expression: str) -> None:
+    told = refusal(f"{{{{ {expression} }}}}", NULLS)  # type: ignore[arg-type]
+    assert told.startswith("out: inline: line 1: d is a document")
+
+
+@pytest.mark.parametrize(
+    ("expression", "written"),
+    [
+        ("d.n | default('-', true)", "-"),
+        ("d.n is none", "true"),
+        ("d.n | tojson", "null"),
+        ("d.map | toYAML", '"n": null\nb: x y'),
+        ("d.list", "[1, null]"),
+        ("d.list | string ~ d.list", "[1, null][1, null]"),
+        ("d.list | length", "2"),
+        ("d.list | reject('none') | join", "1"),
+        ("d.list | reject('equalto', none) | join", "1"),
+        ("d.list | map('default', '-', true) | join", "1-"),
+        ("d.rows | selectattr('n', 'none') | list | length", "1"),
+        ("'x' | int(none) is none", "true"),
+        ("'%(host)s' % d", "h"),
+        ("'%(b)s' % d.map", "x y"),
+        ("'%(host)s' | format(**d)", "h"),
+        ("'{host}'.format(**d)", "h"),
+        ("'{host}{0[host]}'.format(d, host=1)", "1h"),
+        ("'{host}'.format_map(d)", "h"),
+        ("('<{}>' | safe).format('<')", "<&lt;>"),
+        ("('<%s>' | safe) % '<'", "<&lt;>"),
+        ("'%s' % {'a': 1}", "{'a': 1}"),
+        ("'%s %%' | format(text)", "a %"),
+        ("{'a': 'x y'} | items | urlencode", "a=x+y"),
+        ("'x y/' | urlencode", "x%20y/"),
+    ],
+)
+def test_null_may_be_where_it_is_not_written(expression: str, written: str) -> None:
+    assert rendered(f"{{{{ {expression} }}}}", NULLS) == written
+
+
+def test_values_of_a_format_come_by_place_or_by_name() -> None:
+    assert "by place or by name" in refusal("{{ '%s' | format(1, a=2) }}")
 
 
 def test_what_is_made_step_by_step_is_written_as_the_list_that_it_is() -> None:

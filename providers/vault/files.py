@@ -11,12 +11,17 @@ from refresher.contract import InlineFile
 from refresher.errors import PermanentError
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TYPED = frozenset({Format.JSON, Format.YAML})
 _ESCAPED = re.compile(r'([\\"$`])')
 
 
 def files_of(fields: Mapping[str, Any], options: VaultOptions) -> list[InlineFile]:
-    """The files that the options make of the fields, by name. Raises PermanentError if a field is missing."""
-    chosen = _chosen(fields, options)
+    """The files that the options make of the fields, by name. Raises PermanentError if a field is missing.
+
+    One that is null is not there, or an app would read the password `null`; JSON and YAML have a word for it.
+    """
+    typed = options.document_format in _TYPED
+    chosen = _chosen(fields if typed else _without_null(fields, options.path), options)
     if options.file is None or options.document_format is None:
         return [_file(name, _text(value)) for name, value in sorted(chosen.items())]
     return [_file(options.file, _WRITERS[options.document_format](chosen))]
@@ -30,6 +35,13 @@ def content_revision(files: list[InlineFile]) -> str:
     """
     parts = (f"{sha256(file.content).hexdigest()} {file.name}\n" for file in files)
     return "sha256:" + sha256("".join(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+def _without_null(fields: Mapping[str, Any], path: str) -> dict[str, Any]:
+    there = {name: value for name, value in fields.items() if value is not None}
+    if not there:
+        raise PermanentError(f"{path} has no fields but those that are null")
+    return there
 
 
 def _chosen(fields: Mapping[str, Any], options: VaultOptions) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 import json
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -254,6 +254,35 @@ def test_a_missing_field_is_permanent_and_names_those_there_are(bao: OpenBao, so
     with pytest.raises(PermanentError, match="no field pasword; it has password, user") as caught:
         source(path=f"{versioned}/app", fields=["pasword"]).look()
     assert "geheim" not in str(caught.value)
+
+
+def test_a_field_that_is_null_is_not_there(bao: OpenBao, source: Sources, versioned: str) -> None:
+    bao.write(f"{versioned}/data/app", {"data": {"user": "ann", "password": None, "text": "null"}})
+    path = f"{versioned}/app"
+    assert contents(source(path=path).fetched()) == {"user": b"ann", "text": b"null"}
+    assert contents(source(path=path, file="app.env").fetched()) == {"app.env": b'text="null"\nuser="ann"\n'}
+    for options in ({}, {"file": "app.env"}, {"file": "a", "format": "raw"}):
+        with pytest.raises(PermanentError, match="has no field password; it has text, user"):
+            source(path=path, fields=["password"], **options).look()
+
+
+@pytest.mark.parametrize(("name", "read"), [("app.json", json.loads), ("app.yaml", yaml.safe_load)])
+def test_a_typed_document_keeps_a_field_that_is_null(
+    bao: OpenBao, source: Sources, plain: str, name: str, read: Callable[[bytes], object]
+) -> None:
+    bao.write(f"{plain}/app", {"user": "ann", "password": None})
+    found = contents(source(path=f"{plain}/app", file=name).fetched())
+    assert read(found[name]) == {"user": "ann", "password": None}
+    chosen = contents(source(path=f"{plain}/app", file=name, fields=["password"]).fetched())
+    assert read(chosen[name]) == {"password": None}
+
+
+def test_a_secret_of_which_all_is_null_is_permanent(bao: OpenBao, source: Sources, plain: str) -> None:
+    """An environment file without a line would be published otherwise."""
+    bao.write(f"{plain}/app", {"password": None})
+    for options in ({}, {"file": "app.env"}):
+        with pytest.raises(PermanentError, match="no fields but those that are null"):
+            source(path=f"{plain}/app", **options).look()
 
 
 def test_chosen_fields_may_be_given_other_file_names(bao: OpenBao, source: Sources, plain: str) -> None:

@@ -18,22 +18,74 @@ _LINE = re.compile(r"\bline (\d+)\b")
 JSON, YAML = frozenset({".json"}), frozenset({".yaml", ".yml"})
 
 
+Path = tuple[str | int, ...]
+"""The keys, and the places in lists, that lead to a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands, as an error tells it: a field by its name, the values of a document by their number.
+
+    Keys of documents can be secrets: users' tokens, say. `document` is the document's name, and empty for a field.
+    """
+
+    document: str
+    says: Mapping[str, Any]
+    path: Path
+
+    def __str__(self) -> str:
+        """`DB_PORT`, or `entry 2.1 of app.json`: the first one inside of the second, as they are written there."""
+        return f"entry {'.'.join(map(str, self._numbers()))} of {self.document}" if self.document else str(self.path[0])
+
+    @property
+    def key(self) -> str:
+        """The same of the value's name."""
+        return f"the key of {self}" if self.document else repr(self.path[0])
+
+    def _numbers(self) -> Iterator[int]:
+        content: Any = self.says
+        for key in self.path:
+            yield key + 1 if isinstance(key, int) else list(content).index(key) + 1
+            content = content[key]
+
+
 @dataclass(frozen=True, slots=True)
 class Fields:
     """Those of one of the files that a form is made of: from which source (empty: from the only one), and what it says.
 
     A document (`.json`, `.yaml`, `.yml`) says what is in it, every other file its content under its own name.
+    `document` is its name then, and empty for other files.
     """
 
     source: str
     says: Mapping[str, Any]
+    document: str = ""
+
+    def place(self, *path: str | int) -> Place:
+        """Where that stands."""
+        return Place(self.document, self.says, path)
+
+    def has(self, path: Path) -> bool:
+        """Whether anything is there."""
+        content: Any = self.says
+        for key in path:
+            try:
+                content = content[key]
+            except (LookupError, TypeError):
+                return False
+        return True
+
+
+def place_in(files: Sequence[Fields], path: Path) -> Place:
+    """Where the value comes from that all of them together have there: of two values, the later one counts."""
+    return next(file.place(*path) for file in reversed(files) if file.has(path))
 
 
 def fields_of(files: Iterable[InlineFile], sources: Sequence[str]) -> Iterator[Fields]:
     """What each of the files says, in their order. Raises Unfit."""
     for file in files:
         source, _, below = file.name.partition("/") if sources else ("", "", file.name)
-        yield Fields(source, said(file) if is_document(below) else {below: text_of(file)})
+        yield Fields(source, said(file), file.name) if is_document(below) else Fields(source, {below: text_of(file)})
 
 
 def is_document(name: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from refresher.render.entries import Form
-from refresher.render.fields import Fields, merged
+from refresher.render.fields import Fields, Path, Place, merged, place_in
 from refresher.render.unfit import Unfit
 from refresher.render.yaml_text import yaml_text
 
@@ -26,30 +26,31 @@ def env(files: Sequence[Fields]) -> str:
     Quotes only where the value needs them. systemd ignores a variable with control characters besides tab and newline
     (`env_value_is_valid`), so those are refused.
     """
-    return "".join(f"{name}={_quoted(name, value)}\n" for name, value in _variables(files))
+    return "".join(f"{name}={_quoted(place, value)}\n" for name, place, value in _variables(files))
 
 
-def _quoted(name: str, value: str) -> str:
+def _quoted(place: Place, value: str) -> str:
     if _CONTROL.search(value):
-        raise Unfit(f"{name} has control characters, which not every reader of such a file takes")
+        raise Unfit(f"{place} has control characters, which not every reader of such a file takes")
     return value if _PLAIN.fullmatch(value) else '"' + _ESCAPED.sub(r"\\\1", value) + '"'
 
 
 def docker_env(files: Sequence[Fields]) -> str:
     """`NAME=value` lines, as `docker run --env-file` reads them: to the end of the line, quotes and all."""
     lines = []
-    for name, value in _variables(files):
+    for name, place, value in _variables(files):
         if _BREAK.search(value):
-            raise Unfit(f"{name} has line breaks or control characters, which docker's file can't say")
+            raise Unfit(f"{place} has line breaks or control characters, which docker's file can't say")
         lines.append(f"{name}={value}\n")
     return "".join(lines)
 
 
-def _variables(files: Sequence[Fields]) -> Iterator[tuple[str, str]]:
+def _variables(files: Sequence[Fields]) -> Iterator[tuple[str, Place, str]]:
     for name, value in _together(files).items():
+        place = place_in(files, (name,))
         if not _VARIABLE.fullmatch(name):
-            raise Unfit(f"{name!r} can't be the name of an environment variable")
-        yield name, _scalar(name, value)
+            raise Unfit(f"{place.key} can't be the name of an environment variable")
+        yield name, place, _scalar(place, value)
 
 
 _IN_PROPERTIES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f"}
@@ -59,10 +60,11 @@ _IN_KEY = _IN_PROPERTIES | {char: f"\\{char}" for char in " :=#!"}
 def properties(files: Sequence[Fields]) -> str:
     """Java's `.properties` (`java.util.Properties.load`), in ASCII; keys inside of keys joined by dots."""
     lines: dict[str, str] = {}
-    for key, value in _flat(_together(files)):
+    for key, path, value in _flat(_together(files)):
+        place = place_in(files, path)
         if key in lines:
-            raise Unfit(f"{key!r} is there twice once the keys are joined by dots, and readers take the last one")
-        lines[key] = f"{_escaped(key, _IN_KEY)}={_value(_scalar(key, value))}\n"
+            raise Unfit(f"{place.key} is there twice once the keys are joined by dots, and readers take the last one")
+        lines[key] = f"{_escaped(key, _IN_KEY)}={_value(_scalar(place, value))}\n"
     return "".join(lines.values())
 
 
@@ -81,47 +83,64 @@ def _utf16(char: str) -> str:
     return "".join(f"\\u{int.from_bytes(units[at : at + 2]):04x}" for at in range(0, len(units), 2))
 
 
-def _flat(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{key}.")
-        elif isinstance(value, list):
-            yield from _flat({f"{before}{key}[{number}]": each for number, each in enumerate(value)})
-        else:
-            yield f"{before}{key}", value
+def _flat(content: Any, name: str = "", path: Path = ()) -> Iterator[tuple[str, Path, Any]]:
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            yield from _flat(value, f"{name}.{key}" if path else key, (*path, key))
+    elif isinstance(content, list):
+        for number, value in enumerate(content):
+            yield from _flat(value, f"{name}[{number}]", (*path, number))
+    else:
+        yield name, path, content
+
+
+Section = dict[str, tuple[Place, Any]]
+"""Where each value stands, and the value, by its key."""
 
 
 def ini(files: Sequence[Fields], section: str | None) -> str:
     """Sections with `key = value` lines, one for each source; mappings of documents are sections of their own.
 
+    `section` is a name that `is_section`, or None; a source's always is.
+
     Read by Python's configparser without interpolation, and by what reads lines as they are.
     """
-    sections: dict[str, dict[str, Any]] = {}
+    sections: dict[str, Section] = {}
     for file in files:
         for key, value in file.says.items():
-            named, said = (key, value) if isinstance(value, Mapping) else (section or file.source, {key: value})
-            sections[named] = merged(sections.get(named), said)
-    return "\n".join(_section(name, said) for name, said in sections.items())
+            if isinstance(value, Mapping):
+                if not is_section(key):
+                    raise Unfit(f"{file.place(key).key} can't be the name of a section")
+                sections.setdefault(key, {}).update({each: (file.place(key, each), value[each]) for each in value})
+            else:
+                sections.setdefault(section or file.source, {})[key] = file.place(key), value
+    return "\n".join(f"[{name}]\n{_in_section(said)}" for name, said in sections.items())
 
 
-def _section(name: str, said: Mapping[str, Any]) -> str:
-    if not name or "]" in name or _BREAK.search(name):
-        raise Unfit(f"{name!r} can't be the name of a section")
-    if len({key.lower() for key in said}) < len(said):
-        raise Unfit(f"the section {name} has names that differ in case only, which readers take for one")
-    return f"[{name}]\n" + "".join(f"{_ini_key(key)} = {_ini_value(key, value)}\n" for key, value in said.items())
+def is_section(name: str) -> bool:
+    """Whether readers take that for the name of a section."""
+    return bool(name) and "]" not in name and not _BREAK.search(name)
 
 
-def _ini_key(key: str) -> str:
+def _in_section(said: Section) -> str:
+    alike: dict[str, Place] = {}
+    for key, (place, _) in said.items():
+        before = alike.setdefault(key.lower(), place)
+        if before is not place:
+            raise Unfit(f"{before.key} and {place.key} differ in case only, which readers take for one")
+    return "".join(f"{_ini_key(key, place)} = {_ini_value(place, value)}\n" for key, (place, value) in said.items())
+
+
+def _ini_key(key: str, place: Place) -> str:
     if not key or key != key.strip() or key[0] in "#;[" or re.search("[=:]", key) or _BREAK.search(key):
-        raise Unfit(f"{key!r} can't be a name in an INI file")
+        raise Unfit(f"{place.key} can't be a name in an INI file")
     return key
 
 
-def _ini_value(key: str, value: object) -> str:
-    text = _scalar(key, value)
+def _ini_value(place: Place, value: object) -> str:
+    text = _scalar(place, value)
     if text != text.strip() or _BREAK.search(text):
-        raise Unfit(f"{key} has line breaks, control characters or blanks at an end, which an INI file can't say")
+        raise Unfit(f"{place} has line breaks, control characters or blanks at an end, which an INI file can't say")
     return text
 
 
@@ -142,8 +161,8 @@ def pem(files: Sequence[Fields]) -> str:
     """
     from refresher.render.pem import blocks
 
-    found = [(name, blocks(str(text))) for file in files for name, text in file.says.items()]
-    if missing := [name for name, its in found if not its]:
+    found = [(file.place(name), blocks(str(text))) for file in files for name, text in file.says.items()]
+    if missing := [place for place, its in found if not its]:
         raise Unfit(f"{missing[0]} has no PEM block")
     return "".join(block.text for _, its in found for block in its)
 
@@ -155,12 +174,12 @@ def _together(files: Iterable[Fields]) -> dict[str, Any]:
     return whole
 
 
-def _scalar(name: str, value: object) -> str:
+def _scalar(place: Place, value: object) -> str:
     """A value that has no parts, as JSON writes it; text as it is."""
     if isinstance(value, Mapping | list):
-        raise Unfit(f"{name} is a mapping or a list, which can't be written in one line")
+        raise Unfit(f"{place} is a mapping or a list, which can't be written in one line")
     if value is None:
-        raise Unfit(f"{name} is null, and only json and yaml have a word for that")
+        raise Unfit(f"{place} is null, and only json and yaml have a word for that")
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -10,7 +10,7 @@ from refresher.contract import InlineFile
 from refresher.errors import ConfigError, RejectedError
 from refresher.render.entries import Entry, Form
 from refresher.render.fields import fields_of
-from refresher.render.forms import WRITERS, ini
+from refresher.render.forms import WRITERS, ini, is_section
 from refresher.render.inputs import Inputs
 from refresher.render.templates import loaded
 from refresher.render.unfit import Unfit
@@ -99,6 +99,8 @@ def _formed(entry: Entry, form: Form, sources: Sequence[str]) -> Way:
         _refuse_unknown_source(name, sources, key="of")
     if form is Form.INI and not sources and not entry.section:
         raise ConfigError("form ini needs a section where there is one source only")
+    if entry.section and not is_section(entry.section):
+        raise ConfigError(f"section: {entry.section!r} can't be the name of a section")
     write = partial(ini, section=entry.section) if form is Form.INI else WRITERS[form]
 
     def make(inputs: Inputs) -> bytes:

@@ -18,6 +18,7 @@ from tests.certificates import Authority
 from tests.render.making import inputs, made
 
 SECRET = "s3cr3t-Value"
+KEYED = "s3cr3t_Value"
 UTF8 = st.characters(codec="utf-8")
 TEXT = st.text(UTF8)
 WITHOUT_CONTROLS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)) | st.sampled_from("\t\n"))
@@ -31,6 +32,7 @@ def refusal(files: dict[str, str | bytes], sources: tuple[str, ...] = (), **entr
         made(files, sources, **entry)
     assert raised.value.__context__ is None
     assert SECRET not in str(raised.value)
+    assert KEYED not in str(raised.value)
     return str(raised.value)
 
 
@@ -181,12 +183,55 @@ def test_ini_has_a_section_for_each_source_and_for_each_mapping_of_a_document() 
         ({"[a": "c"}, "can't be a name"),
         ({"#a": "c"}, "can't be a name"),
         ({"a": "1", "A": "2"}, "differ in case only"),
-        ({"a.json": '{"x]": {"a": 1}}'}, "can't be the name of a section"),
-        ({"a.json": '{"x": {"a": {"b": 1}}}'}, "a is a mapping or a list"),
+        ({"a.json": '{"x]": {"a": 1}}'}, "the key of entry 1 of a.json can't be the name of a section"),
+        ({"a.json": '{"x": {"a": {"b": 1}}}'}, "entry 1.1 of a.json is a mapping or a list"),
     ],
 )
 def test_ini_refuses_what_it_cannot_say(files: dict[str, str | bytes], reason: str) -> None:
     assert reason in refusal(files, form=Form.INI, section="s")
+
+
+def keyed(document: Any) -> dict[str, str | bytes]:
+    return {"a": "1", "app.json": json.dumps(document)}
+
+
+@pytest.mark.parametrize(
+    ("form", "files", "sentence"),
+    [
+        (Form.ENV, keyed({"A": 1, f"{SECRET} 1": 2}), "the key of entry 2 of app.json can't be the name of an environ"),
+        (Form.ENV, keyed({"A": 1, KEYED: "\0"}), "entry 2 of app.json has control characters"),
+        (Form.ENV, keyed({KEYED: None}), "entry 1 of app.json is null"),
+        (Form.DOCKER_ENV, keyed({KEYED: "a\nb"}), "entry 1 of app.json has line breaks"),
+        (Form.DOCKER_ENV, keyed({KEYED: {}}), "entry 1 of app.json is a mapping or a list"),
+        (Form.PROPERTIES, keyed({"A": 1, SECRET: [1, {"b": None}]}), "entry 2.2.1 of app.json is null"),
+        (Form.PROPERTIES, keyed({f"{SECRET}.b": 1, SECRET: {"b": 1}}), "the key of entry 2.1 of app.json is there"),
+        (Form.INI, keyed({"A": 1, f"tok={SECRET}": 1}), "'a' and the key of entry 1 of app.json differ in case only"),
+        (Form.INI, keyed({"B": 1, f"tok={SECRET}": 1}), "the key of entry 2 of app.json can't be a name"),
+        (Form.INI, keyed({SECRET: {f"tok={SECRET}": 1}}), "the key of entry 1.1 of app.json can't be a name"),
+        (Form.INI, keyed({SECRET: {"a": "b\nc"}}), "entry 1.1 of app.json has line breaks"),
+        (Form.INI, keyed({SECRET: {"a": 1, "A": 2}}), "the key of entry 1.1 of app.json and the key of entry 1.2 of"),
+        (Form.INI, keyed({f"{SECRET}]": {}}), "the key of entry 1 of app.json can't be the name of a section"),
+        (Form.PEM, {"app.json": json.dumps({SECRET: "x"})}, "entry 1 of app.json has no PEM block"),
+    ],
+)
+def test_no_error_quotes_a_key_of_a_document_and_each_says_where_it_is(
+    form: Form, files: dict[str, str | bytes], sentence: str
+) -> None:
+    """Keys can be secrets: tokens by user, say."""
+    section = {"section": "s"} if form is Form.INI else {}
+    assert refusal(files, form=form, **section).startswith(f"out: {sentence}")
+
+
+def test_an_entry_is_told_where_the_value_that_counts_comes_from() -> None:
+    files: dict[str, str | bytes] = {
+        "one/app.yaml": "x: 1\na: {b: null, c: 1}\n",
+        "two/app.yaml": "a: {d: 1, b: null}\n",
+        "two/y": "",
+    }
+    for sources, entry in ((("one", "two"), "1.2 of two"), (("two", "one"), "2.1 of one")):
+        told = refusal(files, ("one", "two"), form=Form.PROPERTIES, of=sources)
+        assert told.startswith(f"out: entry {entry}/app.yaml is null")
+    assert refusal(files, ("one", "two"), form=Form.INI).startswith("out: entry 1.2 of two/app.yaml is null")
 
 
 JSON = st.recursive(
@@ -352,6 +397,11 @@ def test_a_source_that_there_is_not_is_a_mistake(entry: dict[str, Any], problem:
     with pytest.raises(ConfigError) as raised:
         recipe({"a": Entry(**entry)}, ("db", "tls"), {})
     assert raised.value.problems == (problem,)
+
+
+def test_a_section_that_no_reader_takes_for_one_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match=r"^a: section: 'x\]' can't be the name of a section$"):
+        recipe({"a": Entry(form=Form.INI, section="x]")}, (), {})
 
 
 def test_ini_of_one_source_needs_a_section() -> None:

@@ -18,6 +18,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 _ESCAPED = re.compile(r'([\\"$`])')
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BREAK = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+_DEFAULT = "DEFAULT"
+"""The section whose values Python's configparser has in every other one as well (`configparser.DEFAULTSECT`)."""
 
 
 def env(files: Sequence[Fields]) -> str:
@@ -101,25 +103,30 @@ Section = dict[str, tuple[Place, Any]]
 def ini(files: Sequence[Fields], section: str | None) -> str:
     """Sections with `key = value` lines, one for each source; mappings of documents are sections of their own.
 
-    `section` is a name that `is_section`, or None; a source's always is.
+    `section` is None, or one that is not refused; a source's name never is.
 
     Read by Python's configparser without interpolation, and by what reads lines as they are.
     """
     sections: dict[str, Section] = {}
+    named: dict[str, Place] = {}
     for file in files:
         for key, value in file.says.items():
             if isinstance(value, Mapping):
-                if not is_section(key):
-                    raise Unfit(f"{file.place(key).key} can't be the name of a section")
+                named[key] = file.place(key)
                 sections.setdefault(key, {}).update({each: (file.place(key, each), value[each]) for each in value})
             else:
                 sections.setdefault(section or file.source, {})[key] = file.place(key), value
+    for key, place in named.items():
+        refuse_section(key, place)
     return "\n".join(f"[{name}]\n{_in_section(said)}" for name, said in sections.items())
 
 
-def is_section(name: str) -> bool:
-    """Whether readers take that for the name of a section."""
-    return bool(name) and "]" not in name and not _BREAK.search(name)
+def refuse_section(name: str, place: Place) -> None:
+    """Raise Unfit for what readers don't take for the name of a section, or for one of another kind."""
+    if not name or "]" in name or _BREAK.search(name):
+        raise Unfit(f"{place.key} can't be the name of a section")
+    if name == _DEFAULT:
+        raise Unfit(f"{place.key} is {_DEFAULT}, a section that Python's configparser copies into every other one")
 
 
 def _in_section(said: Section) -> str:

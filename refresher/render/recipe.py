@@ -9,8 +9,8 @@ from functools import partial
 from refresher.contract import InlineFile
 from refresher.errors import ConfigError, RejectedError
 from refresher.render.entries import Entry, Form
-from refresher.render.fields import fields_of
-from refresher.render.forms import WRITERS, ini, is_section
+from refresher.render.fields import Place, fields_of
+from refresher.render.forms import WRITERS, ini, refuse_section
 from refresher.render.inputs import Inputs
 from refresher.render.templates import loaded
 from refresher.render.unfit import Unfit
@@ -99,14 +99,21 @@ def _formed(entry: Entry, form: Form, sources: Sequence[str]) -> Way:
         _refuse_unknown_source(name, sources, key="of")
     if form is Form.INI and not sources and not entry.section:
         raise ConfigError("form ini needs a section where there is one source only")
-    if entry.section and not is_section(entry.section):
-        raise ConfigError(f"section: {entry.section!r} can't be the name of a section")
+    if entry.section:
+        _refuse_section(entry.section)
     write = partial(ini, section=entry.section) if form is Form.INI else WRITERS[form]
 
     def make(inputs: Inputs) -> bytes:
         return write(list(fields_of(_chosen(inputs, entry.of, sources), sources))).encode()
 
     return Way(make, ["form", form, entry.of, entry.section])
+
+
+def _refuse_section(name: str) -> None:
+    try:
+        refuse_section(name, Place(document="", says={}, path=(name,)))
+    except Unfit as error:
+        raise ConfigError(f"section: {error}") from None
 
 
 def _chosen(inputs: Inputs, names: Sequence[str], sources: Sequence[str]) -> list[InlineFile]:

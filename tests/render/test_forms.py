@@ -404,6 +404,19 @@ def test_a_section_that_no_reader_takes_for_one_is_a_mistake() -> None:
         recipe({"a": Entry(form=Form.INI, section="x]")}, (), {})
 
 
+def test_a_section_that_configparser_copies_into_every_other_is_refused() -> None:
+    named = "is DEFAULT, a section that Python's configparser copies into every other one"
+    document: dict[str, str | bytes] = {"a.json": f'{{"x": {{"a": 1}}, "{configparser.DEFAULTSECT}": {{}}}}'}
+    assert refusal(document, form=Form.INI, section="s") == f"out: the key of entry 2 of a.json {named}"
+    with pytest.raises(ConfigError, match=f"^a: section: 'DEFAULT' {named}$"):
+        recipe({"a": Entry(form=Form.INI, section="DEFAULT")}, ("db",), {})
+
+
+def test_a_section_that_is_written_otherwise_is_one_like_any() -> None:
+    files: dict[str, str | bytes] = {"a.json": '{"default": {"a": 1}}', "b": "2"}
+    assert read_ini(made(files, form=Form.INI, section="Default")) == {"default": {"a": "1"}, "Default": {"b": "2"}}
+
+
 def test_ini_of_one_source_needs_a_section() -> None:
     with pytest.raises(ConfigError, match="form ini needs a section"):
         recipe({"a": Entry(form=Form.INI)}, (), {})

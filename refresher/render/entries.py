@@ -20,6 +20,7 @@ class Form(StrEnum):
     JSON = "json"
     YAML = "yaml"
     PEM = "pem"
+    BASE64 = "base64"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class Entry:
     inline: str | None = None
     form: Form | None = None
     copy: str | None = None
-    of: tuple[str, ...] = ()
+    of: str | tuple[str, ...] = ()
     section: str | None = None
     env: tuple[str, ...] = ()
     trim_blocks: bool = False
@@ -46,10 +47,17 @@ class Entry:
             raise ValueError(f"must have exactly one of {', '.join(WAYS)}")
         if self.form is None:
             self._refuse("of", without="form")
+        if self.form is Form.BASE64 and len(self.files) > 1:
+            raise ValueError("of must name one file: form base64 makes the bytes of that")
         if self.form is not Form.INI:
             self._refuse("section", without="form: ini")
         if self.template is None and self.inline is None:
             self._refuse("env", "trim_blocks", "lstrip_blocks", without="template or inline")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What `of` names, which may be a single name."""
+        return (self.of,) if isinstance(self.of, str) else self.of
 
     def _refuse(self, *keys: str, without: str) -> None:
         for key in keys:

@@ -32,7 +32,7 @@ def b64decode(value: object) -> str:
         return base64.b64decode(_bytes(value).strip(), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         pass
-    raise Unfit("b64decode: it is not base64, or not of UTF-8 text")
+    raise Unfit("b64decode: it is not base64, or not of UTF-8 text; bytes are written by form base64")
 
 
 def go_json_pretty(value: object) -> str:

@@ -3,11 +3,14 @@
 What a format can't say is refused, because its readers would take it for something else, or for one more line.
 """
 
+import base64
+import binascii
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from refresher.contract import InlineFile
 from refresher.render.entries import Form
 from refresher.render.fields import Fields, Path, Place, merged, place_in
 from refresher.render.unfit import Unfit
@@ -174,6 +177,26 @@ def pem(files: Sequence[Fields]) -> str:
     return "".join(block.text for _, its in found for block in its)
 
 
+_WEB_SAFE = bytes.maketrans(b"-_", b"+/")
+"""From the alphabet for URLs (RFC 4648, section 5) to the other one."""
+
+
+def base64_bytes(files: Sequence[InlineFile]) -> bytes:
+    """What the text of the only file decodes to: a keystore, say. Blanks and line ends in it don't count."""
+    if len(files) != 1:
+        raise Unfit(f"form base64 makes the bytes of one file, and there are {len(files)}: choose it with of")
+    text = b"".join(files[0].content.split())
+    if not text:
+        raise Unfit(f"{files[0].name} is empty")
+    # Of one alphabet: a text of both was damaged on its way.
+    of_urls = not set(text) & set(b"+/")
+    try:
+        return base64.b64decode(text.translate(_WEB_SAFE) if of_urls else text, validate=True)
+    except binascii.Error:
+        pass
+    raise Unfit(f"{files[0].name} is not base64 with its padding")
+
+
 def _together(files: Iterable[Fields]) -> dict[str, Any]:
     whole: dict[str, Any] = {}
     for file in files:
@@ -198,4 +221,4 @@ WRITERS: Mapping[Form, Callable[[Sequence[Fields]], str]] = {
     Form.YAML: yaml_form,
     Form.PEM: pem,
 }
-"""All but `ini`, which takes a section's name, too."""
+"""All but `ini`, which takes a section's name, too, and `base64`, which makes no text."""

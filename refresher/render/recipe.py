@@ -10,7 +10,7 @@ from refresher.contract import InlineFile
 from refresher.errors import ConfigError, RejectedError
 from refresher.render.entries import Entry, Form
 from refresher.render.fields import Place, fields_of
-from refresher.render.forms import WRITERS, ini, refuse_section
+from refresher.render.forms import WRITERS, base64_bytes, ini, refuse_section
 from refresher.render.inputs import Inputs
 from refresher.render.templates import loaded
 from refresher.render.unfit import Unfit
@@ -95,18 +95,24 @@ def _copied(name: str, inputs: Inputs) -> bytes:
 
 
 def _formed(entry: Entry, form: Form, sources: Sequence[str]) -> Way:
-    for name in entry.of:
+    for name in entry.files:
         _refuse_unknown_source(name, sources, key="of")
     if form is Form.INI and not sources and not entry.section:
         raise ConfigError("form ini needs a section where there is one source only")
     if entry.section:
         _refuse_section(entry.section)
-    write = partial(ini, section=entry.section) if form is Form.INI else WRITERS[form]
 
     def make(inputs: Inputs) -> bytes:
-        return write(list(fields_of(_chosen(inputs, entry.of, sources), sources))).encode()
+        return _written(_chosen(inputs, entry.files, sources), entry, form, sources)
 
-    return Way(make, ["form", form, entry.of, entry.section])
+    return Way(make, ["form", form, entry.files, entry.section])
+
+
+def _written(files: Sequence[InlineFile], entry: Entry, form: Form, sources: Sequence[str]) -> bytes:
+    if form is Form.BASE64:
+        return base64_bytes(files)
+    write = partial(ini, section=entry.section) if form is Form.INI else WRITERS[form]
+    return write(list(fields_of(files, sources))).encode()
 
 
 def _refuse_section(name: str) -> None:

@@ -1,5 +1,6 @@
 """What docs/migrating.md says of templates: `bao agent` makes of the left side what refresher makes of the right."""
 
+import base64
 import re
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,16 @@ def test_a_file_written_beside_another_is_an_entry_of_its_own(tmp_path: Path, ba
     agent.once(tmp_path / "theirs", agent.of_templates(bao.address, {"first": wrote}), bao.token)
     after = rendered(tmp_path / "ours", bao, {"db": f"vault://{mount}/db"}, {"beside": {"copy": "db/host"}})
     assert after["beside"] == beside.read_bytes() == b"db.internal"
+
+
+def test_a_keystore_that_is_kept_as_base64_is_the_same_bytes(tmp_path: Path, bao: OpenBao, mount: str) -> None:
+    keystore = bytes(range(256))
+    bao.write(f"{mount}/data/stores", {"data": {"keystore": base64.b64encode(keystore).decode()}})
+    decoded = f'{{{{ with secret "{mount}/data/stores" }}}}{{{{ .Data.data.keystore | base64Decode }}}}{{{{ end }}}}'
+    before = agent.once(tmp_path / "theirs", agent.of_templates(bao.address, {"keystore.p12": decoded}), bao.token)
+    entry = {"form": "base64", "of": "stores/keystore"}
+    after = rendered(tmp_path / "ours", bao, {"stores": f"vault://{mount}/stores"}, {"keystore.p12": entry})
+    assert before["keystore.p12"] == after["keystore.p12"] == keystore
 
 
 def test_an_empty_text_has_one_part_here_and_none_in_an_agent(tmp_path: Path, bao: OpenBao, mount: str) -> None:

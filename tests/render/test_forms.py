@@ -1,8 +1,10 @@
+import base64
 import configparser
 import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -377,6 +379,64 @@ def test_a_pem_block_without_an_end_is_refused() -> None:
 def test_a_file_without_a_pem_block_is_refused_where_a_bundle_needs_it() -> None:
     key = Authority.root().issue("web.example.com").key_pem
     assert refusal({"tls.key": key, "tls.crt": SECRET}, form=Form.PEM) == "out: tls.crt has no PEM block"
+
+
+KEYSTORE = bytes(range(256)) * 3
+"""What is no UTF-8 text, and has every sign of both alphabets in its base64."""
+
+
+def bytes_made(text: str | bytes, **entry: Any) -> bytes:
+    (file,) = recipe({"out": Entry(form=Form.BASE64, **entry)}, (), {}).files(inputs({"keystore": text, "x": "y"}))
+    assert file.sensitive
+    return file.content
+
+
+@pytest.mark.parametrize("written", [base64.standard_b64encode, base64.urlsafe_b64encode, base64.encodebytes])
+def test_base64_makes_the_bytes_that_a_text_stands_for(written: Callable[[bytes], bytes]) -> None:
+    for size in (1, 2, 3, 256, 768):
+        text = written(KEYSTORE[-size:])
+        for of in ("keystore", ("keystore",)):
+            assert bytes_made(text, of=of) == bytes_made(b" \t" + text + b"\r\n", of=of) == KEYSTORE[-size:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a2V5c3RvcmU",  # without its padding, as what is cut off
+        "a2V5c3RvcmU==",
+        "a2V5c3RvcmU=a2V5",
+        "a2V5c3Rvcm",
+        "a2V5c3RvcmU=!",
+        "ab+_",  # of two alphabets
+        "=",
+        "é",
+        b"\xff\xfe",
+        "-----BEGIN PKCS12-----",
+    ],
+)
+def test_what_is_not_base64_is_refused_without_what_it_is(text: str | bytes) -> None:
+    told = refusal({"keystore": text}, form=Form.BASE64, of="keystore")
+    assert told == "out: keystore is not base64 with its padding"
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_a_keystore_without_a_byte_is_refused(text: str) -> None:
+    assert refusal({"keystore": text}, form=Form.BASE64) == "out: keystore is empty"
+
+
+def test_base64_takes_one_file_and_no_more() -> None:
+    both: dict[str, str | bytes] = {"db/a": "YQ==", "db/b": "Yg=="}
+    assert made(both, ("db",), form=Form.BASE64, of="db/b") == "b"
+    assert made({"a": "YQ=="}, form=Form.BASE64) == "a"
+    assert "of one file, and there are 2: choose it with of" in refusal(both, ("db",), form=Form.BASE64, of="db")
+    assert refusal(both, ("db",), form=Form.BASE64, of="db/c") == "out: the source has no file 'db/c'"
+    with pytest.raises(ValueError, match="of must name one file"):
+        Entry(form=Form.BASE64, of=("a", "b"))
+
+
+def test_a_form_of_one_file_may_name_it_without_a_list() -> None:
+    files: dict[str, str | bytes] = {"a": "1", "b": "2"}
+    assert made(files, form=Form.ENV, of="b") == made(files, form=Form.ENV, of=("b",)) == "b=2\n"
 
 
 def test_a_file_can_be_copied_as_it_is() -> None:

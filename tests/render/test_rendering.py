@@ -26,7 +26,7 @@ from refresher.contract import (
 from refresher.errors import PermanentError, TransientError
 from refresher.ledger import Refreshed
 from refresher.model import Asset, Limits, NamedVerifier, Result, Wish
-from refresher.render.entries import Entry
+from refresher.render.entries import Entry, Form
 from refresher.render.recipe import recipe
 from refresher.render.rendering import Rendering
 from refresher.sources import Sources
@@ -90,6 +90,14 @@ def test_what_is_made_of_public_files_is_public(tmp_path: Path) -> None:
     rendered = Rendered(tmp_path, source)
     rendered.refresh()
     assert (rendered.asset.directory / "app.url").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_keystore_is_as_secret_as_its_text_and_is_published_as_bytes(tmp_path: Path) -> None:
+    entries = {"keystore.p12": Entry(form=Form.BASE64, of="keystore")}
+    rendered = Rendered(tmp_path, secret(keystore=b"/v8A\n"), entries)
+    rendered.refresh()
+    assert rendered.published() == {"keystore.p12": b"\xfe\xff\x00"}
+    assert (rendered.asset.directory / "keystore.p12").stat().st_mode & 0o777 == 0o640
 
 
 def test_no_input_touches_the_disk(tmp_path: Path) -> None:

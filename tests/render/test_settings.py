@@ -72,6 +72,7 @@ def test_a_template_that_is_not_there_is_told_with_its_place(tmp_path: Path) -> 
         ({"a": {"form": "env", "section": "y"}}, "assets.a.render.a: section does nothing without form: ini"),
         ({"a": {"form": "env", "env": ["A"]}}, "assets.a.render.a: env does nothing without template or inline"),
         ({"a": {"copy": "x", "trim_blocks": True}}, "trim_blocks does nothing without template or inline"),
+        ({"a": {"form": "base64", "of": ["x", "y"]}}, "assets.a.render.a: of must name one file"),
         ({"a": {"copy": 1}}, "assets.a.render.a.copy: must be text"),
         ({"../a": {"copy": "x"}}, "assets.a.render.../a: the file name '../a' has a part that begins with '..'"),
         ({"/a": {"copy": "x"}}, "the file name '/a' is absolute"),
@@ -128,6 +129,7 @@ EXAMPLES = [
     {"app.yaml": "templates/app.yaml.j2", "app.env": {"form": "env", "of": ["a"]}},
     {"a": {"inline": "x", "env": ["HOSTNAME"], "trim_blocks": True, "lstrip_blocks": True}},
     {"a": {"form": "ini", "section": "client"}, "b": {"copy": "tls.crt"}},
+    {"keystore.p12": {"form": "base64", "of": "keystore"}, "b": {"form": "pem", "of": ["tls.key", "tls.crt"]}},
 ]
 
 

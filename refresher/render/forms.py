@@ -67,6 +67,8 @@ def properties(files: Sequence[Fields]) -> str:
     lines: dict[str, str] = {}
     for key, path, value in _flat(_together(files)):
         place = place_in(files, path)
+        if isinstance(value, Mapping | list):
+            raise Unfit(f"{place} is an empty mapping or list, of which no line would tell")
         if key in lines:
             raise Unfit(f"{place.key} is there twice once the keys are joined by dots, and readers take the last one")
         lines[key] = f"{_escaped(key, _IN_KEY)}={_value(_scalar(place, value))}\n"
@@ -89,7 +91,9 @@ def _utf16(char: str) -> str:
 
 
 def _flat(content: Any, name: str = "", path: Path = ()) -> Iterator[tuple[str, Path, Any]]:
-    if isinstance(content, Mapping):
+    if path and (content == {} or content == []):
+        yield name, path, content
+    elif isinstance(content, Mapping):
         for key, value in content.items():
             yield from _flat(value, f"{name}.{key}" if path else key, (*path, key))
     elif isinstance(content, list):

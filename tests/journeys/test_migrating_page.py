@@ -21,6 +21,9 @@ TEXTS = {
     "password": "p'w\"<&>é ",
     "encoded": "bGluZQpsaW5l",
     "document": '{"a": 1}',
+    "token": "Pz4_Pj8-",
+    "count": "25",
+    "debug": "true",
 }
 TYPED = {
     "dark": True,

@@ -152,6 +152,21 @@ def test_json_and_yaml_keep_null() -> None:
     assert json.loads(made(document, form=Form.JSON)) == yaml.safe_load(made(document, form=Form.YAML)) == {"n": None}
 
 
+@pytest.mark.parametrize("value", ["{}", "[]", "[1, []]"])
+@pytest.mark.parametrize("form", [Form.ENV, Form.DOCKER_ENV, Form.PROPERTIES])
+def test_a_value_that_no_line_would_tell_of_is_refused(form: Form, value: str) -> None:
+    files: dict[str, str | bytes] = {"a.json": f'{{"a": 1, "b": {value}}}'}
+    told = refusal(files, form=form)
+    assert told.startswith("out: entry 2")
+    assert "mapping or list" in told or "a mapping or a list" in told
+
+
+@pytest.mark.parametrize("form", [Form.ENV, Form.DOCKER_ENV, Form.PROPERTIES, Form.INI])
+def test_a_document_without_an_entry_makes_an_empty_file(form: Form) -> None:
+    section = {"section": "s"} if form is Form.INI else {}
+    assert made({"a.json": "{}"}, form=form, **section) == ""
+
+
 def read_ini(text: str) -> dict[str, dict[str, str]]:
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_string(text)

@@ -633,6 +633,12 @@ def test_nothing_is_included_that_is_not_in_the_directory(tmp_path: Path, name: 
     assert problem.startswith(f"app.yaml: {inside / name}")
 
 
+def test_what_is_included_has_to_be_there_also_where_it_might_be_missing(tmp_path: Path) -> None:
+    (problem,) = check(tmp_path, "{% include 'b.j2' ignore missing %}")
+    assert problem == f"app.yaml: {tmp_path / 'b.j2'} can't be read: No such file or directory"
+    assert check(tmp_path, "{% include 'b.j2' ignore missing %}", **{"b.j2": "b"}) == []
+
+
 def test_what_is_included_has_to_be_named(tmp_path: Path) -> None:
     (problem,) = check(tmp_path, "{% include user %}")
     assert problem == ("app.yaml: a.j2: a template must be named literally where it is included, imported or extended")

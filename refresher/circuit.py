@@ -26,10 +26,14 @@ _NO_END = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What bounds the wait of one asset: when what it holds ends, and how often it looks; None: nothing."""
+    """What bounds the wait of one asset: when what it holds ends, and how often it looks; None: nothing.
+
+    `probes`: whether asking for it shows soon that the endpoint answers. An answer that is held back doesn't.
+    """
 
     ends_at: datetime | None = None
     every: timedelta | None = None
+    probes: bool = True
 
     def longest_wait(self, moment: datetime) -> timedelta:
         """How long its server may not be asked for it, from this moment on."""
@@ -37,6 +41,7 @@ class Need:
 
 
 ANY_TIME = Need()
+ONCE_IT_ANSWERS = Need(probes=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,8 @@ class Circuit:
 
     def lets(self, need: Need, now: datetime) -> bool:
         """Whether one may ask now who needs it so; a clock that was set back ends the wait."""
+        if not need.probes:
+            return self.is_closed
         until = self.until(need)
         return until is None or now >= until or (self.failed_at is not None and now < self.failed_at)
 
@@ -137,9 +144,9 @@ class Waiting:
         """Whether he was called, and didn't come."""
         return self.called_at is not None and not self.called_at <= now < self.called_at + LAPSE
 
-    def rank(self, now: datetime) -> tuple[bool, int, datetime, datetime]:
+    def rank(self, now: datetime) -> tuple[bool, bool, int, datetime, datetime]:
         """The smallest goes first."""
-        return self.lapsed(now), self.failures, self.need.ends_at or _NO_END, self.since
+        return self.lapsed(now), not self.need.probes, self.failures, self.need.ends_at or _NO_END, self.since
 
 
 def free(circuit: Circuit, bucket: Bucket, *, asking: int, concurrency: int, now: datetime) -> int:

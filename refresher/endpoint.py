@@ -1,6 +1,6 @@
 """The turns in which assets ask one server, and the pause that all of them make while it doesn't answer.
 
-Who may ask is `circuit`'s arithmetic; here stand those who wait, and those who were let in. Nobody waits in a thread:
+Who may ask is `circuit`'s arithmetic; here stand those who wait, and those who were let in. No thread is held up here:
 who has to wait is woken when it is his turn, and asks for it again.
 """
 
@@ -36,14 +36,15 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unavailable:
-    """Nobody answered, or everybody was asked for a pause: the asset's so many-th failure in a row.
+    """Nobody answered, or everybody was asked for a pause: the so many-th failure in a row of who had the turn.
 
-    `draw` and `retry_after` are as for `Circuit.failed`.
+    `draw` and `retry_after` are as for `Circuit.failed`. `asset` is whose failure it is, if the turn has another name.
     """
 
     at: datetime
     failures: int
     draw: float
+    asset: str = ""
     retry_after: timedelta | None = None
     need: Need = ANY_TIME
 
@@ -136,15 +137,17 @@ class Endpoint:
         """A turn is over."""
         with self._lock:
             self._asking -= 1
-            match learned:
-                case Answered():
-                    self._answers(turn)
-                case Unavailable():
-                    self._fails(turn, learned)
+            self._learn(turn, learned)
+        self._call()
+
+    def hear(self, turn: Turn, learned: Answered | Unavailable) -> None:
+        """What came of asking, long after the turn was over."""
+        with self._lock:
+            self._learn(turn, learned)
         self._call()
 
     def leave(self, name: str) -> None:
-        """Forget an asset that isn't kept any more."""
+        """Forget one who won't ask any more."""
         with self._lock:
             for each in (self._line, self._wakes, self._hands, self._failures, self._stricken):
                 each.pop(name, None)
@@ -193,6 +196,13 @@ class Endpoint:
         names = list(self._hands)[: max(0, self._concurrency - self._asking)]
         return [self._hands.pop(name) for name in names]
 
+    def _learn(self, turn: Turn, learned: Answered | Unavailable | None) -> None:
+        match learned:
+            case Answered():
+                self._answers(turn)
+            case Unavailable():
+                self._fails(turn, learned)
+
     def _answers(self, turn: Turn) -> None:
         """The others who failed with it may ask now, whatever their own back-off; but not all at once."""
         if self._circuit.is_closed:
@@ -218,7 +228,7 @@ class Endpoint:
             return
         before, self._epoch = self._circuit, self._epoch + 1
         self._failing_since = how.at if before.is_closed else self._failing_since
-        self._witnesses.add(turn.name)
+        self._witnesses.add(how.asset or turn.name)
         found = len(self._witnesses)
         self._circuit = before.failed(how.at, failures=found, draw=how.draw, retry_after=how.retry_after)
         if before.failures < CERTAIN <= self._circuit.failures:

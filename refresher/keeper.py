@@ -22,7 +22,7 @@ from refresher.schedule import Schedule
 from refresher.state import AssetState
 from refresher.teller import Reporter, Tellers
 from refresher.term import Clockwork, Term
-from refresher.turns import Turns
+from refresher.turns import Turns, Waits
 
 log = logging.getLogger("refresher")
 
@@ -49,6 +49,7 @@ class Keeper:
     ) -> None:
         self.asset = record.asset
         self._record, self._tellers, self._clock, self._reporter = record, tellers, clock, reporter
+        self._endpoint = endpoint
         self._term, self._asked, self._lookout = Term(clockwork), Asked(), Lookout(record)
         self._schedule = Schedule(
             record,
@@ -118,6 +119,10 @@ class Keeper:
             self._schedule.now()
         elif self._successor:
             self._successor.look_now()
+
+    def waits(self, wake: Callable[[], None]) -> Waits:
+        """The turns of one who waits at the source; `wake` is called when one that was not to be had may be."""
+        return Waits(self.asset.name, self._endpoint, clock=self._clock, look=self.look_now, wake=wake)
 
     def look_over(self) -> None:
         """See whether readers still see what was published; what was broken is repaired, or else fetched again."""

@@ -97,7 +97,9 @@ class Triggers:
         from refresher.follower import Follower
 
         look = partial(self._look, keeper, Trigger.SOURCE)
-        return Follower(keeper.asset, source, name=name, look=look, state=keeper.state, seed=self._seed)
+        return Follower(
+            keeper.asset, source, name=name, waits=keeper.waits, look=look, state=keeper.state, seed=self._seed
+        )
 
     def _file(self, path: Path, root: Path) -> "TriggerFile":
         from refresher.trigger_file import TriggerFile

@@ -1,13 +1,17 @@
-"""One asset's way to its endpoint: the turn before a refresh, what was learned in it, and how both are shown."""
+"""One asset's way to its endpoint: the turn before a refresh, what was learned in it, and how both are shown.
+
+And that of who waits at the asset's source: a turn only to begin, and what was learned when the wait is over.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
-from refresher.circuit import Need
+from refresher.circuit import ONCE_IT_ANSWERS, Need
 from refresher.due import earliest_end, retry_draw, shortest_interval
-from refresher.endpoint import Endpoint, Turn, Unavailable
+from refresher.endpoint import Answered, Endpoint, Turn, Unavailable
 from refresher.errors import UnavailableError
-from refresher.model import Outcome
+from refresher.model import Clock, Outcome
 from refresher.record import Record
 from refresher.state import AssetState
 
@@ -64,3 +68,51 @@ class Turns:
         standing = self._record.standing
         ends = [end for end in (earliest_end(standing), standing.changes_at) if end]
         return Need(ends_at=min(ends, default=None), every=shortest_interval(self._record.asset.refresh, standing))
+
+
+class Waits:
+    """Gives one who waits at an asset's source his turns to begin, once the endpoint answers; `wake` as for `Turns`.
+
+    An answer that is held back for minutes says nothing meanwhile. So it takes nobody's place, and is no way to find
+    out whether the endpoint answers again: that is a `look` at the asset, which stands in line as all looks do.
+    """
+
+    def __init__(
+        self, asset: str, endpoint: Endpoint, *, clock: Clock, look: Callable[[], None], wake: Callable[[], None]
+    ) -> None:
+        self._asset, self._endpoint, self._clock, self._look, self._wake = asset, endpoint, clock, look, wake
+        # Not the asset's own name, under which its looks stand in line, nor that of who waited before a reload.
+        self._name = f"wait {id(self)} {asset}"
+
+    def next(self) -> Turn | None:
+        """The turn to begin in, over already; None: he is woken, and whether it answers is found out meanwhile."""
+        turn = self._endpoint.turn(self._name, need=ONCE_IT_ANSWERS, wake=self._wake)
+        if turn:
+            with turn:
+                return turn
+        if self._endpoint.until():
+            self._look()
+        return None
+
+    def answered(self, turn: Turn) -> None:
+        """The wait that began in this turn ended as it should."""
+        self._endpoint.hear(turn, Answered())
+
+    def failed(self, turn: Turn, *, failures: int, draw: float, retry_after: timedelta | None) -> None:
+        """It was the endpoint that failed: all wait until it answers, as after a look. As `Unavailable`."""
+        if not self._endpoint.address:
+            return
+        failed = Unavailable(
+            at=self._clock(),
+            failures=failures,
+            draw=draw,
+            asset=self._asset,
+            retry_after=retry_after,
+            need=ONCE_IT_ANSWERS,
+        )
+        self._endpoint.hear(turn, failed)
+        self._look()
+
+    def leave(self) -> None:
+        """Stand in no line any more."""
+        self._endpoint.leave(self._name)

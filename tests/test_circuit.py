@@ -4,7 +4,18 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from refresher.circuit import ANY_TIME, LAPSE, Bucket, Circuit, Need, Waiting, admitted, free, next_call
+from refresher.circuit import (
+    ANY_TIME,
+    LAPSE,
+    ONCE_IT_ANSWERS,
+    Bucket,
+    Circuit,
+    Need,
+    Waiting,
+    admitted,
+    free,
+    next_call,
+)
 from refresher.due import LONGEST, due, retry_draw, shortest_interval
 from refresher.model import Refresh, Result
 from refresher.renewal import OVERDUE, SHORTEST
@@ -155,6 +166,12 @@ def test_nobody_is_let_in_before_the_wait_is_over_but_whose_files_end_soon() -> 
     assert names(line, circuit, now=NOW + 4 * SECOND) == []
     assert names(line, circuit, now=NOW + 5 * SECOND) == ["web"]
     assert names(line, circuit, now=NOW + 32 * SECOND) == ["web", "model"]
+
+
+def test_who_can_not_find_out_goes_last_and_asks_nobody_who_does_not_answer() -> None:
+    line = [waiting("wait", since=NOW - HOUR, need=ONCE_IT_ANSWERS), waiting("model", failures=3)]
+    assert names(line) == ["model", "wait"]
+    assert names(line, failing(1), now=NOW + HOUR) == ["model"]
 
 
 def test_who_was_called_and_does_not_come_lets_the_others_pass() -> None:

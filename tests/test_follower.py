@@ -10,11 +10,15 @@ from queue import SimpleQueue
 
 import pytest
 
-from refresher.errors import PermanentError, TransientError
+from refresher.endpoint import Endpoint
+from refresher.errors import PermanentError, TransientError, UnavailableError
 from refresher.follower import FLOOR, Follower, Pace
+from refresher.model import Budget
 from refresher.state import AssetState
+from refresher.turns import Waits
+from tests.fakes.clockwork import Turned
 from tests.fakes.sidecar import state
-from tests.fakes.source import Source, asset
+from tests.fakes.source import Source, Time, asset
 from tests.waiting import until
 
 LATER = timedelta(minutes=5)
@@ -102,12 +106,28 @@ class Bell:
         self.answers.put(TransientError("closed"))
 
 
+def endpoint(address: str = "") -> Endpoint:
+    clock = Time()
+    return Endpoint(address, Budget(), clockwork=Turned(clock), clock=clock)
+
+
 @contextmanager
 def followed(
-    tmp_path: Path, bell: Bell, look: Callable[[], None], standing: Callable[[], AssetState]
+    tmp_path: Path,
+    bell: Bell,
+    look: Callable[[], None],
+    standing: Callable[[], AssetState],
+    at: Endpoint | None = None,
 ) -> Iterator[None]:
+    at = at or endpoint()
     follower = Follower(
-        asset(tmp_path, Source()), bell, look=look, state=standing, seed="pod-1", clock=lambda: bell.now
+        asset(tmp_path, Source()),
+        bell,
+        waits=lambda wake: Waits("web", at, clock=Time(), look=look, wake=wake),
+        look=look,
+        state=standing,
+        seed="pod-1",
+        clock=lambda: bell.now,
     )
     follower.start()
     try:
@@ -166,6 +186,21 @@ def test_trouble_is_said_once_and_so_is_its_end(tmp_path: Path, caplog: pytest.L
         "web: can't be followed, and is looked at on the interval: its server answers at once instead of waiting",
         "web: followed again: its source waits until it changes",
     ]
+
+
+@pytest.mark.parametrize(("lasted", "pinned", "failures"), [(0.0, False, 1), (60.0, False, 0), (0.0, True, 0)])
+def test_a_wait_that_finds_nobody_counts_for_all_unless_a_proxy_was_impatient_or_no_look_would_take_it_back(
+    tmp_path: Path, lasted: float, pinned: bool, failures: int
+) -> None:
+    bell, server, looks = Bell(), endpoint("https://flags:443"), list[int]()
+    with followed(tmp_path, bell, lambda: looks.append(1), lambda: state("web", pinned=pinned), server):
+        until(lambda: bell.waits)
+        bell.now = lasted
+        bell.answers.put(UnavailableError("nobody answers"))
+        until(lambda: looks if failures else bell.waits == 2)
+        shown = server.state()
+        assert shown
+        assert shown.failures == failures
 
 
 def test_an_unexpected_error_is_no_end_and_its_text_is_not_said(

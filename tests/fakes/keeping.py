@@ -1,12 +1,13 @@
-"""Keepers on a clockwork that the test turns."""
+"""Keepers on a clockwork that the test turns, or on a real one."""
 
 from typing import Any
 
 from refresher.endpoint import Endpoints
 from refresher.keeper import Keeper
-from refresher.model import Asset, Budget
+from refresher.model import Asset, Budget, Clock
 from refresher.record import Record
 from refresher.teller import Tellers
+from refresher.term import Clockwork
 from tests.fakes.clockwork import Noted, Turned
 from tests.fakes.source import Time
 
@@ -17,6 +18,16 @@ def all_kept(
     budget: Budget = Budget(),  # noqa: B008 - it is frozen
 ) -> tuple[list[Keeper], Turned, Noted]:
     clockwork, noted = Turned(clock), Noted()
+    return kept_by(clockwork, assets, clock, noted, budget), clockwork, noted
+
+
+def kept_by(
+    clockwork: Clockwork,
+    assets: list[Asset],
+    clock: Clock,
+    noted: Noted,
+    budget: Budget = Budget(),  # noqa: B008
+) -> list[Keeper]:
     parts: dict[str, Any] = {"clockwork": clockwork, "clock": clock, "seed": "pod-1", "reporter": noted}
     tellers = Tellers(**parts)
     endpoints = Endpoints(budget, clockwork=clockwork, clock=clock)
@@ -26,4 +37,4 @@ def all_kept(
         keeper.join()
     for keeper in keepers:
         keeper.start()
-    return keepers, clockwork, noted
+    return keepers

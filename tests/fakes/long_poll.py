@@ -15,13 +15,16 @@ from tests.fakes.web import Page, Request, WebServer, web_server
 
 
 class Shelf:
-    """What a server has: a content that counts its versions, from 1 on. `held` are the requests that it holds back."""
+    """What a server has: a content that counts its versions, from 1 on. `held` are the requests that it holds back.
+
+    While it `is_away` it cuts off those, and whoever asks then.
+    """
 
     path = "/file"
 
     def __init__(self, content: bytes = b"one") -> None:
         self.content, self.version = content, 1
-        self.held = 0
+        self.held, self.is_away = 0, False
         self._changed = Condition()
 
     def put(self, content: bytes, *, version: int | None = None) -> None:
@@ -29,6 +32,17 @@ class Shelf:
         with self._changed:
             self.content, self.version = content, self.version + 1 if version is None else version
             self._changed.notify_all()
+
+    def go_away(self) -> None:
+        """Be away from now on."""
+        with self._changed:
+            self.is_away = True
+            self._changed.notify_all()
+
+    def come_back(self, content: bytes) -> None:
+        """Be there again, with other content."""
+        self.is_away = False
+        self.put(content)
 
     def touch(self) -> None:
         """Another version with the same content, as a KV has that was written with what it had."""
@@ -50,9 +64,11 @@ class Shelf:
         with self._changed:
             self.held += 1
             try:
-                self._changed.wait_for(lambda: self.version != known, seconds)
+                self._changed.wait_for(lambda: self.version != known or self.is_away, seconds)
             finally:
                 self.held -= 1
+            if self.is_away:
+                raise ConnectionError("cut off")
             return self.version, self.content
 
 

@@ -38,6 +38,27 @@ def test_a_change_at_a_server_that_waits_is_visible_at_once(tmp_path: Path) -> N
         assert sidecar.stop() == 0
 
 
+def test_a_server_that_is_waited_at_and_goes_away_is_asked_by_one_at_a_time_until_it_is_back(tmp_path: Path) -> None:
+    shelf, names = LongPoll(), [f"flags{number}" for number in range(6)]
+    with serving(shelf) as server:
+        assets = {name: waiting(f"{server.url}/file") for name in names}
+        with running(tmp_path, {"assets": assets}) as sidecar:
+            until(lambda: shelf.held == len(names))
+            before = len(server.asked)
+            shelf.go_away()
+            until(lambda: sidecar.state("flags0")["endpoint"]["failures"] >= 4)
+            assert len(server.asked) - before <= 5
+            assert f'refresher_endpoint_circuit_open{{endpoint="{server.url}"}} 1.0' in sidecar.metrics()
+            assert "server away" in sidecar.command("status").stdout
+            shelf.come_back(b"two")
+            until(lambda: shows(sidecar, "flags0", b"two"))
+            until(lambda: shelf.held == len(names), within=10)
+            assert all(shows(sidecar, name, b"two") for name in names)
+            shelf.go_away()
+            until(lambda: sidecar.state("flags0")["endpoint"]["failures"] >= 1)
+            assert sidecar.stop() == 0
+
+
 def test_a_changed_key_in_a_consul_is_visible_at_once(tmp_path: Path) -> None:
     key = ConsulKey()
     with serving(key) as server:

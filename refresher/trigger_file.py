@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from refresher.filenames import OURS
 from refresher.model import Outcome
-from refresher.ratelimit import of_wishes
+from refresher.ratelimit import RateLimit, of_wishes
 from refresher.volume import Directory
 
 log = logging.getLogger("refresher")
@@ -39,9 +39,9 @@ class _Wish(NamedTuple):
 class TriggerFile:
     """Asks for each wish, a burst at once and then one a second. `root`, above `path`, is where links are trusted."""
 
-    def __init__(self, path: Path, ask: Ask, *, root: Path) -> None:
+    def __init__(self, path: Path, ask: Ask, *, root: Path, limit: RateLimit | None = None) -> None:
         self.path, self._ask, self._root = path, ask, root
-        self._limit = of_wishes()
+        self._limit = limit or of_wishes()
         self._heard: _Wish | None = None
         self._warned: str | None = None
         self._later: Timer | None = None

@@ -43,7 +43,8 @@ def answering(*, once: bytes = b"", then_for_ever: bytes = b"") -> Iterator[str]
 )
 def test_an_answer_that_never_ends_is_left_in_time(once: bytes, then: bytes) -> None:
     began = time.monotonic()
-    with answering(once=once, then_for_ever=then) as address, pytest.raises(UnreachableError, match=r"within 0\.3 s"):
+    late = r"within 0\.3 s|timed out"  # the latter is the socket's own word, which comes first if the watch is late
+    with answering(once=once, then_for_ever=then) as address, pytest.raises(UnreachableError, match=late):
         Client(address).post("/refresh", timeout=0.3)
     assert time.monotonic() - began < 20
 

@@ -2,14 +2,13 @@ import logging
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from refresher.clockwork import Clockwork, grouped
-from tests.waiting import until
+from tests.waiting import in_time, until
 
 FAR = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -45,15 +44,29 @@ class Counted:
             self.ended += 1
 
 
+def replaced_in_time(clockwork: Clockwork, key: str, replace: Callable[[], None]) -> tuple[Counted, datetime]:
+    """An action armed for a moment, which is returned too, that came only after `replace` had been called."""
+    for milliseconds in (50, 500, 5000):
+        action, when = Counted(), now() + timedelta(milliseconds=milliseconds)
+        clockwork.at(key, when, action)
+        replace()
+        if now() < when:
+            return action, when
+    pytest.fail("the moment always came sooner")
+
+
 def test_an_action_runs_at_its_moment_and_once(clockwork: Clockwork) -> None:
-    ran: list[datetime] = []
-    when = now() + timedelta(milliseconds=150)
-    clockwork.at("a", when, lambda: ran.append(now()))
-    after = Counted()
-    clockwork.at("b", when + timedelta(milliseconds=150), after)
-    until(lambda: after.ended)
-    assert len(ran) == 1
-    assert timedelta(0) <= ran[0] - when < timedelta(seconds=2)
+    def on_time() -> bool:
+        ran: list[datetime] = []
+        when, after = now() + timedelta(milliseconds=150), Counted()
+        clockwork.at("a", when, lambda: ran.append(now()))
+        clockwork.at("b", when + timedelta(milliseconds=150), after)
+        until(lambda: ran and after.ended)
+        assert len(ran) == 1
+        assert ran[0] >= when
+        return ran[0] - when < timedelta(seconds=2)
+
+    assert in_time(on_time)
 
 
 def test_a_moment_in_another_time_zone_is_the_same_moment(clockwork: Clockwork) -> None:
@@ -83,23 +96,20 @@ def test_what_was_armed_before_the_start_runs_after_it_and_only_the_latest() -> 
 
 
 def test_the_latest_moment_wins_whether_earlier_or_later(clockwork: Clockwork) -> None:
-    later, sooner, first = Counted(), Counted(), Counted()
+    later, sooner, after = Counted(), Counted(), Counted()
     clockwork.at("a", FAR, later)
     clockwork.at("a", now(), sooner)
-    clockwork.at("b", now() + timedelta(milliseconds=50), first)
-    clockwork.at("b", FAR, later)
-    after = Counted()
-    clockwork.at("c", now() + timedelta(milliseconds=150), after)
+    first, when = replaced_in_time(clockwork, "b", lambda: clockwork.at("b", FAR, later))
+    clockwork.at("c", when + timedelta(milliseconds=100), after)
     until(lambda: sooner.ended and after.ended)
     assert (later.begun, first.begun) == (0, 0)
 
 
 def test_a_cancelled_action_does_not_run_and_cancelling_nothing_is_fine(clockwork: Clockwork) -> None:
-    cancelled, after = Counted(), Counted()
-    clockwork.at("a", now() + timedelta(milliseconds=50), cancelled)
-    clockwork.cancel("a")
+    after = Counted()
+    cancelled, when = replaced_in_time(clockwork, "a", lambda: clockwork.cancel("a"))
     clockwork.cancel("never armed")
-    clockwork.at("b", now() + timedelta(milliseconds=150), after)
+    clockwork.at("b", when + timedelta(milliseconds=100), after)
     until(lambda: after.ended)
     assert cancelled.begun == 0
 
@@ -108,11 +118,10 @@ def test_an_action_armed_while_it_runs_runs_again_afterwards_and_never_twice_at_
     action, neighbour = Counted(go=False), Counted()
     clockwork.at("a", now(), action)
     until(lambda: action.begun)
-    for _ in range(5):
+    for turn in range(1, 6):
         clockwork.at("a", now(), action)
         clockwork.at("b", now(), neighbour)
-        begun = neighbour.begun
-        until(lambda begun=begun: neighbour.ended > begun)  # so the scheduler's loop has been past the key's job too
+        until(lambda turn=turn: neighbour.ended == turn)  # so the scheduler's loop has been past the key's job too
     assert action.begun == 1
     action.go.set()
     until(lambda: action.ended == 2)
@@ -209,33 +218,46 @@ def test_no_more_actions_run_at_once_than_there_are_workers_and_the_rest_follow(
 
 
 def test_threads_are_started_only_when_they_are_needed() -> None:
-    before, clockwork, action = threading.active_count(), Clockwork(workers=50), Counted()
-    clockwork.start()
-    for expected in range(1, 21):
-        clockwork.at("a", now(), action)
-        until(lambda expected=expected: action.ended == expected)
-    assert threading.active_count() - before <= 3  # the loop, one worker, and perhaps one that overlapped
-    clockwork.stop()
-    until(lambda: threading.active_count() <= before)
+    before = set(threading.enumerate())
+
+    def needs_few() -> bool:
+        clockwork, action = Clockwork(workers=50), Counted()
+        clockwork.start()
+        for expected in range(1, 21):
+            clockwork.at("a", now(), action)
+            until(lambda expected=expected: action.ended == expected)
+        started = set(threading.enumerate()) - before
+        clockwork.stop()
+        until(lambda: before.issuperset(threading.enumerate()))
+        return len(started) <= 3  # the loop, one worker, and perhaps one that overlapped
+
+    assert in_time(needs_few)
 
 
 def test_quick_actions_wait_for_the_thread_at_work_instead_of_starting_their_own(clockwork: Clockwork) -> None:
-    threads: list[int] = []
-    for number in range(50):
-        clockwork.at(f"key-{number}", now() + timedelta(milliseconds=50), lambda: threads.append(threading.get_ident()))
-    until(lambda: len(threads) == 50)
-    assert len(set(threads)) <= 3  # one, and perhaps more where the machine is busy
+    def share() -> bool:
+        threads: list[int] = []
+        soon = now() + timedelta(milliseconds=50)
+        for number in range(50):
+            clockwork.at(f"key-{number}", soon, lambda: threads.append(threading.get_ident()))
+        until(lambda: len(threads) == 50)
+        return len(set(threads)) <= 3  # one, and perhaps more where the machine is busy
+
+    assert in_time(share)
 
 
 def test_what_is_armed_for_seconds_ahead_is_never_early_and_hardly_late(clockwork: Clockwork) -> None:
-    moments = [now() + timedelta(seconds=4, milliseconds=100 * step) for step in range(1, 6)]
-    ran: dict[int, datetime] = {}
-    for number, moment in enumerate(moments):
-        clockwork.at(f"key-{number}", moment, lambda number=number: ran.update({number: now()}))
-    until(lambda: len(ran) == 5)
-    late = [ran[number] - moment for number, moment in enumerate(moments)]
-    assert min(late) >= timedelta(0)
-    assert max(late) < timedelta(seconds=1)
+    def hardly_late() -> bool:
+        moments = [now() + timedelta(seconds=4, milliseconds=100 * step) for step in range(1, 6)]
+        ran: dict[int, datetime] = {}
+        for number, moment in enumerate(moments):
+            clockwork.at(f"key-{number}", moment, lambda number=number: ran.update({number: now()}))
+        until(lambda: len(ran) == 5)
+        late = [ran[number] - moment for number, moment in enumerate(moments)]
+        assert min(late) >= timedelta(0)
+        return max(late) < timedelta(seconds=1)
+
+    assert in_time(hardly_late)
 
 
 @pytest.mark.parametrize(("ahead", "waits"), [(3.9, 3.9), (4.1, 4.2), (4.2, 4.2), (4.3, 4.7), (86401, 86401)])
@@ -247,6 +269,7 @@ def test_moments_seconds_ahead_are_on_a_grid_that_began_with_the_process(ahead: 
 
 
 def test_stopping_waits_for_no_action_and_nothing_runs_afterwards() -> None:
+    before = set(threading.enumerate())
     clockwork = Clockwork(workers=1, beat=timedelta(milliseconds=10))
     hanging, queued = Counted(go=False), Counted()
     clockwork.start()
@@ -255,15 +278,14 @@ def test_stopping_waits_for_no_action_and_nothing_runs_afterwards() -> None:
     clockwork.at("b", now(), queued)
     armed = now()
     until(lambda: clockwork.beat_at > armed + timedelta(milliseconds=50))  # so that it waits for a thread by now
-    started = time.monotonic()
     clockwork.stop()
     clockwork.stop()
-    assert time.monotonic() - started < 1
+    assert not hanging.ended
     clockwork.at("a", now(), queued)
     clockwork.cancel("a")
     hanging.go.set()
     until(lambda: hanging.ended)
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("action-")])
+    until(lambda: before.issuperset(threading.enumerate()))
     assert queued.begun == 0
 
 
@@ -278,10 +300,10 @@ from refresher.clockwork import Clockwork
 clockwork, begun = Clockwork(workers=2), threading.Event()
 clockwork.start()
 clockwork.at("a", datetime.datetime.now(datetime.UTC), lambda: (begun.set(), threading.Event().wait()))
-assert begun.wait(10)
+assert begun.wait(30)
 clockwork.stop()
 """
-    assert subprocess.run([sys.executable, "-c", script], timeout=20, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
 
 
 def test_the_heart_beats_while_nothing_is_armed_and_while_all_workers_are_busy() -> None:
@@ -294,7 +316,7 @@ def test_the_heart_beats_while_nothing_is_armed_and_while_all_workers_are_busy()
     for _ in range(3):
         last = clockwork.beat_at
         until(lambda last=last: clockwork.beat_at > last)
-    assert abs(now() - clockwork.beat_at) < timedelta(seconds=5)
+    until(lambda: abs(now() - clockwork.beat_at) < timedelta(seconds=5))
     clockwork.stop()
     stuck.go.set()
 
@@ -304,11 +326,16 @@ def test_what_is_armed_for_later_leaves_the_loop_asleep_and_what_comes_sooner_wa
     clockwork.start()
     clockwork.at("first", now() + timedelta(hours=2), Counted())
     until(lambda: now() - clockwork.beat_at > timedelta(milliseconds=200))
-    asleep_since = clockwork.beat_at
-    for number in range(50):
-        clockwork.at(f"later-{number}", now() + timedelta(hours=1, minutes=1), Counted())
-    until(lambda: now() - asleep_since > timedelta(milliseconds=500))
-    assert clockwork.beat_at == asleep_since
+
+    def stays_asleep() -> bool:  # it doesn't if it was only slow to fall asleep
+        asleep_since = clockwork.beat_at
+        for number in range(50):
+            clockwork.at(f"later-{number}", now() + timedelta(hours=1, minutes=1), Counted())
+        armed = now()
+        until(lambda: now() - armed > timedelta(milliseconds=500))
+        return clockwork.beat_at == asleep_since
+
+    assert in_time(stays_asleep)
     clockwork.at("soon", now() + timedelta(milliseconds=100), action)
     until(lambda: action.ended)
     clockwork.stop()

@@ -342,7 +342,7 @@ def pytest_in(directory: Path) -> str:
     """What pytest prints of the tests in `directory`, all of which have to pass."""
     (directory / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(directory)]
-    ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd=directory)
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False, cwd=directory)
     assert ended.returncode == 0, ended.stdout
     return ended.stdout
 
@@ -516,7 +516,7 @@ def test_the_documented_verifier_and_notifier_are_used_by_their_names(tmp_path: 
         [sys.executable, "-m", "refresher", "check", "-c", "refresher.yaml"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(installed), "REFRESHER_VOLUME": str(volume)},

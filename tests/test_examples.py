@@ -65,7 +65,7 @@ def configuration(manifest: Path) -> str:
 def run(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return subprocess.run(
-        argv, capture_output=True, text=True, timeout=60, check=False, cwd=cwd, env={**kept, **environment}
+        argv, capture_output=True, text=True, timeout=300, check=False, cwd=cwd, env={**kept, **environment}
     )
 
 

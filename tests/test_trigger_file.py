@@ -11,7 +11,7 @@ from types import FrameType
 import pytest
 
 from refresher.model import Outcome, Result
-from refresher.ratelimit import BURST
+from refresher.ratelimit import BURST, PER_SECOND, RateLimit
 from refresher.trigger_file import TriggerFile
 from tests.fakes.sidecar import outcome
 from tests.waiting import until
@@ -44,9 +44,24 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "shared" / "refresh"
 
 
+class Clock:
+    """It goes on only when the test says so: this machine's would give another turn to a test that takes its time."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
 @pytest.fixture
-def file(path: Path, asked: Asked) -> Iterator[TriggerFile]:
-    made = TriggerFile(path, asked, root=path.parent)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def file(path: Path, asked: Asked, clock: Clock) -> Iterator[TriggerFile]:
+    limit = RateLimit(burst=BURST, per_second=PER_SECOND, clock=clock)
+    made = TriggerFile(path, asked, root=path.parent, limit=limit)
     yield made
     made.stop()
 
@@ -186,21 +201,29 @@ def test_what_cannot_be_removed_asks_once_and_again_when_it_is_touched(
     assert len(caplog.messages) == 1
 
 
-def test_who_asks_too_often_waits_and_is_heard_all_the_same(file: TriggerFile, asked: Asked, path: Path) -> None:
+def test_who_asks_too_often_waits_and_is_heard_all_the_same(
+    file: TriggerFile, asked: Asked, path: Path, clock: Clock
+) -> None:
     path.touch()
     for _ in range(BURST + 5):
         file.look()
         again(path)
     assert len(asked.refreshes) == BURST
+    clock.seconds += 1
     until(lambda: len(asked.refreshes) == BURST + 1)
 
 
-def test_who_waits_for_his_turn_when_it_stops_is_not_heard(file: TriggerFile, asked: Asked, path: Path) -> None:
+def test_who_waits_for_his_turn_when_it_stops_is_not_heard(
+    file: TriggerFile, asked: Asked, path: Path, clock: Clock
+) -> None:
     path.touch()
     for _ in range(BURST + 1):
         file.look()
         again(path)
     file.stop()
+    clock.seconds += 1
     file.look()
-    until(lambda: not any(isinstance(each, threading.Timer) and each.is_alive() for each in threading.enumerate()))
+    for timer in threading.enumerate():
+        if isinstance(timer, threading.Timer) and timer.function == file.look:
+            timer.join()
     assert len(asked.refreshes) == BURST

@@ -79,8 +79,11 @@ def test_a_shell_that_is_left_is_noticed(shell: Shell) -> None:
 
 
 def test_a_server_is_up_before_the_next_step_and_gone_afterwards(shell: Shell, tmp_path: Path) -> None:
-    serve = "import http.server as h; s = h.HTTPServer(('127.0.0.1', 0), h.SimpleHTTPRequestHandler); " \
-        "open('port', 'w').write(str(s.server_port)); s.serve_forever()"  # fmt: skip
+    # It listens only once everybody can know where.
+    serve = (
+        "import http.server as h; s = h.HTTPServer(('127.0.0.1', 0), h.SimpleHTTPRequestHandler, False); "
+        "s.server_bind(); open('port', 'w').write(str(s.server_port)); s.server_activate(); s.serve_forever()"
+    )
     with shell:
         with Busy(f'python3 -c "{serve}"', tmp_path, dict(os.environ), tmp_path / "log"):
             shell.run("curl --silent --fail http://127.0.0.1:$(cat port)/port")

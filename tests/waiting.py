@@ -16,3 +16,8 @@ def until(condition: Callable[[], T], *, within: float = 30.0, every: float = 0.
             return answer
         assert time.monotonic() < deadline, f"not true within {within} s: {condition}"
         time.sleep(every)
+
+
+def in_time(attempt: Callable[[], bool], *, attempts: int = 3) -> bool:
+    """Whether any of a few attempts is quick enough: a machine that stalls spoils one, what is slow spoils them all."""
+    return any(attempt() for _ in range(attempts))

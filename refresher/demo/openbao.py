@@ -145,13 +145,15 @@ class OpenBao:
 
         With `by`, only those with a token that was made with this `display_name`.
         """
-        entries = [json.loads(line) for line in self.audit_log.read_text().splitlines()]
-        asked = [
-            entry for entry in entries if entry["type"] == "request" and entry["request"]["path"].startswith(prefix)
-        ]
+        requests = (entry for entry in self.audited() if entry["type"] == "request")
+        asked = [entry for entry in requests if entry["request"]["path"].startswith(prefix)]
         named = f"token-{by}"
         theirs = [entry["request"] for entry in asked if not by or entry["auth"].get("display_name") == named]
         return [f"{each['operation']} {each['path']}" for each in theirs]
+
+    def audited(self) -> list[dict[str, Any]]:
+        """The audit log's entries so far, oldest first, without one of which only a part can be seen yet."""
+        return [json.loads(line) for line in self.audit_log.read_text().rpartition("\n")[0].splitlines()]
 
     def seal(self) -> None:
         """The server answers 503 until `unseal`."""

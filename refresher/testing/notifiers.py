@@ -4,6 +4,7 @@
 import gc
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from refresher.testing.expecting import in_time, raises
 class NotifierContract:
     """Tests of `refresher.contract.Notifier`, against an app.
 
-    `gives_up_within`: seconds after which telling an app that says nothing has to have failed.
+    `settles_within`: seconds after which a connection that was given up has to be gone. `gives_up_within`: seconds
+    after which telling an app that says nothing has to have failed.
     """
 
+    settles_within: float = 5.0
     gives_up_within: float = 60.0
 
     def notifier(self) -> Notifier:
@@ -97,7 +100,9 @@ class NotifierContract:
         allowed = self._open_descriptors()
         for generation in range(5):
             self._tell_both(generation)
-        left = self._open_descriptors() - allowed
+        deadline = time.monotonic() + self.settles_within
+        while (left := self._open_descriptors() - allowed) > 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
         assert left <= 0, f"{left} connections or files stay open"
 
     def _tell_both(self, generation: int = 1) -> None:

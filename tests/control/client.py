@@ -82,3 +82,14 @@ def everything_until_closed(connection: socket.socket) -> bytes:
     while piece := connection.recv(65536):
         received += piece
     return received
+
+
+def until_closed_or_reset(connection: socket.socket) -> bytes:
+    """The same, where the server may not read all that is sent: that is thrown away, and so the end may be a reset."""
+    received = b""
+    try:
+        while piece := connection.recv(65536):
+            received += piece
+    except ConnectionResetError:
+        pass
+    return received

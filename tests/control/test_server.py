@@ -16,8 +16,9 @@ from refresher.address import Tcp, Unix, parse_address
 from refresher.control.listen import RECEIVED, Door
 from refresher.control.metrics import Metrics
 from refresher.control.server import CONNECTIONS, ControlServer
+from refresher.demo.process import free_port
 from refresher.errors import ConfigError
-from tests.control.client import Client, everything_until_closed
+from tests.control.client import Client, everything_until_closed, until_closed_or_reset
 from tests.fakes.sidecar import NOW, FakeSidecar, outcome
 from tests.waiting import until
 
@@ -47,9 +48,7 @@ def test_an_address_that_cannot_be_one_is_a_configuration_error(serve: Callable[
 
 
 def test_a_taken_port_is_a_configuration_error_and_the_other_listener_closes(serve: Callable[..., Client]) -> None:
-    taken = serve().addresses[0]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    taken, address = serve().addresses[0], f"127.0.0.1:{free_port()}"
     with pytest.raises(ConfigError, match=rf"probes\.listen: can't listen on {taken}: Address already in use"):
         serve(listen=address, probes=taken)
     assert serve(listen=address).get("/livez").status == 200
@@ -61,9 +60,9 @@ def test_an_address_that_is_not_ours_is_a_configuration_error(serve: Callable[..
 
 
 def test_the_control_port_can_be_taken_again_after_a_stop(serve: Callable[..., Client], sidecar: FakeSidecar) -> None:
-    server = ControlServer(sidecar, Metrics(sidecar, notifiers={}), clock=lambda: NOW, listen="127.0.0.1:0")
+    address = f"127.0.0.1:{free_port()}"
+    server = ControlServer(sidecar, Metrics(sidecar, notifiers={}), clock=lambda: NOW, listen=address)
     server.start()
-    (address,) = server.addresses
     assert Client((address,)).get("/livez").status == 200
     server.stop()
     server.stop()
@@ -149,14 +148,14 @@ def test_a_request_that_does_not_arrive_is_cut_off(
     client = serve(patience=timedelta(seconds=0.2))
     with client.socket() as connection:
         connection.sendall(beginning)
-        received = everything_until_closed(connection)
+        received = until_closed_or_reset(connection)  # if it was cut off before that came
     assert received.startswith(b"HTTP/1.1 408 ")
     assert b"application/problem+json" in received
     assert sidecar.asked == 0
 
 
 def test_the_second_request_of_a_connection_is_cut_off_too(serve: Callable[..., Client]) -> None:
-    client = serve(patience=timedelta(seconds=0.2))
+    client = serve(patience=timedelta(seconds=1))
     with client.socket() as connection:
         connection.sendall(REQUEST)
         answer = b""
@@ -168,7 +167,7 @@ def test_the_second_request_of_a_connection_is_cut_off_too(serve: Callable[..., 
 
 
 def test_a_request_that_came_with_another_is_cut_off_too(serve: Callable[..., Client], sidecar: FakeSidecar) -> None:
-    client = serve(patience=timedelta(seconds=0.2))
+    client = serve(patience=timedelta(seconds=1))
     with client.socket() as connection:
         connection.sendall(REQUEST + UNFINISHED)
         received = everything_until_closed(connection)
@@ -195,7 +194,7 @@ def test_a_byte_now_and_then_does_not_keep_a_connection(serve: Callable[..., Cli
 
 
 def test_a_body_that_trickles_in_after_its_answer_is_cut_off(serve: Callable[..., Client]) -> None:
-    client = serve(patience=timedelta(seconds=0.2))
+    client = serve(patience=timedelta(seconds=1))
     with client.socket() as connection:
         connection.sendall(b"POST /refresh HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\nx")
         received = everything_until_closed(connection)
@@ -205,7 +204,8 @@ def test_a_body_that_trickles_in_after_its_answer_is_cut_off(serve: Callable[...
 
 def test_a_client_that_waits_for_a_refresh_is_not_cut_off(serve: Callable[..., Client], sidecar: FakeSidecar) -> None:
     client = serve(patience=timedelta(seconds=0.05))
-    assert client.post("/refresh/web-tls?timeout=300ms").status == 504
+    # More than once only if the request itself took too long to arrive: whoever waits and is cut off has no answer.
+    until(lambda: client.post("/refresh/web-tls?timeout=300ms").status == 504)
 
 
 def test_an_answer_does_not_wait_for_acknowledgements(client: Client) -> None:
@@ -216,7 +216,7 @@ def test_an_answer_does_not_wait_for_acknowledgements(client: Client) -> None:
         connection.request("GET", "/livez")
         assert connection.getresponse().read()
     connection.close()
-    assert time.monotonic() - begin < 10, "500 delayed acknowledgements take 20 s"
+    assert time.monotonic() - begin < 15, "500 delayed acknowledgements take 20 s"
 
 
 def test_several_requests_on_one_connection_are_answered(client: Client) -> None:
@@ -347,7 +347,8 @@ def test_who_connects_as_it_ends_is_hung_up_on(sidecar: FakeSidecar, metrics: Me
 
 
 def test_an_answer_in_progress_is_given_before_the_end(sidecar: FakeSidecar, metrics: Metrics) -> None:
-    server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen="127.0.0.1:0")
+    soon = timedelta(seconds=20)
+    server = ControlServer(sidecar, metrics, clock=lambda: NOW, listen="127.0.0.1:0", farewell=soon)
     server.start()
     client = Client(server.addresses)
     with ThreadPoolExecutor() as pool:
@@ -372,17 +373,21 @@ def test_the_kernel_holds_little_of_what_nobody_has_read() -> None:
 
 
 def test_nothing_runs_while_nobody_asks(serve: Callable[..., Client]) -> None:
+    others = set(threading.enumerate())
     client = serve(probes="127.0.0.1:0")
     assert client.get("/livez").status == client.probes().get("/livez").status == 200
-    (thread,) = [thread for thread in threading.enumerate() if thread.name == "control"]
+    (thread,) = [thread for thread in set(threading.enumerate()) - others if thread.name == "control"]
 
     def times_woken() -> int:
         status = Path(f"/proc/self/task/{thread.native_id}/status").read_text().splitlines()
         return sum(int(line.split()[1]) for line in status if line.startswith("voluntary"))
 
-    before = times_woken()
-    threading.Event().wait(0.5)
-    assert times_woken() - before <= 2
+    def rests() -> bool:
+        before = times_woken()
+        threading.Event().wait(0.5)
+        return times_woken() - before <= 2
+
+    assert until(rests)  # once it has seen that the connections are closed
 
 
 def test_a_process_without_descriptors_left_learns_it_from_start() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from refresher.options import Secret
-from tests.control.client import Client, everything_until_closed
+from tests.control.client import Client, everything_until_closed, until_closed_or_reset
 from tests.fakes.sidecar import FakeSidecar, outcome, state
 from tests.waiting import until
 
@@ -187,17 +187,6 @@ def hung_up(connection: socket.socket, more: bytes) -> bool:
     return False
 
 
-def until_closed_or_reset(connection: socket.socket) -> bytes:
-    """What was answered; the rest of what was sent is thrown away, and so the end may be a reset."""
-    received = b""
-    try:
-        while piece := connection.recv(65536):
-            received += piece
-    except ConnectionResetError:
-        pass
-    return received
-
-
 @pytest.mark.parametrize(
     ("beginning", "endless"),
     [
@@ -259,8 +248,12 @@ def slow_reader(serve: Callable[..., Client], sidecar: FakeSidecar) -> socket.so
     connection.settimeout(10)
     connection.connect((host, int(port)))
     connection.sendall(b"GET /assets/web-tls HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
-    assert established(connection)
     return connection
+
+
+def test_a_connection_that_is_not_cut_off_is_established(client: Client) -> None:
+    with client.socket() as connection:
+        assert established(connection)
 
 
 def test_a_client_that_reads_nothing_is_cut_off(slow_reader: socket.socket) -> None:

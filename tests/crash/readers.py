@@ -1,7 +1,8 @@
 """A reader of a published directory that never rests: `python -m tests.crash.readers HOW ROOT NAME…`.
 
-It reads until its standard input ends, and then prints what it saw as JSON: rounds, and how many of them were torn (a
-file partial or of two generations), mixed (files of two generations), missing (a file wasn't there).
+It says that it begins, and reads until its standard input ends; then it prints what it saw as JSON: rounds, and how
+many of them were torn (a file partial or of two generations), mixed (files of two generations), missing (a file wasn't
+there).
 """
 
 import json
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 
 LINES = 400
+BEGUN = "reading"
 
 
 def content(number: int) -> bytes:
@@ -67,6 +69,7 @@ def _read(path: str, directory: int | None) -> bytes:
 def main(how: str, root: str, *names: str) -> None:
     seen: Counter[str] = Counter(rounds=0, torn=0, mixed=0, missing=0)
     generations = set()
+    print(BEGUN, flush=True)
     while not select.select([sys.stdin], [], [], 0)[0]:
         seen["rounds"] += 1
         try:

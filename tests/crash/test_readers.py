@@ -13,7 +13,7 @@ import pytest
 
 from refresher import cycle
 from refresher.model import LayoutName, Publish, Result, Wish
-from tests.crash.readers import content
+from tests.crash.readers import BEGUN, content
 from tests.fakes.source import Source, asset
 
 PUBLISHES = int(os.environ.get("READER_PUBLISHES", "200"))
@@ -32,8 +32,12 @@ KINDS = {
 
 
 def reader(kind: str, root: Path, names: list[str]) -> "subprocess.Popen[str]":
+    """One that reads already: however long it takes to start, it sees all that is published from now on."""
     command = [sys.executable, "-m", "tests.crash.readers", kind, str(root), *names]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == f"{BEGUN}\n"
+    return process
 
 
 def now() -> datetime:

@@ -76,6 +76,7 @@ class App:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # one that comes while it is full comes a second later
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that doesn't like us, or has seen enough, is no error here."""

@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from refresher.demo.process import free_port
+
 Upstream = Callable[[], bytes]
 """Asks the server, and gives its whole answer, head and body."""
 Fault = Callable[[socket.socket, Upstream], None]
@@ -91,7 +93,8 @@ class FaultProxy:
         self._faults: list[tuple[str, Fault]] = []
         self._server: _Server | None = None
         self.seen: list[Seen] = []
-        self.port = 0
+        # While it is away, nobody else is given its port.
+        self.port = free_port()
         self.back()
 
     @property
@@ -115,7 +118,6 @@ class FaultProxy:
     def back(self) -> None:
         """Listen again, at the same address."""
         self._server = _Server(self.port, self._handler())
-        self.port = self._server.server_port
 
     def asked(self, where: str = "", *, since: float = 0.0) -> list[Seen]:
         """The requests in whose `METHOD /path` this pattern is found."""
@@ -173,6 +175,7 @@ _HOP = ("connection", "transfer-encoding", "content-length")
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # one that comes while it is full comes a second later
 
     def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(("127.0.0.1", port), handler)

@@ -34,6 +34,10 @@ def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
                         open_.callback(connection.close)
                     threading.Thread(target=one, args=(connection,), daemon=True).start()
 
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        server.shutdown(socket.SHUT_RDWR)
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            serving.join()  # before the descriptor is somebody else's, whose connections it would accept

@@ -26,6 +26,10 @@ class Reply:
     headers: Mapping[str, str] | None = None
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128  # one that comes while it is full comes a second later
+
+
 @contextlib.contextmanager
 def serving(answer: Callable[[Asked], Reply]) -> Iterator[str]:
     """The server's address, until the context ends."""
@@ -48,7 +52,7 @@ def serving(answer: Callable[[Asked], Reply]) -> Iterator[str]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:

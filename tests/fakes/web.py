@@ -96,6 +96,7 @@ class Page:
 
 class WebServer(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # one that comes while it is full comes a second later
     # Two threads of a test never fight for a port: the system chooses it.
     allow_reuse_address = False
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ import yaml
 from refresher.demo.pod import FOREIGN
 from refresher.demo.process import end, free_port
 from tests.waiting import until
+from tests.written import put
 
-http = urllib3.PoolManager(retries=False, timeout=30)
+# On a connection of its own each time: one that is kept is closed after five seconds, perhaps while something is asked.
+http = urllib3.PoolManager(retries=False, timeout=30, headers={"Connection": "close"})
+_LAST_AND_NEXT = ("last_attempt_at", "next_refresh_at")
 
 
 class Sidecar:
@@ -42,9 +46,7 @@ class Sidecar:
         """Write the configuration with these sections; it counts from the next start on."""
         self.configuration |= sections
         # As an editor does: one that runs would read what is half written, too.
-        written = self.config.with_name(f"{self.config.name}.new")
-        written.write_text(yaml.safe_dump(self.configuration))
-        written.replace(self.config)
+        put(self.config, yaml.safe_dump(self.configuration))
 
     def begin(self, command: str = "run") -> subprocess.Popen[bytes]:
         """Start the process, and don't wait for it to answer."""
@@ -93,12 +95,22 @@ class Sidecar:
 
     def ask(self, method: str, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
         """A call of the local API."""
-        return http.request(method, f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        return http.request(method, f"http://127.0.0.1:{self.port}{path}", headers={**http.headers, **headers})
 
     def state(self, asset: str) -> dict[str, Any]:
         """How the asset stands."""
         document: dict[str, Any] = self.ask("GET", f"/assets/{asset}").json()
         return document
+
+    def planned(self, asset: str, generation: int) -> dict[str, Any]:
+        """The same once that generation came or was found, and what comes next is planned: noted a moment later."""
+
+        def known() -> dict[str, Any] | None:
+            state = self.state(asset)
+            moments = [state[name] and datetime.fromisoformat(state[name]) for name in _LAST_AND_NEXT]
+            return state if state["generation"] == generation and all(moments) and moments[0] < moments[1] else None
+
+        return until(known)
 
     def metrics(self) -> str:
         """The metrics as Prometheus would read them."""
@@ -109,8 +121,8 @@ class Sidecar:
         return self.log.read_text()
 
     def logged_lines(self) -> list[dict[str, Any]]:
-        """The same as records."""
-        return [json.loads(line) for line in self.logged().splitlines()]
+        """The same as records, without a line of which only a part can be seen yet."""
+        return [json.loads(line) for line in self.logged().rpartition("\n")[0].splitlines()]
 
     def _argv(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "refresher", *words, "-c", str(self.config)]

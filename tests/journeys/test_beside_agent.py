@@ -36,7 +36,7 @@ def without_its_token(requests: list[str]) -> list[str]:
 
 
 def test_the_twenty_files_are_the_same_bytes_for_fewer_requests(tmp_path: Path, server: OpenBao, app: App) -> None:
-    with side_by_side(tmp_path, server, app, agent_looks="5m", every="1h") as pair:
+    with side_by_side(tmp_path, server, app, agent_looks="5m", every="365d") as pair:
         assert len(pair.files()) == FILES
         assert pair.files() == pair.agent.files()
         assert (mode(pair.agent.rendered / "pgpass"), mode(pair.sidecar.volume / "rendered/pgpass")) == (0o644, 0o640)
@@ -53,15 +53,17 @@ def test_a_look_that_finds_nothing_new_is_one_request_a_secret_as_it_is_the_agen
         for who in begun:
             read = without_its_token(pair.asked(who)[begun[who] :])
             assert set(read) == set(map(read_of, SECRETS))
-            assert max(map(read.count, read)) - min(map(read.count, read)) <= 1, "each as often as the others"
+            # A look may have been under way at the beginning, and another one be so at the end.
+            assert max(map(read.count, read)) - min(map(read.count, read)) <= 2, "each as often as the others"
         assert (pair.state()["generation"], len(app.heard)) == (1, 1)
 
 
 def test_a_change_of_all_five_is_one_flip_and_one_telling_where_the_agent_writes_twenty_times(
     tmp_path: Path, server: OpenBao, app: App
 ) -> None:
-    with side_by_side(tmp_path, server, app, agent_looks="1s", every="1h") as pair:
+    with side_by_side(tmp_path, server, app, agent_looks="1s", every="365d") as pair:
         until(lambda: len(app.heard) == 1)
+        until(lambda: pair.agent.writes == FILES)
         writes = pair.agent.writes
         put(server, secrets("two"))
         assert pair.sidecar.ask("POST", "/refresh/shop?until=told").status == 200
@@ -73,7 +75,7 @@ def test_a_change_of_all_five_is_one_flip_and_one_telling_where_the_agent_writes
 def test_a_look_between_two_of_the_changes_is_a_flip_of_what_there_was_and_the_next_one_brings_the_rest(
     tmp_path: Path, server: OpenBao, app: App
 ) -> None:
-    with side_by_side(tmp_path, server, app, agent_looks="1s", every="1h") as pair:
+    with side_by_side(tmp_path, server, app, agent_looks="1s", every="365d") as pair:
         two = secrets("two")
         before = pair.files()
         put(server, {"db": two["db"]})
@@ -142,7 +144,7 @@ def test_a_command_that_fails_is_not_run_again_by_an_agent_that_goes_on(tmp_path
 
 def test_an_app_that_is_not_up_is_told_until_it_has_heard(tmp_path: Path, server: OpenBao, app: App) -> None:
     app.answering(503)
-    with side_by_side(tmp_path, server, app, agent_looks="5m", every="1h") as pair:
+    with side_by_side(tmp_path, server, app, agent_looks="5m", every="365d") as pair:
         until(lambda: len(app.heard) >= 2, within=60)
         app.answering(200)
         until(lambda: pair.state()["notified_generation"] == 1, within=60)

@@ -99,7 +99,7 @@ def test_status_shows_a_table_to_people_and_a_document_to_machines(tmp_path: Pat
 
 
 def test_refresh_waits_for_the_outcome_and_prints_it(tmp_path: Path, caddy: Caddy, source: Path) -> None:
-    configuration = {"assets": {"conf": {"source": f"{caddy.url}/{source.name}", "refresh": {"every": "1h"}}}}
+    configuration = {"assets": {"conf": {"source": f"{caddy.url}/{source.name}", "refresh": {"every": 0}}}}
     with running(tmp_path, configuration) as sidecar:
         until(lambda: sidecar.state("conf")["generation"] == 1)
         source.write_text("second")
@@ -107,6 +107,7 @@ def test_refresh_waits_for_the_outcome_and_prints_it(tmp_path: Path, caddy: Cadd
         assert (ended.returncode, (sidecar.volume / "conf" / source.name).read_text()) == (0, "second")
         assert ended.stdout.splitlines()[1].split() == ["✓", "conf", "published", "2"]
         assert sidecar.command("refresh", "--no-wait").returncode == 0
+        assert sidecar.command("refresh").returncode == 0  # and with it the one that nobody waited for
         source.unlink()
         assert sidecar.command("refresh").returncode == 1
 
@@ -208,7 +209,7 @@ def test_once_ends_within_its_timeout_although_a_source_never_answers(tmp_path: 
         sidecar = Sidecar(tmp_path, {"assets": {"conf": {"source": f"{silent.url}/x"}}}, {})
         began = time.monotonic()
         ended = sidecar.command("once", "--timeout", "1s")
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         (line,) = map(json.loads, ended.stderr.splitlines())
         assert (ended.returncode, line["level"], line["asset"]) == (1, "warning", "conf")
         assert line["message"].startswith("conf: not done within --timeout 1s")
@@ -224,10 +225,10 @@ def test_once_says_how_far_a_file_is_that_does_not_come_within_its_timeout(
     portions.next(3)
     with raw_server(portions) as url:
         sidecar = Sidecar(tmp_path, {"assets": {"model": {"source": f"{url}/model.bin"}}}, {})
-        ended = sidecar.command("once", "--timeout", "3s")
+        ended = sidecar.command("once", "--timeout", "10s")
     (line,) = map(json.loads, ended.stderr.splitlines())
     assert (ended.returncode, 0 < line["fetched_bytes"] <= 3_000_000) == (1, True)
-    said = rf"model: not done within --timeout 3s: [1-3]\.\d MB of the {size}\.0 MB to come have come; {next_run}; "
+    said = rf"model: not done within --timeout 10s: [1-3]\.\d MB of the {size}\.0 MB to come have come; {next_run}; "
     assert re.match(said, line["message"]), line["message"]
     journals = list(sidecar.volume.glob("model/..refresher/incoming-*/journal.json"))
     assert len(journals) == int("kept" in next_run)
@@ -251,7 +252,7 @@ def test_the_sidecar_ends_soon_after_sigterm_although_a_source_never_answers(tmp
         until(lambda: silent.heard)
         began = time.monotonic()
         assert sidecar.stop() == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
 
 
 def test_files_that_are_being_made_visible_when_sigterm_comes_all_are(tmp_path: Path) -> None:
@@ -300,7 +301,7 @@ def test_a_generation_is_put_back_by_hand_and_stays_until_it_is_unpinned(
     control = {"listen": f"unix:{tmp_path}/control.sock"}
     asset = {
         "source": f"{caddy.url}/{source.name}",
-        "refresh": {"every": "1h"},
+        "refresh": {"every": 0},
         "notify": [{"marker": {"path": "conf.json"}}],
     }
     with running(tmp_path, {"assets": {"conf": asset}, "control": control}) as sidecar:
@@ -317,4 +318,4 @@ def test_a_generation_is_put_back_by_hand_and_stays_until_it_is_unpinned(
         assert sidecar.command("rollback", "conf", "--to", "9").returncode == 1
         assert sidecar.command("unpin", "conf").returncode == 0
         until(lambda: shown.read_text() == "second")
-        assert json.loads(sidecar.command("status", "--json").stdout)[0]["generation"] == 3
+        until(lambda: json.loads(sidecar.command("status", "--json").stdout)[0]["generation"] == 3)

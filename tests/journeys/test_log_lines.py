@@ -102,7 +102,7 @@ def through_all_of_it(sidecar: Sidecar, proxy: FaultProxy) -> None:
     until(lambda: sidecar.state("db")["consecutive_failures"] > 2, within=60)
     proxy.back()
     until(lambda: not sidecar.state("db")["consecutive_failures"], within=60)
-    until(lambda: sidecar.state("web")["generation"] > 2, within=60)
+    until(lambda: (sidecar.state("web")["generation"] or 0) > 2, within=60)
     until(lambda: sidecar.state("forger")["consecutive_failures"] > 4, within=60)
 
 

@@ -30,6 +30,7 @@ def logging_into_a_pipe(directory: Path) -> Iterator[tuple[Sidecar, int]]:
     os.close(theirs)
     try:
         until(sidecar.answers, within=60)
+        until((sidecar.volume / "one/one").exists)
         yield sidecar, ours
     finally:
         sidecar.process.kill()

@@ -30,7 +30,7 @@ def planned(sidecar: Sidecar) -> Mapping[str, Mapping[str, Any]]:
 def test_the_plan_of_a_running_sidecar_is_its_own_wherever_the_volume_tells(tmp_path: Path, pki: Pki) -> None:
     source = source_in(tmp_path)
     configuration = pki.configuration(
-        web=pki.asset(ttl="24h"),
+        web=pki.asset(ttl="24h", refresh={"every": 0}),  # the first look after it would be written down
         short=pki.asset(ttl="1h", refresh={"renew_at": "10m"}),
         conf={"source": f"file://{source}", "refresh": {"every": "1h"}},
         asked={"source": f"file://{source}", "refresh": {"every": 0}, "publish": {"directory": "asked"}},

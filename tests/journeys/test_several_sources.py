@@ -1,6 +1,7 @@
 """Several real servers behind one asset, through the real process."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.journeys.test_sources import fetched_bytes
 from tests.providers.databases import database, role
 from tests.servers.postgres import Postgres
 from tests.waiting import until
+from tests.written import put
 
 MODEL = b"w" * 200_000
 
@@ -56,7 +58,7 @@ class Estate:
         self.pki.bao.write(f"{self.mount}/data/db", {"data": {"password": value}})
 
     def put_flags(self, text: str) -> None:
-        (self.caddy.root / self.name).write_text(text)
+        put(self.caddy.root / self.name, text)
 
 
 @pytest.fixture
@@ -80,13 +82,19 @@ def generation(sidecar: Sidecar) -> object:
     return sidecar.state("web")["generation"]
 
 
+def counted(sidecar: Sidecar) -> int:
+    """The generations that the metrics have, and so their bytes: a moment after the asset is said to have them."""
+    (found,) = re.findall(r'refreshes_total{asset="web",result="published"} (\d+)', sidecar.metrics())
+    return int(found)
+
+
 def test_only_what_changed_is_fetched_again_and_one_flip_is_told_once(tmp_path: Path, estate: Estate, app: App) -> None:
     checks = [
         {"certificate": {"source": "tls", "names": ["web.example.com"], "trust": {"file": str(estate.pki.roots)}}}
     ]
     asset = {"verify": [*checks, {"document": {"source": "flags"}}], "notify": [{"http": {"url": f"{app.url}/reload"}}]}
     with running(tmp_path, estate.configuration(**asset), **estate.environment) as sidecar:
-        until(lambda: generation(sidecar) == 1)
+        until(lambda: counted(sidecar) == 1)
         before, moved = shown(sidecar), fetched_bytes(sidecar, "web")
         assert moved > len(MODEL)
         assert set(before) == {
@@ -94,7 +102,7 @@ def test_only_what_changed_is_fetched_again_and_one_flip_is_told_once(tmp_path: 
             *(f"flags/{estate.name}", "model/weights.bin"),
         }
         estate.put_password("second")
-        until(lambda: generation(sidecar) == 2)
+        until(lambda: counted(sidecar) == 2)
         assert shown(sidecar) == before | {"db/password": b"second"}
         assert fetched_bytes(sidecar, "web") - moved < len(MODEL)
         assert estate.pki.issued() == 1
@@ -172,6 +180,10 @@ def login(sidecar: Sidecar) -> tuple[str, str]:
     return files["db/username"].decode(), files["db/password"].decode()
 
 
+def kept(sidecar: Sidecar) -> list[str]:
+    return [path.name for path in (sidecar.volume / "web/..refresher").iterdir() if path.name.isdecimal()]
+
+
 def test_a_login_lives_through_changes_beside_it_and_is_revoked_once_it_was_replaced(
     tmp_path: Path, estate: Estate, logins: str, postgres: Postgres, app: App
 ) -> None:
@@ -189,6 +201,5 @@ def test_a_login_lives_through_changes_beside_it_and_is_revoked_once_it_was_repl
         second = login(sidecar)
         until(lambda: not postgres.lets_in(*first))
         assert postgres.lets_in(*second)
-        kept = [path.name for path in (sidecar.volume / "web/..refresher").iterdir() if path.name.isdecimal()]
-        assert kept == ["00000003"]
+        until(lambda: kept(sidecar) == ["00000003"])
         assert len(estate.pki.bao.requests(f"{logins}/creds/app")) == 2

@@ -105,6 +105,7 @@ def test_a_source_in_trouble_disturbs_no_neighbour(tmp_path: Path, caddy: Caddy)
         }
         with running(tmp_path, {"assets": assets}) as sidecar:
             until(lambda: sidecar.metrics().count('refreshes_total{asset="good",result="unchanged"} 3'))
+            until(lambda: all(sidecar.state(name)["result"] for name in assets))
             states = {asset["asset"]: asset for asset in sidecar.ask("GET", "/assets").json()["assets"]}
             assert (states["bad"]["result"], states["missing"]["result"]) == ("failed", "failed")
             assert "404" in states["missing"]["error"]

@@ -43,11 +43,11 @@ class Together:
 
 
 def configuration(bao: OpenBao, mount: str, url: str, app: App) -> dict[str, Any]:
-    """Looked at once an hour, but for what wakes it."""
+    """Looked at once a year, but for what wakes it: of an hour, the first look could fall into a test."""
     asset = {
         "sources": {"db": f"vault://{mount}/db", "flags": {"http": {"url": url, "name": "data.json", "wait": "5m"}}},
         "render": {"app.conf": {"inline": "password={{ db.password }} limit={{ flags.data.limit }}"}},
-        "refresh": {"every": "1h"},
+        "refresh": {"every": "365d"},
         "notify": [{"http": {"url": f"{app.url}/reload"}}],
     }
     vault = {"address": bao.address, "auth": {"token": {"env": "TEST_TOKEN"}}}

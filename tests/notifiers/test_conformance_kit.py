@@ -31,6 +31,8 @@ class Sound:
 
 
 class Kit(NotifierContract):
+    settles_within = 0.1
+
     def __init__(self, kind: type[Sound] = Sound) -> None:
         self.kind, self.ear = kind, Ear()
 

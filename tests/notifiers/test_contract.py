@@ -22,6 +22,8 @@ def made(kind: type[Any], **options: object) -> Notifier:
 
 
 class TestHttp(NotifierContract):
+    settles_within = 30.0
+
     @pytest.fixture(autouse=True)
     def _apps(self) -> Iterator[None]:
         with App().running() as self.app, App().running() as self.refusing:

@@ -1,5 +1,6 @@
 """Apps looked at without telling them anything."""
 
+import os
 import ssl
 import subprocess
 from collections.abc import Iterable
@@ -99,8 +100,9 @@ def test_what_an_app_runs_is_looked_at_however_it_is_told(tmp_path: Path) -> Non
 
 
 def test_a_process_that_fits_is_found_and_sent_nothing() -> None:
-    with subprocess.Popen(["sleep", "61.25"]) as sleeper:
-        notifier = SignalNotifier(SignalOptions(process="sleep 61.25", signal="TERM"))
+    seconds = f"61.{os.getpid()}"  # so long sleeps nobody else
+    with subprocess.Popen(["sleep", seconds]) as sleeper:
+        notifier = SignalNotifier(SignalOptions(process=f"sleep {seconds}", signal="TERM"))
         found = until(lambda: [each for each in notifier.diagnose(None) if each.verdict is Verdict.OK])
         assert str(sleeper.pid) in found[0].seen
         assert sleeper.poll() is None

@@ -1,6 +1,7 @@
 """Bodies of HTTP answers: straight from the socket to the reader's buffer, as they come, and counted."""
 
 import socket
+import threading
 import tracemalloc
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,7 +19,6 @@ from refresher.demo.caddy import Caddy
 from refresher.errors import TransientError
 from tests.fakes.raw_server import raw_server
 from tests.providers.reading import rest
-from tests.providers.test_http import SHORT
 
 MIB = 1024 * 1024
 BODY = bytes(range(251)) * 4001
@@ -27,8 +27,7 @@ BODY = bytes(range(251)) * 4001
 
 @contextmanager
 def opened(url: str, **options: Any) -> Iterator[ByteStream]:
-    provider = HttpProvider(HttpOptions(url=url, **options), timeout=SHORT)
-    with closing(provider), provider.fetch(None) as answer:
+    with closing(HttpProvider(HttpOptions(url=url, **options))) as provider, provider.fetch(None) as answer:
         assert isinstance(answer, Fetched)
         with closing(answer.files[0].open()) as stream:
             yield stream
@@ -95,10 +94,16 @@ def test_chunks_of_any_size_read_the_same(chunk: int, size: int) -> None:
     ids=["length", "chunked"],
 )
 def test_what_came_with_the_headers_is_handed_on_before_the_next_byte_comes(head: bytes, first: bytes) -> None:
-    answer = sending(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + first + b"one")
+    enough = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + first + b"one")
+        enough.wait(30)
+
     buffer = memoryview(bytearray(4 * MIB))
     with raw_server(answer) as url, opened(url + "/file") as stream:
         assert bytes(buffer[: stream.readinto(buffer)]) == b"one"
+        enough.set()
         with pytest.raises(TransientError, match="broke off after 3"):
             stream.readinto(buffer)
 

@@ -37,6 +37,9 @@ from tests.providers.dripping import dripping
 from tests.providers.reading import content, fetched, holding, rest
 
 SHORT = urllib3.Timeout(connect=1.0, read=0.3)
+"""For a server of which nothing is expected but that it is given up."""
+PATIENT = urllib3.Timeout(connect=5.0, read=3.0)
+"""For one that gives something first: where the machine stalls, that takes longer than the other."""
 
 
 @pytest.fixture
@@ -245,11 +248,11 @@ def test_a_body_whose_end_nobody_can_tell_is_rejected(web: WebServer) -> None:
 def test_a_dripping_body_is_handed_on_as_it_comes_and_silence_is_transient(web: WebServer) -> None:
     def drip(request: Request) -> None:
         request.reply(200, {"ETag": '"a"', "Content-Length": "1000"}, b"x")
-        request.connection.settimeout(5)
+        request.connection.settimeout(30)
         request.rfile.read(1)
 
     web.respond = drip
-    provider = HttpProvider(HttpOptions(url=web.url + "/file"), timeout=SHORT)
+    provider = HttpProvider(HttpOptions(url=web.url + "/file"), timeout=PATIENT)
     with closing(provider), provider.fetch(None) as answer:
         assert isinstance(answer, Fetched)
         with closing(answer.files[0].open()) as stream:
@@ -286,7 +289,7 @@ def test_headers_that_drip_for_ever_are_transient(begin: bytes) -> None:
 def test_chunk_sizes_and_trailers_that_drip_for_ever_are_transient(end: bytes) -> None:
     head = b'HTTP/1.1 200 OK\r\nETag: "a"\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n'
     with raw_server(dripping(head + end, b"0")) as url:
-        provider = HttpProvider(HttpOptions(url=url + "/file"), timeout=SHORT)
+        provider = HttpProvider(HttpOptions(url=url + "/file"), timeout=PATIENT)
         started = time.monotonic()
         with closing(provider), pytest.raises(TransientError, match="broke off after 3 bytes"):
             fetched(provider)
@@ -296,14 +299,14 @@ def test_chunk_sizes_and_trailers_that_drip_for_ever_are_transient(end: bytes) -
 def test_a_dripping_body_has_as_long_as_it_needs() -> None:
     def answer(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
-        connection.settimeout(0.1)
+        connection.settimeout(0.4)
         for _ in range(10):
             with contextlib.suppress(TimeoutError):
                 connection.recv(1)
             connection.sendall(b"x")
 
     with raw_server(answer) as url:
-        provider = HttpProvider(HttpOptions(url=url + "/file"), timeout=SHORT)
+        provider = HttpProvider(HttpOptions(url=url + "/file"), timeout=PATIENT)
         with closing(provider):
             assert fetched(provider)[1] == {"file": b"x" * 10}
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
-from providers.http import HttpOptions, HttpProvider
+from providers.http import TIMEOUT, HttpOptions, HttpProvider
 from providers.http_file import HttpFile
 from refresher.abilities import Ranged, Versioned
 from refresher.contract import Fetched
@@ -21,7 +22,7 @@ from tests.fakes.raw_server import raw_server
 from tests.fakes.web import Page, Request, WebServer, web_server
 from tests.providers.reading import fetched, rest
 from tests.providers.test_bodies import BODY, stored
-from tests.providers.test_http import SHORT
+from tests.providers.test_http import PATIENT
 
 GIB = 1024**3
 RANGES = {"Accept-Ranges": "bytes"}
@@ -34,8 +35,8 @@ def web() -> Iterator[WebServer]:
 
 
 @contextmanager
-def described(url: str, **options: Any) -> Iterator[HttpFile]:
-    with closing(HttpProvider(HttpOptions(url=url, **options), timeout=SHORT)) as provider, seen(provider) as file:
+def described(url: str, *, timeout: urllib3.Timeout = TIMEOUT, **options: Any) -> Iterator[HttpFile]:
+    with closing(HttpProvider(HttpOptions(url=url, **options), timeout=timeout)) as provider, seen(provider) as file:
         yield file
 
 
@@ -225,7 +226,7 @@ def read_from(answer: Answer) -> Iterator[HttpFile]:
                 whole_for_everything(request)
 
         web.respond = respond
-        with described(web.url + "/file") as file:
+        with described(web.url + "/file", timeout=PATIENT) as file:
             yield file
 
 
@@ -239,6 +240,7 @@ def waits(connection: socket.socket) -> None:
 
 def resets(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
 
 
 LENGTH = "Content-Length: 10\r\n"
@@ -281,7 +283,7 @@ def test_no_more_than_the_part_is_read(content: bytes, head: str) -> None:
 def test_more_than_was_promised_is_not_taken_for_the_next_answer() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
     answer = repeated(lambda connection: connection.sendall(head + b"one" + head + b"two"))
-    with raw_server(answer) as url, closing(HttpProvider(HttpOptions(url=url + "/file"), timeout=SHORT)) as provider:
+    with raw_server(answer) as url, closing(HttpProvider(HttpOptions(url=url + "/file"))) as provider:
         for _ in range(3):
             assert fetched(provider)[1] == {"file": b"one"}
 
@@ -311,7 +313,7 @@ def test_a_promise_of_gigabytes_is_told_before_anything_is_read() -> None:
         connection.sendall(head + b"begin")
         connection.recv(1)
 
-    with raw_server(answer) as url, described(url + "/file") as file:
+    with raw_server(answer) as url, described(url + "/file", timeout=PATIENT) as file:
         assert (file.size, file.ranged) == (5 * GIB, True)
         with closing(file.open()) as stream, pytest.raises(TransientError, match=f"after 5 of {5 * GIB} bytes"):
             rest(stream)

@@ -233,7 +233,7 @@ def test_an_object_deleted_midway_is_transient(store: Store) -> None:
 def test_a_body_that_goes_wrong_is_transient(store: Store, between: FaultProxy, fault: Fault, says: str) -> None:
     store.put("a", CONTENT)
     between.fail(fault, where="GET")
-    with closing(Clients(read_timeout=0.5)) as clients:
+    with closing(Clients(read_timeout=3.0)) as clients:
         started = time.monotonic()
         with pytest.raises(TransientError, match=says):
             fetched(store.provider(key="a", endpoint_url=between.address, clients=clients))

@@ -147,10 +147,10 @@ def test_a_database_that_is_away_is_asked_once_a_look(bao: OpenBao, source: Sour
 def test_a_lease_is_not_believed_to_outlive_the_token_behind_it(
     bao: OpenBao, source: Sources, file: Any, confined: str
 ) -> None:
-    token = file(bao.new_token([confined], ttl="20s", renewable=False))
+    token = file(bao.new_token([confined], ttl="50s", renewable=False))
     found = source(path=f"{confined}/creds/app", auth={"token": token}).fetched()
     assert found.lease is not None
-    assert timedelta(seconds=15) < found.lease.duration <= timedelta(seconds=20)
+    assert timedelta(seconds=30) < found.lease.duration <= timedelta(seconds=50)
 
 
 def test_a_lease_got_with_another_token_is_replaced(bao: OpenBao, source: Sources, file: Any, confined: str) -> None:

@@ -301,7 +301,7 @@ def test_sources_that_wait_for_a_failing_login_fail_with_it(source: Sources, app
     started = datetime.now(UTC)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(failing, sources))
-    assert datetime.now(UTC) - started < timedelta(seconds=5)
+    assert datetime.now(UTC) - started < timedelta(seconds=7), "one after the other they take eight"
 
 
 def test_a_refused_login_is_not_repeated_for_every_source(

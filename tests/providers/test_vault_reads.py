@@ -106,8 +106,16 @@ def remembers(shared: Sessions, secret: bytes) -> bool:
 
 
 def test_ten_who_ask_at_once_share_what_began_after_they_asked(bao: OpenBao, readers: Readers, mount: str) -> None:
-    sources = readers(path=f"{mount}/app", fields=["user"])
-    found = at_once([source.fetched for source in sources])
+    first = iter([True])
+
+    def answer(each: Asked) -> Reply:
+        if each.path.endswith("/data/app") and next(first, False):
+            until(lambda: reading() == READERS)  # a slow machine has them all ask while it is on its way, too
+        return passed_on(bao, each)
+
+    with serving(answer) as address:
+        sources = readers(path=f"{mount}/app", fields=["user"], address=address)
+        found = at_once([source.fetched for source in sources])
     assert all(contents(each) == {"user": b"ann"} for each in found)
     assert asked(bao, mount) < READERS / 2
 
@@ -117,7 +125,7 @@ def test_ten_who_take_what_is_fresh_enough_share_one_request_and_its_moment(
 ) -> None:
     sources = readers(path=f"{mount}/app")
     last = patient(sources[0].fetched(), timedelta(0))
-    looks = [partial(source.look, replace(last, fresh_for=timedelta(seconds=0.5))) for source in sources]
+    looks = [partial(source.look, replace(last, fresh_for=timedelta(minutes=1))) for source in sources]
     before = asked(bao, mount)
     answers = at_once(looks)
     assert asked(bao, mount) == before + 1
@@ -157,13 +165,13 @@ def test_what_was_asked_before_the_secret_changed_answers_nobody_who_asks_after(
         reply = passed_on(bao, each)
         if each.path.endswith("/data/app"):
             answered.set()
-            assert let_go.wait(10)
+            assert let_go.wait(60)
         return reply
 
     with serving(answer) as address, ThreadPoolExecutor(2) as pool:
         early, late, *_ = readers(path=f"{mount}/app", fields=["user"], address=address)
         before = pool.submit(early.fetched)
-        assert answered.wait(10)
+        assert answered.wait(30)
         bao.write(f"{mount}/data/app", {"data": {"user": "bob"}})
         after = pool.submit(late.fetched)
         until(lambda: reading() == 2)
@@ -179,11 +187,11 @@ def test_ten_who_wait_for_a_server_that_hangs_wait_for_one_time_limit(bao: OpenB
         if each.path.endswith("lookup-self"):
             return passed_on(bao, each)
         requests.append(each.path)
-        assert let_go.wait(10)
+        assert let_go.wait(30)
         return Reply(503)
 
     with serving(answer) as address:
-        sources = readers(path="any/app", address=address, timeout="1s")
+        sources = readers(path="any/app", address=address, timeout="3s")
         failures = at_once([partial(failure, source) for source in sources])
         let_go.set()
     assert all(isinstance(each, TransientError) and "in time" in str(each) for each in failures)
@@ -215,7 +223,7 @@ def test_ten_paths_of_a_server_that_hangs_are_waited_for_for_one_time_limit(bao:
         took = time.monotonic() - began
         let_go.set()
     assert all(isinstance(each, TransientError) and "in time" in str(each) for each in failures)
-    assert took < READERS / 2, "one time limit after the other"
+    assert took < 0.9 * READERS, "one time limit after the other"
 
 
 def test_a_missing_secret_is_there_for_all_once_it_is_written(bao: OpenBao, readers: Readers, mount: str) -> None:
@@ -249,10 +257,10 @@ def test_an_answer_is_dropped_when_it_is_too_old_for_all(bao: OpenBao, readers: 
     sources = readers(path=f"{mount}/app", fields=["password"])
     at_once([source.fetched for source in sources])
     assert not remembers(sources[0].shared, b"p1")
-    fresh = timedelta(seconds=0.2)
-    looked = datetime.now(UTC)
+    fresh = timedelta(seconds=3)
     sources[0].look(Held(revision="", digests={}, fresh_for=fresh))
     assert remembers(sources[0].shared, b"p1")
+    looked = datetime.now(UTC)
     until(lambda: datetime.now(UTC) - looked > fresh)
     bao.write(f"{mount}/data/other", {"data": {"user": "ann"}})
     for other in readers(path=f"{mount}/other")[:1]:

@@ -62,7 +62,7 @@ def test_ten_sources_whose_token_died_log_in_once(logins: Logins) -> None:
     sources, together = [login.source(shared=shared) for _ in range(10)], Barrier(10)
 
     def look(app: Source) -> object:
-        together.wait(timeout=10)
+        together.wait(timeout=60)
         return app.fetched().revision
 
     with ThreadPoolExecutor(10) as pool:

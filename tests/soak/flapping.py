@@ -15,7 +15,7 @@ import urllib3
 
 from refresher.demo.caddy import Caddy
 from refresher.demo.openbao import OpenBao, OpenBaoError
-from refresher.demo.process import program
+from refresher.demo.process import free_port, program
 from refresher.demo.process import running as program_running
 from refresher.demo.seaweed import SeaweedFS
 from tests.fakes.app import App, Heard
@@ -50,7 +50,8 @@ class Container:
     holds: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._app, self._running = App(self._answer), contextlib.ExitStack()
+        # Of this process alone: while it is gone, nobody else is given it.
+        self._app, self._running = App(self._answer, port=free_port()), contextlib.ExitStack()
         self.come()
 
     @property

@@ -1,6 +1,5 @@
 """What every proof needs: a server, what its audit log says, what readers see, and a verdict at the end."""
 
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -70,8 +69,7 @@ def issued(pki: Pki) -> list[Issued]:
 
 
 def _entries(pki: Pki) -> Iterator[dict]:
-    for line in pki.bao.audit_log.read_text().splitlines():
-        entry = json.loads(line)
+    for entry in pki.bao.audited():
         if entry["request"]["path"].startswith(f"{pki.mount}/issue/"):
             yield entry
 

@@ -12,7 +12,6 @@ from typing import Any
 from tests.journeys.pki import Pki
 from tests.journeys.sidecar import Sidecar, running
 from tests.soak.lab import Line, authority, conclude, say
-from tests.waiting import until
 
 PODS = {"this machine": {}} | {name: {"HOSTNAME": name} for name in ("web-7d4b9c-x2x9k", "web-7d4b9c-p5q8z")}
 """The name of each pod, and the environment from which it knows it."""
@@ -21,8 +20,8 @@ LASTS = ("generation", "digest", "expires_at", "next_refresh_at", "why_next")
 
 
 def lasting(sidecar: Sidecar) -> dict[str, Any]:
-    """What a restart must not change, once the sidecar knows it."""
-    state = until(lambda: state if (state := sidecar.state("web"))["next_refresh_at"] else None)
+    """What a restart must not change, once the sidecar knows it: its plan is noted a moment after the certificate."""
+    state = sidecar.planned("web", 1)
     return {name: state[name] for name in LASTS}
 
 
@@ -43,7 +42,6 @@ def prove(directory: Path, pki: Pki, *, restarts: int) -> list[Line]:
         for number, (name, environment) in enumerate(PODS.items()):
             (home := directory / f"pod-{number}").mkdir()
             sidecar = pods.enter_context(running(home, pki.configuration(web=pki.asset(ttl="1h")), **environment))
-            until(lambda: sidecar.state("web")["generation"] == 1)  # noqa: B023 - asked now
             before = lasting(sidecar)
             plans.add(before["next_refresh_at"])
             same = sum(restarted(sidecar, each) == before for each in range(restarts))

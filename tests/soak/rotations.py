@@ -62,7 +62,8 @@ def prove(directory: Path, pki: Pki, *, wanted: int, assets: int, ttl: int) -> l
     configured = {name: pki.asset(ttl=f"{ttl}s", name=f"{name}.example.com") for name in names}
     with running(directory, pki.configuration(**configured)) as sidecar:
         directories = [sidecar.volume / name for name in names]
-        until(lambda: all((each / "tls.key").exists() for each in directories), within=60)
+        # Visible first, and noted a moment later.
+        until(lambda: all(sidecar.state(name)["generation"] for name in names), within=60)
         with reading(directories) as saw:
             for part in range(1, 11):
                 until(lambda: rotations(sidecar) >= wanted * part / 10, within=ttl * wanted / assets + 30, every=0.2)  # noqa: B023

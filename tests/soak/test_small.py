@@ -9,7 +9,7 @@ import pytest
 from tests.soak.__main__ import PROOFS
 
 SMALL = {
-    "rotations": ["--rotations", "8", "--assets", "4", "--ttl", "4"],
+    "rotations": ["--rotations", "4", "--assets", "4", "--ttl", "12"],  # renewed with four seconds left
     "restarts": ["--restarts", "2"],
     "requests": ["--requests", "400", "--seconds", "2"],
     "changes": ["--changes", "16", "--slower", "20"],

@@ -305,7 +305,7 @@ def test_a_lease_is_renewed_while_another_source_is_down(
 def test_a_lease_is_renewed_while_another_source_never_answers(tmp_path: Path, one: Database, clock: Time) -> None:
     slow = Entered()
     slow.answers.set()
-    sources = Sources({"one": one, "slow": slow}, timeout=timedelta(seconds=0.3))
+    sources = Sources({"one": one, "slow": slow}, timeout=timedelta(seconds=3))
     web = asset(tmp_path, sources)  # type: ignore[arg-type]
     assert refreshed(web, clock) is Result.PUBLISHED
     slow.answers.clear()

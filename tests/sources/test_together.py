@@ -232,7 +232,7 @@ def test_where_one_fails_the_others_are_left(tmp_path: Path, flags: Source) -> N
 
 def test_a_source_that_never_answers_fails_in_time_and_is_left_when_it_does(tmp_path: Path, flags: Source) -> None:
     slow = Entered()
-    outcome = refreshed(of(tmp_path, timeout=timedelta(seconds=0.2), slow=slow, flags=flags))
+    outcome = refreshed(of(tmp_path, timeout=timedelta(seconds=3), slow=slow, flags=flags))
     assert (outcome.result, outcome.error) == (Result.FAILED, "slow: no answer in time (refresh.timeout)")
     assert not slow.over.is_set()
     slow.answers.set()
@@ -254,7 +254,7 @@ def test_a_source_that_still_owes_an_answer_is_not_asked_once_more(tmp_path: Pat
 def test_a_source_that_still_owes_an_answer_is_closed_after_it(tmp_path: Path) -> None:
     slow, quick = Entered(), Entered()
     quick.answers.set()
-    web = of(tmp_path, timeout=timedelta(seconds=0.2), slow=slow, quick=quick)
+    web = of(tmp_path, timeout=timedelta(seconds=3), slow=slow, quick=quick)
     refreshed(web)
     assert isinstance(web.provider, Sources)
     web.provider.close()

@@ -67,7 +67,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         with running(directory, configuration) as sidecar:
             rules = impatient(RULES, directory / "rules.yaml")
             with prometheus(directory, [job_of(sidecar)], rules) as server:
-                until(lambda: sidecar.state("web")["generation"] > 2, within=60)
+                until(lambda: (sidecar.state("web")["generation"] or 0) > 2, within=60)
                 yield Watched(sidecar, server)
 
 
@@ -128,8 +128,13 @@ def test_alerts_fire_for_what_is_wrong_and_not_for_what_is_well(watched: Watched
         ("RefresherNotReady", "away"),
         ("RefresherAppNotTold", "behind"),
     }
-    firing = until(lambda: found if wanted <= set(found := watched.prometheus.firing()) else None, within=60)
-    assert {asset for _, asset in firing} == {"away", "behind"}
+
+    def firing_for_them_alone() -> dict[tuple[str, str], dict[str, str]] | None:
+        """`web` may be renewed late once, on a busy machine; that is over with its renewal."""
+        found = watched.prometheus.firing()
+        return found if wanted <= set(found) and {asset for _, asset in found} == {"away", "behind"} else None
+
+    firing = until(firing_for_them_alone, within=60)
     said = " ".join(text for annotations in firing.values() for text in annotations.values())
     assert "away in 127.0.0.1:" in said
     assert not re.search("no value|error expanding|{{", said)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -53,8 +52,6 @@ def sidecar(directory: Path, listen: str = "127.0.0.1", **control: Any) -> Itera
         "failed": {"source": f"file://{directory}/missing", "required": False},
     }
     one = Sidecar(directory, {"assets": assets}, {})
-    with socket.create_server((listen, 0)) as free:
-        one.port = free.getsockname()[1]
     one.configure(control={"listen": f"{listen}:{one.port}", **control})
     with kept_running(one):
         yield one

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request
+from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.control.serving import served
 from tests.fakes.sidecar import NOW, FakeSidecar
 from tests.system.page.browser import chromium, opened, url
 from tests.system.page.scenes import sidecar
+
+expect.set_options(timeout=30_000)  # milliseconds, on a busy machine
 
 
 @dataclass

@@ -7,14 +7,18 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from refresher.demo.process import free_port
 from refresher.model import Result
 from refresher.options import Secret
 from tests.control.serving import served
 from tests.fakes.sidecar import NOW, outcome
+from tests.fakes.web import Page as Content
+from tests.fakes.web import web_server
 from tests.journeys.sidecar import running
 from tests.system.page.browser import LAPTOP, PHONE, opened, url
 from tests.system.page.conftest import Visit
 from tests.system.page.scenes import HOSTILE, REFUSED, SCENES, certificate, failing, polled, sidecar
+from tests.waiting import until
 
 Visits = Callable[..., Visit]
 
@@ -176,7 +180,7 @@ def test_what_changes_is_shown_by_itself_without_anything_else_moving(visit: Vis
     page.locator("#asset-flags button").focus()
     page.evaluate("document.querySelectorAll('article').forEach((article) => { article.kept = true; })")
     seen.sidecar.states["flags"] = failing(NOW)
-    expect(page.locator("#asset-flags .said")).to_contain_text("connection refused", timeout=30_000)
+    expect(page.locator("#asset-flags .said")).to_contain_text("connection refused")
     assert [state.split(":")[0] for state in states(page)] == ["flags", "web-tls", "fraud-model"]
     assert page.evaluate("[...document.querySelectorAll('article')].every((article) => article.kept)")
     assert web.locator("details").get_attribute("open") == ""
@@ -200,6 +204,7 @@ def test_the_button_refreshes_and_says_how_it_ended(visit: Visits) -> None:
     expect(flags.get_by_role("status")).to_have_text("Asked; waiting for how it ends …")
     flags.get_by_role("button").dispatch_event("click")
     seen.look()
+    until(lambda: "flags" in seen.sidecar.running)
     seen.sidecar.states["flags"] = polled(NOW, "flags")
     seen.sidecar.running["flags"].visible.set_result(outcome("flags"))
     expect(flags.get_by_role("status")).to_have_text("published")
@@ -275,27 +280,23 @@ def test_whoever_gives_no_token_asks_nothing(guarded: Visit) -> None:
 
 
 def test_a_sidecar_that_answers_no_more_is_said_and_so_is_its_return(browser: Browser) -> None:
-    shown = sidecar("well", now=NOW)
-    with served(shown) as server, opened(browser, url(server)) as page:
-        listen = server.addresses[0]
+    shown, listen = sidecar("well", now=NOW), f"127.0.0.1:{free_port()}"
+    with served(shown, listen=listen) as server, opened(browser, url(server)) as page:
         server.stop()
         alarm = page.get_by_role("alert")
-        expect(alarm).to_have_text(
-            "The sidecar has not answered since 14:30:00. Below is how it stood then.", timeout=30_000
-        )
+        expect(alarm).to_have_text("The sidecar has not answered since 14:30:00. Below is how it stood then.")
         assert states(page)[0] == "web-tls: ✓ fresh"
         shown.states["web-tls"] = replace(certificate(NOW), pinned=True)
         with served(shown, listen=listen):
-            expect(page.locator("#asset-web-tls header p")).to_have_text("• pinned", timeout=30_000)
+            expect(page.locator("#asset-web-tls header p")).to_have_text("• pinned")
             expect(alarm).to_be_hidden()
 
 
 def test_a_token_that_only_the_next_sidecar_wants_is_asked_for(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cr3t-token\n")
-    shown = sidecar("failing", now=NOW)
+    shown, listen = sidecar("failing", now=NOW), f"127.0.0.1:{free_port()}"
     shown.ends["flags"] = outcome("flags", Result.UNCHANGED)
-    with served(shown) as server, opened(browser, url(server)) as page:
-        listen = server.addresses[0]
+    with served(shown, listen=listen) as server, opened(browser, url(server)) as page:
         server.stop()
         with served(shown, listen=listen, token=Secret(file=tmp_path / "token")):
             page.locator("#asset-flags button").click()
@@ -317,17 +318,18 @@ def test_without_javascript_everything_can_be_read(visit: Visits) -> None:
 
 
 def test_a_real_sidecar_is_refreshed_from_its_page(browser: Browser, tmp_path: Path) -> None:
-    source = tmp_path / "flags.json"
-    source.write_text("{}")
-    assets = {"flags": {"source": f"file://{source}", "refresh": {"every": 0}}, "gone": {"source": "file:///nowhere"}}
-    with (
-        running(tmp_path, {"assets": assets}) as beside,
-        opened(browser, f"http://localhost:{beside.port}/", timezone_id="UTC") as page,
-    ):
-        expect(page.locator("#asset-gone")).to_contain_text("nothing published yet", timeout=30_000)
-        expect(page.locator("#asset-flags header p")).to_have_text("✓ fresh", timeout=30_000)
-        source.write_text('{"dark": true}')
-        page.locator("#asset-flags button").click()
-        expect(page.locator("#asset-flags").get_by_role("status")).to_have_text("published", timeout=30_000)
-        page.locator("#asset-flags summary").click()
-        expect(page.locator("#asset-flags ol")).to_contain_text("published generation 2", timeout=30_000)
+    with web_server() as server:
+        server.respond = Content(b"{}", etag='"1"')
+        flags = {"source": f"{server.url}/flags.json", "refresh": {"every": 0}}
+        with (
+            running(tmp_path, {"assets": {"flags": flags, "gone": {"source": "file:///nowhere"}}}) as beside,
+            opened(browser, f"http://localhost:{beside.port}/", timezone_id="UTC") as page,
+        ):
+            expect(page.locator("#asset-gone")).to_contain_text("nothing published yet")
+            expect(page.locator("#asset-flags header p")).to_have_text("✓ fresh")
+            # Not a file's change, which would be seen before anybody has clicked.
+            server.respond = Content(b'{"dark": true}', etag='"2"')
+            page.locator("#asset-flags button").click()
+            expect(page.locator("#asset-flags").get_by_role("status")).to_have_text("published")
+            page.locator("#asset-flags summary").click()
+            expect(page.locator("#asset-flags ol")).to_contain_text("published generation 2")

@@ -12,7 +12,6 @@ from refresher.options import write_duration
 from refresher.state import AssetState, Trigger
 from refresher.thinning import Thinning, gist
 from refresher.traffic import Transfer
-from refresher.words import size
 
 log = logging.getLogger("refresher")
 
@@ -162,6 +161,8 @@ def _so_far(transfer: Transfer | None) -> str:
     """How far a fetch is that will not go on here, and what that means for the next one."""
     if transfer is None:
         return ""
+    from refresher.words import size  # who runs on need not load it
+
     if transfer.received == transfer.expected:
         come = f": all {size(transfer.received)} have come, and are being checked"
     elif transfer.expected is None:

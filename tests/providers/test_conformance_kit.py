@@ -311,6 +311,14 @@ def test_a_provider_that_gives_up_passes() -> None:
     Waiting(0.1).test_who_says_nothing_is_given_up()
 
 
+def test_a_provider_over_a_network_without_an_endpoint_fails_unless_it_asks_several_servers() -> None:
+    kit = Waiting(0.1)
+    with pytest.raises(AssertionError, match="no `endpoint`"):
+        kit.test_who_names_an_endpoint_says_when_it_is_away_and_shows_no_path_and_no_login()
+    kit.several_servers = True
+    kit.test_who_names_an_endpoint_says_when_it_is_away_and_shows_no_path_and_no_login()
+
+
 def test_a_provider_that_gives_up_for_good_fails() -> None:
     with pytest.raises(AssertionError, match="PermanentError where TransientError is due"):
         Waiting(0.1, PermanentError).test_who_says_nothing_is_given_up()

@@ -16,6 +16,8 @@ from refresher.testing import ProviderContract
 
 
 class TestAFileAndAWebServer(ProviderContract):
+    several_servers = True
+
     @pytest.fixture(autouse=True)
     def _served(self, caddy: Caddy, tmp_path: Path) -> None:
         self.caddy, self.name, self.path = caddy, f"{uuid4().hex}.txt", tmp_path / "local.conf"

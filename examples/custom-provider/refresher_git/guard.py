@@ -7,10 +7,12 @@ from typing import Protocol
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from refresher.errors import PermanentError, RefresherError, TransientError
+from refresher.errors import PermanentError, RefresherError, TransientError, UnavailableError
 
 LONGEST = 600.0
 """Seconds for the body of one answer: a byte now and then keeps within every limit of a single read."""
+AWAY = frozenset({429, 502, 503, 504})
+"""What a server says for itself, or one before it: it wants a pause, or isn't there. A 500 may be one repository's."""
 
 
 class Pool(Protocol):
@@ -112,11 +114,14 @@ def unreachable(error: Exception, url: str) -> RefresherError:
     if isinstance(error, urllib3.exceptions.SSLError):
         return PermanentError(f"the certificate of {url} can't be verified, or it speaks no TLS")
     if isinstance(error, urllib3.exceptions.NameResolutionError):
-        return TransientError(f"the host of {url} has no address")
+        return UnavailableError(f"the host of {url} has no address")
     if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return TransientError(f"{url} accepts no connection")
+        return UnavailableError(f"{url} accepts no connection")
     if isinstance(error, urllib3.exceptions.TimeoutError):
-        return TransientError(f"{url} doesn't answer in time")
+        return UnavailableError(f"{url} doesn't answer in time")
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        return UnavailableError(f"the proxy to {url} doesn't lead there")
+    # This answer's alone, perhaps: it doesn't follow that other repositories can't be had there.
     return TransientError(f"{url} breaks off: {type(error).__name__}")
 
 
@@ -127,7 +132,8 @@ def _refuse(response: urllib3.BaseHTTPResponse, url: str) -> None:
     if status == 429 or status >= 500:
         asked = response.headers.get("Retry-After", "")
         wait = timedelta(seconds=int(asked[:9])) if asked.isascii() and asked.isdigit() else None
-        raise TransientError(f"{url} answers {status}", retry_after=wait)
+        trouble = UnavailableError if status in AWAY else TransientError
+        raise trouble(f"{url} answers {status}", retry_after=wait)
     if 300 <= status < 400:
         raise PermanentError(f"{url} answers {status}: the repository has moved; configure where to")
     if status != 200:

@@ -17,6 +17,7 @@ from refresher_git.remote import PATIENCE, Remote
 
 HASTE = 3.0
 """Seconds to connect, and for each read, of a diagnosis: somebody waits for it at a terminal."""
+PORTS = {"https": 443, "http": 80}
 LFS = b"version https://git-lfs.github.com/spec/"
 """How a pointer of Git LFS begins (git-lfs, docs/spec.md)."""
 
@@ -60,6 +61,14 @@ class GitProvider:
             raise ValueError("must have no other parameter than ref")
         repository = parts._replace(query="", fragment="").geturl()
         return {"url": repository, "path": unquote(parts.fragment), **dict(asked)}
+
+    @property
+    def endpoint(self) -> str:
+        """The server: all assets of it take turns, and wait together while it is away. Neither path nor login."""
+        parts = urlsplit(self._options.url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        # The port always, so that two ways to write one server are one.
+        return f"{parts.scheme}://{host}:{parts.port or PORTS[parts.scheme]}"
 
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:

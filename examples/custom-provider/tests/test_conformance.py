@@ -39,3 +39,15 @@ class TestGitProvider(ProviderContract):
 
     def silent_provider(self, host: str, port: int) -> GitProvider:
         return GitProvider(GitOptions(url=f"http://{host}:{port}/settings.git"), patience=0.2)
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("https://git.example.com/acme/settings.git", "https://git.example.com:443"),
+        ("HTTP://Git.Example.com/other.git", "http://git.example.com:80"),
+        ("https://[2001:db8::1]:8443/settings.git", "https://[2001:db8::1]:8443"),
+    ],
+)
+def test_the_endpoint_is_the_server_however_it_is_written(url: str, endpoint: str) -> None:
+    assert GitProvider(GitOptions(url=url)).endpoint == endpoint

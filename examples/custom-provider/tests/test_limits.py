@@ -22,7 +22,7 @@ from refresher_git.packs import unpack
 from serving import Asked, Repository, served
 
 from refresher.contract import Fetched
-from refresher.errors import PermanentError, RefresherError, TransientError
+from refresher.errors import PermanentError, RefresherError, TransientError, UnavailableError
 
 ADVERTISED = "application/x-git-upload-pack-advertisement"
 
@@ -94,8 +94,9 @@ def test_a_token_that_is_refused_is_permanent_and_not_in_the_message(
     [
         ("404 Not Found", {}, PermanentError, None),
         ("301 Moved Permanently", {"Location": "https://example.com/"}, PermanentError, None),
-        ("503 Service Unavailable", {"Retry_After": "7"}, TransientError, timedelta(seconds=7)),
-        ("429 Too Many Requests", {"Retry_After": "later"}, TransientError, None),
+        ("500 Internal Server Error", {}, TransientError, None),
+        ("503 Service Unavailable", {"Retry_After": "7"}, UnavailableError, timedelta(seconds=7)),
+        ("429 Too Many Requests", {"Retry_After": "later"}, UnavailableError, None),
         ("200 OK", {"Content_Type": "text/html"}, PermanentError, None),
         ("200 OK", {"Content_Type": ADVERTISED}, TransientError, None),
     ],
@@ -105,7 +106,29 @@ def test_an_answer_means_what_happens_next(
 ) -> None:
     with answering(status, **headers) as url, pytest.raises(expected) as raised:
         fetch(url)
+    assert type(raised.value) is expected
     assert getattr(raised.value, "retry_after", None) == wait
+
+
+def test_a_server_that_can_not_be_reached_is_away_for_all_its_repositories(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as bound:  # and not listening
+        bound.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(UnavailableError, match="accepts no connection"):
+            fetch(f"{closed}/settings.git")
+        with pytest.raises(UnavailableError, match="has no address"):
+            fetch("http://nobody.invalid/settings.git")
+        monkeypatch.setenv("http_proxy", closed)
+        with pytest.raises(UnavailableError, match="proxy"):
+            fetch("http://nobody.invalid/settings.git")
+
+
+def test_a_server_that_says_nothing_is_away() -> None:
+    def nothing(_: socket.socket, done: threading.Event) -> None:
+        done.wait()
+
+    with connected(nothing) as url, pytest.raises(UnavailableError, match="in time"):
+        fetch(url, patience=0.2)
 
 
 @pytest.mark.parametrize("body", [b"zzzz", b"0003", b"fff0half", b"000eversion 2\n", b"\xff" * 4096])

@@ -139,9 +139,8 @@ class FileProvider:
 
     @property
     def watched(self) -> list[Path]:
-        """The directory itself, or the one that the file is in: a watch on a file would not see it replaced."""
-        path = self._options.path
-        return [path if path.is_dir() else path.parent]
+        """The file or the directory, or whatever comes there: the core sees which it is, and where links lead."""
+        return [self._options.path]
 
     @contextmanager
     def fetch(self, held: Held | None) -> Iterator[Fetched | Unchanged]:

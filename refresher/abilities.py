@@ -65,7 +65,10 @@ class Watched(Protocol):
 
     @property
     def watched(self) -> Sequence[Path]:
-        """The files and directories to watch; none if nothing is local with these options."""
+        """The files, and directories with those below, to watch; none if nothing is local with these options.
+
+        None of them has to exist. What they are, and where links lead, is seen anew all the time: asked once is enough.
+        """
         ...
 
 

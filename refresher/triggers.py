@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from refresher import able
 from refresher.abilities import Following
@@ -24,7 +24,13 @@ if TYPE_CHECKING:  # loaded by those who have one
 
 Woken = Callable[[str, Trigger], None]
 """Told of each asset that was woken, by its name, and by what."""
-Paths = tuple[Path, ...]
+
+
+class Watched(NamedTuple):
+    """Files and directories, and whether what is below the directories counts."""
+
+    paths: tuple[Path, ...]
+    below: bool = True
 
 
 class Triggers:
@@ -33,7 +39,7 @@ class Triggers:
     def __init__(self, woken: Woken, *, seed: str) -> None:
         self._woken, self._seed = woken, seed
         self._keepers: tuple[Keeper, ...] = ()
-        self._watches: dict[Paths, _Watching] = {}
+        self._watches: dict[Watched, _Watching] = {}
         self._followers: dict[tuple[Keeper, str], Follower] = {}
         self._files: dict[tuple[Path, Path], TriggerFile] = {}
         self._limit = of_wishes()
@@ -75,20 +81,21 @@ class Triggers:
             self._files[path, root] = self._file(path, root)
 
     def _keep_watches(self) -> None:
-        """One watch for all who want the same files and directories: the system has few to give (128 a user)."""
-        together: dict[Paths, list[Callable[[], None]]] = {}
+        """One watch for all who want the same files and directories: each has threads of its own."""
+        together: dict[Watched, list[Callable[[], None]]] = {}
         for keeper in self._keepers:
-            paths = tuple(able.watched(keeper.asset.provider))
-            together.setdefault(paths, []).append(partial(self._look, keeper, Trigger.FILE))
-        together.pop((), None)
+            watched = Watched(tuple(able.watched(keeper.asset.provider)))
+            together.setdefault(watched, []).append(partial(self._look, keeper, Trigger.FILE))
+        together.pop(Watched(()), None)
         for file in self._files.values():
-            together.setdefault((file.path.parent,), []).append(file.look)
-        for paths in self._watches.keys() - together.keys():
-            self._watches.pop(paths).stop()
-        for paths, changed in together.items():
-            if paths not in self._watches:
-                self._watches[paths] = _Watching(paths)
-            self._watches[paths].changed = tuple(changed)
+            # Not what is below: that may be the whole volume.
+            together.setdefault(Watched((file.path.parent,), below=False), []).append(file.look)
+        for watched in self._watches.keys() - together.keys():
+            self._watches.pop(watched).stop()
+        for watched, changed in together.items():
+            if watched not in self._watches:
+                self._watches[watched] = _Watching(watched)
+            self._watches[watched].changed = tuple(changed)
         # Only now: what is there when a watch begins is no change to it.
         for file in self._files.values():
             file.look()
@@ -124,11 +131,11 @@ class Triggers:
 class _Watching:
     """One watch, and what it calls."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, watched: Watched) -> None:
         from refresher.watch import Watch  # who watches nothing need not load watchdog
 
         self.changed: tuple[Callable[[], None], ...] = ()
-        self._watch = Watch(paths, self._tell)
+        self._watch = Watch(watched.paths, self._tell, below=watched.below)
         self._watch.start()
 
     def stop(self) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 
+from providers.file import FileOptions, FileProvider
 from refresher.keeper import Keeper
 from refresher.model import Asset, Refresh
 from refresher.state import Trigger
@@ -45,7 +46,7 @@ def kept(tmp_path: Path, **sources: Source) -> tuple[dict[str, Keeper], Turned]:
     """Keepers by name, each having published once."""
     made: list[Asset] = []
     for name, source in sources.items():
-        (tmp_path / name).mkdir()
+        (tmp_path / name).mkdir(parents=True)
         web = asset(tmp_path / name, source)
         made.append(replace(web, name=name, refresh=Refresh(trigger=web.volume / "refresh")))
     keepers, clockwork, _ = all_kept(made, Time())
@@ -90,6 +91,39 @@ def test_a_changed_file_wakes_who_is_made_from_it(
     until(lambda: is_armed(clockwork, "one"))
     assert set(woken) == {("one", Trigger.FILE)}
     assert not is_armed(clockwork, "other")
+
+
+def test_a_file_source_that_comes_later_wakes_its_asset_also_for_what_is_below(
+    tmp_path: Path, triggers: Triggers, woken: list[tuple[str, Trigger]]
+) -> None:
+    source = tmp_path / "source"
+    keepers, _ = kept(tmp_path, one=Local(watched=FileProvider(FileOptions(path=source)).watched))
+    triggers.change(keepers.values())
+    (source / "below").mkdir(parents=True)
+    (source / "below" / "file").write_text("the first content")
+    until(lambda: woken)
+    count = len(woken)
+    (source / "below" / "file").write_text("another one")
+    until(lambda: len(woken) > count)
+
+
+def test_what_is_written_beside_a_file_source_wakes_nobody(
+    tmp_path: Path, triggers: Triggers, woken: list[tuple[str, Trigger]]
+) -> None:
+    for name in ("source", "another"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("content")
+    watched = {
+        name: Local(watched=FileProvider(FileOptions(path=tmp_path / name / "file")).watched)
+        for name in ("source", "another")
+    }
+    keepers, _ = kept(tmp_path / "volumes", **watched)
+    triggers.change(keepers.values())
+    for count in (1, 2):
+        (tmp_path / "source" / "log").write_text("a line")
+        (tmp_path / "another" / "file").write_text(f"content {count}")
+        until(lambda count=count: len(woken) == count)
+    assert {name for name, _ in woken} == {"another"}
 
 
 def test_a_trigger_file_asks_for_whose_it_is_and_goes_when_they_have_ended(

@@ -165,10 +165,10 @@ def test_a_single_file_can_be_renamed_and_a_directory_cannot(tmp_path: Path) -> 
         fetched(provider_of(tmp_path, name="other"))
 
 
-def test_the_watched_directory_is_the_source_or_the_files_parent(tmp_path: Path) -> None:
+def test_the_source_is_watched_as_it_is_named_whatever_comes_there(tmp_path: Path) -> None:
     path = write(tmp_path / "file", "x")
-    assert provider_of(path).watched == [tmp_path]
-    assert provider_of(tmp_path).watched == [tmp_path]
+    for source in (path, tmp_path, tmp_path / "missing"):
+        assert provider_of(source).watched == [source]
 
 
 def test_urls_become_options() -> None:

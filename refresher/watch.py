@@ -12,16 +12,11 @@ Not with watchdog's own recursion: it follows no links, has no bound, and warns 
 """
 
 import logging
-import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from itertools import islice
 from pathlib import Path
-from stat import S_ISDIR
 from threading import Event, Thread
-from typing import NamedTuple
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -39,6 +34,8 @@ from watchdog.events import (
 from watchdog.observers.api import BaseObserver, ObservedWatch
 from watchdog.observers.inotify import InotifyEmitter
 
+from refresher.whereabouts import MOST_WATCHED, NEVER, Look, Place, look_at
+
 _log = logging.getLogger(__name__)
 
 SETTLE = timedelta(milliseconds=200)
@@ -49,13 +46,6 @@ LOOK = timedelta(seconds=2)
 """So often everything is looked at without an event."""
 PAUSE = timedelta(milliseconds=50)
 """So long there is no other look after one in vain: a neighbour that is written all the time costs 20 a second."""
-MOST_WATCHED = 64
-"""Directories of one tree, from its top on: each costs a thread. Of more, each is looked at every few seconds."""
-MOST_LOOKED_AT = 256
-"""Directories of one tree: a look at so many takes 10 ms. Of more, nothing is seen."""
-MOST_LINKS = 40
-"""One after the other, as the kernel follows them."""
-
 # Without opening and reading: whoever reads the directory because of a change would be told of a change.
 _CHANGES: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
@@ -68,45 +58,6 @@ _CHANGES: list[type[FileSystemEvent]] = [
     FileModifiedEvent,
     FileMovedEvent,
 ]
-
-
-class _Place(NamedTuple):
-    """A directory that is watched: where it really is, and which it is."""
-
-    path: Path
-    device: int
-    inode: int
-
-
-class _Facts(NamedTuple):
-    """What is other once something was changed; of a directory, once an entry came or went."""
-
-    device: int
-    inode: int
-    size: int
-    modified: int
-    changed: int
-    mode: int
-
-
-class _Seen(NamedTuple):
-    """A file or a directory, and the directories in that."""
-
-    facts: _Facts
-    directories: tuple[Path, ...] = ()
-
-
-class _Look(NamedTuple):
-    """What is there, by where it really is (nothing, if it isn't there).
-
-    And the places that tell of it, each with whether an event there says enough, or only that another look is due.
-    """
-
-    seen: Mapping[Path, _Seen]
-    places: Mapping[_Place, bool]
-
-
-_NEVER = _Look({}, {})
 
 
 class Watch:
@@ -123,7 +74,7 @@ class Watch:
         self._changed = changed
         self._look = look.total_seconds()
         self._below = below
-        self._looks: dict[Path, _Look] = {}
+        self._looks: dict[Path, Look] = {}
         self._warned: dict[Path, str] = {}
         self._noticed = Event()
         self._stopped = Event()
@@ -176,7 +127,7 @@ class Watch:
 
     def _look_again(self, events: "_Events") -> bool:
         """Whether anything differs from how it last looked; what is there is watched from now on."""
-        looks = {path: _look_at(path, self._looks.get(path, _NEVER), below=self._below) for path in self._paths}
+        looks = {path: look_at(path, self._looks.get(path, NEVER), below=self._below) for path in self._paths}
         events.watch(_together(looks.values()))
         differs, self._looks = looks != self._looks, looks
         return differs
@@ -189,7 +140,7 @@ class Watch:
                 _log.warning("%s %s", path, message)
         self._warned = wrong
 
-    def _wrong_with(self, look: _Look) -> str:
+    def _wrong_with(self, look: Look) -> str:
         if not look.seen:
             return f"is not there: looking for it every {self._look:g} s"
         if len(look.seen) > MOST_WATCHED:
@@ -203,8 +154,8 @@ class _Events:
     def __init__(self, noticed: Event) -> None:
         self._said_enough = Event()
         self._handlers = {False: _Handler(noticed), True: _Handler(self._said_enough, noticed)}
-        self._watches: dict[_Place, tuple[bool, ObservedWatch]] = {}
-        self._refused: set[_Place] = set()
+        self._watches: dict[Place, tuple[bool, ObservedWatch]] = {}
+        self._refused: set[Place] = set()
         # Not watchdog's own choice, which opens an inotify instance for each observer: all pods of a node share 128.
         self._observer = BaseObserver(InotifyEmitter)
         self._observer.start()
@@ -215,7 +166,7 @@ class _Events:
         self._said_enough.clear()
         return said
 
-    def watch(self, wanted: Mapping[_Place, bool]) -> None:
+    def watch(self, wanted: Mapping[Place, bool]) -> None:
         """Watch these directories and no others, each with whether an event there says enough."""
         # A directory can come back with the inode it had, and then only its watch tells that it was away: it has ended.
         alive = {emitter.watch for emitter in self._observer.emitters if emitter.is_alive()}
@@ -231,7 +182,7 @@ class _Events:
         """Watch nothing more."""
         self._observer.stop()
 
-    def _add(self, place: _Place, enough: bool) -> None:  # noqa: FBT001 - a value of the mapping
+    def _add(self, place: Place, enough: bool) -> None:  # noqa: FBT001 - a value of the mapping
         try:
             watch = self._observer.schedule(self._handlers[enough], place.path, event_filter=_CHANGES)
         except (OSError, RuntimeError) as error:  # no watches or threads left, no right to it, or gone by now
@@ -254,87 +205,10 @@ class _Handler(FileSystemEventHandler):
             each.set()
 
 
-def _together(looks: Iterable[_Look]) -> dict[_Place, bool]:
+def _together(looks: Iterable[Look]) -> dict[Place, bool]:
     """All their places, each once."""
-    wanted: dict[_Place, bool] = {}
+    wanted: dict[Place, bool] = {}
     for look in looks:
         for place, enough in look.places.items():
             wanted[place] = enough or wanted.get(place, False)
     return wanted
-
-
-def _look_at(path: Path, before: _Look, *, below: bool) -> _Look:
-    way = list(_way(path))
-    try:
-        # A watch isn't followed through a link: a directory that is one has to be watched where it really is.
-        there = path.resolve(strict=True)
-        facts = _facts(there)
-    except (OSError, RuntimeError):
-        return _Look({}, dict.fromkeys(_places([*_directories(way[:-1]), _nearest(way[-1])]), False))
-    if not S_ISDIR(facts.mode):
-        return _Look({there: _Seen(facts)}, dict.fromkeys(_places(_directories(way)), False))
-    seen = _tree(there, before.seen) if below else {there: _Seen(facts)}
-    tops = islice(seen.items(), MOST_WATCHED)
-    own = {_Place(path, found.facts.device, found.facts.inode): True for path, found in tops}
-    return _Look(seen, dict.fromkeys(_places(_directories(way[:-1])), False) | own)
-
-
-def _way(path: Path) -> Iterator[Path]:
-    """The path, and where it leads if it is a link, and so on."""
-    for _ in range(MOST_LINKS):
-        yield path
-        if not path.is_symlink():
-            return
-        path = path.parent / path.readlink()
-
-
-def _tree(top: Path, before: Mapping[Path, _Seen]) -> dict[Path, _Seen]:
-    """The directory and those below, each once, the higher ones first. One that is as before isn't read again."""
-    found: dict[Path, _Seen] = {}
-    waiting = deque([top])
-    while waiting and len(found) < MOST_LOOKED_AT:
-        path = waiting.popleft()
-        try:
-            path = path.resolve(strict=True) if path.is_symlink() else path
-            facts = _facts(path)
-        except (OSError, RuntimeError):  # gone by now
-            continue
-        if path not in found:
-            known = before.get(path)
-            found[path] = known if known and known.facts == facts else _Seen(facts, _directories_in(path))
-            waiting += found[path].directories
-    return found
-
-
-def _directories_in(path: Path) -> tuple[Path, ...]:
-    """Those of its entries, and links to some, that aren't a volume's own."""
-    try:
-        with os.scandir(path) as entries:
-            found = [Path(entry.path) for entry in entries if not entry.name.startswith("..") and entry.is_dir()]
-    except OSError:  # no right to read it, or no file descriptor left
-        return ()
-    return tuple(sorted(found))
-
-
-def _facts(path: Path) -> _Facts:
-    status = path.stat()
-    return _Facts(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
-
-
-def _directories(way: Iterable[Path]) -> list[Path]:
-    return [path.parent for path in way]
-
-
-def _nearest(path: Path) -> Path:
-    """The directory that the missing path, or the first one above it that is missing, would come to."""
-    return next((above for above in path.parents if os.access(above, os.X_OK)), path.parent)
-
-
-def _places(directories: Iterable[Path]) -> Iterator[_Place]:
-    for directory in directories:
-        try:
-            there = directory.resolve(strict=True)
-            status = there.stat()
-        except (OSError, RuntimeError):
-            continue
-        yield _Place(there, status.st_dev, status.st_ino)

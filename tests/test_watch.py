@@ -12,7 +12,8 @@ from tempfile import mkdtemp
 
 import pytest
 
-from refresher.watch import LONGEST, MOST_LOOKED_AT, MOST_WATCHED, Watch
+from refresher.watch import LONGEST, Watch
+from refresher.whereabouts import MOST_LOOKED_AT, MOST_WATCHED
 from tests.waiting import in_time, until
 
 LOOK = timedelta(milliseconds=100)

@@ -185,7 +185,7 @@ class Observation:
     """One thing that was looked at: what, what was seen, and in one sentence what to do. No secret is in any of them.
 
     `advice` is empty where there is nothing to do. `server_time` is what the server's clock showed when it answered,
-    None if it didn't say.
+    None if it didn't say. `source` is which of an asset's several it is about; the core sets that.
     """
 
     of: str
@@ -193,6 +193,7 @@ class Observation:
     seen: str
     advice: str = ""
     server_time: datetime | None = None
+    source: str = ""
 
     @classmethod
     def ok(cls, of: str, seen: str, *, server_time: datetime | None = None) -> Self:

@@ -1,7 +1,7 @@
 """Has an asset looked at as soon as its source has something else: waits there, in a thread of its own.
 
     turn --> wait --something else--> look now
-      ^-------pause, longer the more waits are in vain
+      ^-------pause, longer the more waits are in vain, cut short when its server answers again
 
 Waiting is a courtesy of the source's. The interval goes on beside it, and finds whatever was missed. While the source's
 server doesn't answer nobody waits there: looks find out when it does (`turns.Waits`).
@@ -113,6 +113,7 @@ class Follower:
                 return
         self._generation = self._state().generation
         while turn := self._turn():
+            # The bell, and not the end alone: who failed with the server is called as soon as it answers.
             self._bell.wait(self._waited(turn).total_seconds())
         self._waits.leave()
 

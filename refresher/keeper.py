@@ -142,7 +142,8 @@ class Keeper:
         return self._by_hand(act)
 
     def lay_down(self, *, within: float) -> None:
-        """Touch no file any more. What is being made visible is finished first, if that takes no longer than so."""
+        """Begin nothing more with the files; what is being made visible is waited for, `within` seconds at most."""
+        # Never released: the process ends, and a refresh that got as far as this must not begin to publish meanwhile.
         self._at_work.acquire(timeout=within)
 
     def was_rolled_back(self) -> None:

@@ -40,7 +40,7 @@ class Visit:
 
     @property
     def failed(self) -> bool:
-        """Whether the source gave nothing good, or nobody came to ask it."""
+        """Whether the source gave nothing good, or nothing in time."""
         return self.late or (self.asked and (self.outcome is None or self.outcome.result not in GOOD))
 
 

@@ -45,11 +45,11 @@ def stage(
 
     `require_room` raises TransientError unless so many bytes can be written, or makes room for them.
 
-    Raises RejectedError (names, limits), TransientError (broken off, too slow, not as the source promised, no room),
-    and whatever the source's streams raise.
+    Raises RejectedError (names, limits, archives, no archive where one is to be unpacked), TransientError (broken off,
+    too slow, not as the source promised, no room), and whatever the source's streams raise.
     """
     _refuse_names(fetched.files)
-    _refuse_nothing_to_unpack(fetched.files, asset)
+    _require_an_archive(fetched.files, asset)
     _refuse_sizes(fetched.files, asset)
     progress.expect(0, stays=into.journal is not None)
     staging = Staging(fetched, into, asset, copies, require_room, progress)
@@ -78,7 +78,7 @@ def journal(fetched: Fetched, asset: Asset) -> Journal | None:
 
 
 def _can_be_kept(file: RemoteFile, asset: Asset) -> bool:
-    return not file.sensitive and not is_unpacked(file, asset)
+    return not file.sensitive and not isinstance(file, InlineFile) and not is_unpacked(file, asset)
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ class Staging:
     def link_unchanged(self) -> None:
         """Link what the source itself says is kept."""
         for file in self.fetched.files:
-            if isinstance(file, InlineFile) or not _can_be_kept(file, self.asset):
+            if not _can_be_kept(file, self.asset):
                 continue
             revision = revision_of(file, self.fetched)
             if revision or file.digest:
@@ -146,7 +146,6 @@ class Staging:
         return (
             digest is not None
             and file.digest in {None, digest}
-            and not isinstance(file, InlineFile)
             and _can_be_kept(file, self.asset)
             and self.copies.has(digest, size=file.size)
         )
@@ -164,7 +163,7 @@ def _refuse_names(files: Sequence[RemoteFile]) -> None:
             raise RejectedError(f"the source has {'/'.join(parts)!r} below a file of the same name as its directory")
 
 
-def _refuse_nothing_to_unpack(files: Sequence[RemoteFile], asset: Asset) -> None:
+def _require_an_archive(files: Sequence[RemoteFile], asset: Asset) -> None:
     # What is held was unpacked when it came.
     if asset.unpack and not any(is_archive(file.name) or isinstance(file, HeldFile) for file in files):
         raise RejectedError(f"unpack is true, and no file's name ends in one of {', '.join(ENDINGS)}")

@@ -26,7 +26,7 @@ Woken = Callable[[str, Trigger], None]
 """Told of each asset that was woken, by its name, and by what."""
 
 
-class Watched(NamedTuple):
+class Watching(NamedTuple):
     """Files and directories, and whether what is below the directories counts."""
 
     paths: tuple[Path, ...]
@@ -39,7 +39,7 @@ class Triggers:
     def __init__(self, woken: Woken, *, seed: str) -> None:
         self._woken, self._seed = woken, seed
         self._keepers: tuple[Keeper, ...] = ()
-        self._watches: dict[Watched, _Watching] = {}
+        self._watches: dict[Watching, _Shared] = {}
         self._followers: dict[tuple[Keeper, str], Follower] = {}
         self._files: dict[tuple[Path, Path], TriggerFile] = {}
         self._limit = of_wishes()
@@ -82,19 +82,19 @@ class Triggers:
 
     def _keep_watches(self) -> None:
         """One watch for all who want the same files and directories: each has threads of its own."""
-        together: dict[Watched, list[Callable[[], None]]] = {}
+        together: dict[Watching, list[Callable[[], None]]] = {}
         for keeper in self._keepers:
-            watched = Watched(tuple(able.watched(keeper.asset.provider)))
+            watched = Watching(tuple(able.watched(keeper.asset.provider)))
             together.setdefault(watched, []).append(partial(self._look, keeper, Trigger.FILE))
-        together.pop(Watched(()), None)
+        together.pop(Watching(()), None)
         for file in self._files.values():
             # Not what is below: that may be the whole volume.
-            together.setdefault(Watched((file.path.parent,), below=False), []).append(file.look)
+            together.setdefault(Watching((file.path.parent,), below=False), []).append(file.look)
         for watched in self._watches.keys() - together.keys():
             self._watches.pop(watched).stop()
         for watched, changed in together.items():
             if watched not in self._watches:
-                self._watches[watched] = _Watching(watched)
+                self._watches[watched] = _Shared(watched)
             self._watches[watched].changed = tuple(changed)
         # Only now: what is there when a watch begins is no change to it.
         for file in self._files.values():
@@ -128,10 +128,10 @@ class Triggers:
         return asked
 
 
-class _Watching:
+class _Shared:
     """One watch, and what it calls."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: Watching) -> None:
         from refresher.watch import Watch  # who watches nothing need not load watchdog
 
         self.changed: tuple[Callable[[], None], ...] = ()

@@ -6,7 +6,7 @@ Directories are watched, never files: behind a `..data` swap a file's own watch 
 watched that it and the links to it are in, and an event there only makes us look whether it is another file now: what
 comes and goes beside it is no news. A directory is watched with those below, and an event says enough. What inotify
 doesn't see (a directory that is replaced, a link further up, a file system without events), a look at each file and
-directory every few seconds does.
+directory every few seconds does, but for what is rewritten in place inside of one: that is for the interval.
 
 Not with watchdog's own recursion: it follows no links, has no bound, and warns of each directory made with one in it.
 """
@@ -34,7 +34,7 @@ from watchdog.events import (
 from watchdog.observers.api import BaseObserver, ObservedWatch
 from watchdog.observers.inotify import InotifyEmitter
 
-from refresher.whereabouts import MOST_WATCHED, NEVER, Look, Place, look_at
+from refresher.whereabouts import MOST_WATCHED, NEVER, Look, Vantage, look_at
 
 _log = logging.getLogger(__name__)
 
@@ -154,8 +154,8 @@ class _Events:
     def __init__(self, noticed: Event) -> None:
         self._said_enough = Event()
         self._handlers = {False: _Handler(noticed), True: _Handler(self._said_enough, noticed)}
-        self._watches: dict[Place, tuple[bool, ObservedWatch]] = {}
-        self._refused: set[Place] = set()
+        self._watches: dict[Vantage, tuple[bool, ObservedWatch]] = {}
+        self._refused: set[Vantage] = set()
         # Not watchdog's own choice, which opens an inotify instance for each observer: all pods of a node share 128.
         self._observer = BaseObserver(InotifyEmitter)
         self._observer.start()
@@ -166,7 +166,7 @@ class _Events:
         self._said_enough.clear()
         return said
 
-    def watch(self, wanted: Mapping[Place, bool]) -> None:
+    def watch(self, wanted: Mapping[Vantage, bool]) -> None:
         """Watch these directories and no others, each with whether an event there says enough."""
         # A directory can come back with the inode it had, and then only its watch tells that it was away: it has ended.
         alive = {emitter.watch for emitter in self._observer.emitters if emitter.is_alive()}
@@ -182,7 +182,7 @@ class _Events:
         """Watch nothing more."""
         self._observer.stop()
 
-    def _add(self, place: Place, enough: bool) -> None:  # noqa: FBT001 - a value of the mapping
+    def _add(self, place: Vantage, enough: bool) -> None:  # noqa: FBT001 - a value of the mapping
         try:
             watch = self._observer.schedule(self._handlers[enough], place.path, event_filter=_CHANGES)
         except (OSError, RuntimeError) as error:  # no watches or threads left, no right to it, or gone by now
@@ -205,9 +205,9 @@ class _Handler(FileSystemEventHandler):
             each.set()
 
 
-def _together(looks: Iterable[Look]) -> dict[Place, bool]:
+def _together(looks: Iterable[Look]) -> dict[Vantage, bool]:
     """All their places, each once."""
-    wanted: dict[Place, bool] = {}
+    wanted: dict[Vantage, bool] = {}
     for look in looks:
         for place, enough in look.places.items():
             wanted[place] = enough or wanted.get(place, False)

@@ -16,7 +16,7 @@ MOST_LINKS = 40
 """One after the other, as the kernel follows them."""
 
 
-class Place(NamedTuple):
+class Vantage(NamedTuple):
     """A directory that is watched: where it really is, and which it is."""
 
     path: Path
@@ -49,7 +49,7 @@ class Look(NamedTuple):
     """
 
     seen: Mapping[Path, _Seen]
-    places: Mapping[Place, bool]
+    places: Mapping[Vantage, bool]
 
 
 NEVER = Look({}, {})
@@ -68,7 +68,7 @@ def look_at(path: Path, before: Look, *, below: bool) -> Look:
         return Look({there: _Seen(facts)}, dict.fromkeys(_places(_directories(way)), False))
     seen = _tree(there, before.seen) if below else {there: _Seen(facts)}
     tops = islice(seen.items(), MOST_WATCHED)
-    own = {Place(path, found.facts.device, found.facts.inode): True for path, found in tops}
+    own = {Vantage(path, found.facts.device, found.facts.inode): True for path, found in tops}
     return Look(seen, dict.fromkeys(_places(_directories(way[:-1])), False) | own)
 
 
@@ -124,11 +124,11 @@ def _nearest(path: Path) -> Path:
     return next((above for above in path.parents if os.access(above, os.X_OK)), path.parent)
 
 
-def _places(directories: Iterable[Path]) -> Iterator[Place]:
+def _places(directories: Iterable[Path]) -> Iterator[Vantage]:
     for directory in directories:
         try:
             there = directory.resolve(strict=True)
             status = there.stat()
         except (OSError, RuntimeError):
             continue
-        yield Place(there, status.st_dev, status.st_ino)
+        yield Vantage(there, status.st_dev, status.st_ino)

@@ -23,11 +23,11 @@ def source(asset: Asset, *, clock: Clock) -> Iterator[Observation]:
     for observation in able.diagnosed(asset.provider):
         here = clock()
         yield observation
-        whose = "".join(observation.of.rpartition(": ")[:2])  # `db: ` of `db: health`, where there are several
+        whose = observation.source
         if observation.server_time and whose not in compared:
             compared.add(whose)
             found = skew(here, observation.server_time, asset)
-            yield replace(found, of=f"{whose}{found.of}")
+            yield replace(found, of=f"{whose}: {found.of}", source=whose) if whose else found
 
 
 def skew(here: datetime, there: datetime, asset: Asset) -> Observation:

@@ -18,7 +18,7 @@ _LINE = re.compile(r"\bline (\d+)\b")
 JSON, YAML = frozenset({".json"}), frozenset({".yaml", ".yml"})
 
 
-Path = tuple[str | int, ...]
+Keys = tuple[str | int, ...]
 """The keys, and the places in lists, that lead to a value."""
 
 
@@ -31,7 +31,7 @@ class Place:
 
     document: str
     says: Mapping[str, Any]
-    path: Path
+    path: Keys
 
     def __str__(self) -> str:
         """`DB_PORT`, or `entry 2.1 of app.json`: the first one inside of the second, as they are written there."""
@@ -65,7 +65,7 @@ class Fields:
         """Where that stands."""
         return Place(self.document, self.says, path)
 
-    def has(self, path: Path) -> bool:
+    def has(self, path: Keys) -> bool:
         """Whether anything is there."""
         content: Any = self.says
         for key in path:
@@ -76,7 +76,7 @@ class Fields:
         return True
 
 
-def place_in(files: Sequence[Fields], path: Path) -> Place:
+def place_in(files: Sequence[Fields], path: Keys) -> Place:
     """Where the value comes from that all of them together have there: of two values, the later one counts."""
     return next(file.place(*path) for file in reversed(files) if file.has(path))
 

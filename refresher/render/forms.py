@@ -12,7 +12,7 @@ from typing import Any
 
 from refresher.contract import InlineFile
 from refresher.render.entries import Form
-from refresher.render.fields import Fields, Path, Place, merged, place_in
+from refresher.render.fields import Fields, Keys, Place, merged, place_in
 from refresher.render.unfit import Unfit
 from refresher.render.yaml_text import yaml_text
 
@@ -90,7 +90,7 @@ def _utf16(char: str) -> str:
     return "".join(f"\\u{int.from_bytes(units[at : at + 2]):04x}" for at in range(0, len(units), 2))
 
 
-def _flat(content: Any, name: str = "", path: Path = ()) -> Iterator[tuple[str, Path, Any]]:
+def _flat(content: Any, name: str = "", path: Keys = ()) -> Iterator[tuple[str, Keys, Any]]:
     if path and (content == {} or content == []):
         yield name, path, content
     elif isinstance(content, Mapping):

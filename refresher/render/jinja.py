@@ -29,7 +29,7 @@ from refresher.render.meter import Meter
 from refresher.render.nothing import percent, refuse_inputs
 from refresher.render.unfit import Unfit
 from refresher.render.view import Document, Files, called
-from refresher.render.writable import refuse_nothing, writable, written
+from refresher.render.writable import refuse_null_within, writable, written
 
 IMPURE = ("random",)
 """Jinja2's filters that answer something else each time: each look would publish, and tell the app."""
@@ -57,7 +57,7 @@ def _join(context: nodes.EvalContext, value: Iterable[Any], d: str = "", attribu
 def _format(text: object, *args: Any, **kwargs: Any) -> str:
     if args and kwargs:
         raise Unfit("format takes values by place or by name, and not both")
-    refuse_nothing(text)
+    refuse_null_within(text)
     return percent(soft_str(text), kwargs or args)
 
 
@@ -65,7 +65,7 @@ def _urlencode(value: Any) -> str:
     # Pairs may come one by one, from `items`.
     one_by_one = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
     whole: Any = list(value) if one_by_one else value
-    refuse_nothing(whole)
+    refuse_null_within(whole)
     return do_urlencode(whole)
 
 
@@ -75,7 +75,7 @@ class Formatter(SandboxedFormatter):
     def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
         """The value of `{0.port}`, and the name before the dot."""
         found, first = super().get_field(field_name, args, kwargs)
-        refuse_nothing(found)
+        refuse_null_within(found)
         return found, first
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from refresher.render.filters import FILTERS
-from refresher.render.writable import refuse_nonsense, refuse_nothing
+from refresher.render.writable import refuse_nonsense, refuse_null_within
 
 _ANYTHING = frozenset({"d", "default", "json", "toJSON", "toJSONPretty", "toYAML", "tojson", "toyaml"})
 """Filters that say what is written for null."""
@@ -23,15 +23,15 @@ _AS_JSON = frozenset({*FILTERS, "join", "string"})
 
 
 def refuse_inputs(name: str, value: object, *others: object) -> None:
-    """Raise for what the filter of that name must not be given. Of a filter that isn't known here, that is anything."""
+    """Raise Unfit for null, and what is undefined: of a filter that isn't known here, also for null anywhere inside."""
     if name in _ANYTHING:
         return
     if name in _PARTS | _LOOKING | _AS_JSON:
         _refuse_itself(value)
     else:
-        refuse_nothing(value)
+        refuse_null_within(value)
     if name not in _PARTS | _LOOKING:
-        refuse_nothing(others)
+        refuse_null_within(others)
 
 
 def _refuse_itself(value: object) -> None:
@@ -45,7 +45,7 @@ def percent(text: str, operand: object) -> str:
     """`text % operand`. Raises for what is null or undefined, if that gets into the text."""
     if isinstance(operand, Mapping):
         return text % _Named(operand)
-    refuse_nothing(operand)
+    refuse_null_within(operand)
     return text % operand
 
 
@@ -57,7 +57,7 @@ class _Named(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         value = self._values[name]
-        refuse_nothing(value)
+        refuse_null_within(value)
         return value
 
     def __iter__(self) -> Iterator[str]:
@@ -68,5 +68,5 @@ class _Named(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         """As Python writes the mapping: for `%s` without a name. Raises as an item does."""
-        refuse_nothing(self._values)
+        refuse_null_within(self._values)
         return str(self._values)

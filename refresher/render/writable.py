@@ -58,15 +58,15 @@ def refuse_nonsense(value: object) -> None:
     _refuse(value)
 
 
-def refuse_nothing(value: object) -> None:
+def refuse_null_within(value: object) -> None:
     """Raise as `refuse_nonsense`, and for null inside of it as well: what Python makes a text of says `None` there."""
     match value:
         case list() | tuple():
             for each in value:
-                refuse_nothing(each)
+                refuse_null_within(each)
         case dict():
             for pair in value.items():
-                refuse_nothing(pair)
+                refuse_null_within(pair)
         case Document():
             str(value)  # raises: Python would write its repr
         case _:

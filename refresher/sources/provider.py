@@ -81,7 +81,7 @@ class Sources:
         """What each source sees, one after the other: what one of them lacks says nothing of the next."""
         for name, source in self.sources.items():
             for observation in _diagnosed(source):
-                yield replace(observation, of=f"{name}: {observation.of}")
+                yield replace(observation, of=f"{name}: {observation.of}", source=name)
 
 
 def _revision_of(name: str, revision: str) -> str:

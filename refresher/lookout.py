@@ -16,7 +16,7 @@ class Lookout:
 
     def __init__(self, record: Record) -> None:
         self._record = record
-        self._sight: Sight = {}
+        self._sight: Sight | None = None
 
     def remember(self) -> None:
         """It is as it should be now."""
@@ -24,9 +24,9 @@ class Lookout:
         self._sight = sight(self._record.asset, current) if current else {}
 
     def sees_drift(self) -> bool:
-        """Whether what is visible isn't what it was."""
+        """Whether what is visible isn't what it was. A keeper that was just handed it doesn't know that yet."""
         current = self._record.holding.current
-        return current is not None and sight(self._record.asset, current) != self._sight
+        return current is not None and self._sight not in (None, sight(self._record.asset, current))
 
     def repair(self) -> bool:
         """Put right what can be, and note what can't; False if the volume could not be used."""

@@ -104,6 +104,16 @@ def test_an_asset_that_is_the_same_keeps_its_keeper_and_one_that_differs_is_not_
     assert not staff.roster.keeper("web").state().required
 
 
+def test_a_keeper_that_has_not_begun_takes_nothing_that_it_was_handed_for_changed_by_somebody(
+    tmp_path: Path, staff: Staff, caplog: pytest.LogCaptureFixture
+) -> None:
+    web = asset(tmp_path, Source())
+    staff.keep(web)
+    staff.roster.change([replace(web, required=False)])
+    staff.roster.keeper("web").look_over()
+    assert caplog.text == ""
+
+
 def test_another_source_is_fetched_at_once_and_what_is_visible_stands_until_then(tmp_path: Path, staff: Staff) -> None:
     web, new = asset(tmp_path, Source()), Source(files={"app.conf": b"two"}, revision="r2")
     staff.keep(web)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import mkdtemp
 from threading import Condition, Thread
 
 import pytest
@@ -22,7 +23,7 @@ from refresher.triggers import Triggers
 from tests.fakes.clockwork import Noted
 from tests.fakes.keeping import kept_by
 from tests.fakes.source import Source, asset
-from tests.waiting import until
+from tests.waiting import in_time, until
 
 ADDRESS = "https://flags:443"
 ASSETS = 10
@@ -48,10 +49,11 @@ class Server:
             self.changed.notify_all()
 
     def look(self) -> str:
-        self.looks.append(time.monotonic())
-        if self.is_away:
-            raise UnavailableError("nobody answers")
-        return self.revision
+        with self.changed:
+            self.looks.append(time.monotonic())
+            if self.is_away:
+                raise UnavailableError("nobody answers")
+            return self.revision
 
     def wait(self, follow: "Waiting") -> bool:
         self.waits.append(time.monotonic())
@@ -163,16 +165,22 @@ def test_of_all_who_wait_at_a_server_that_goes_away_one_at_a_time_asks_it_and_th
 
 
 def test_when_it_is_back_all_see_what_is_new_and_wait_again_within_a_moment_and_not_at_once(tmp_path: Path) -> None:
-    with kept(tmp_path) as one:
-        one.server.put(is_away=True)
-        until(lambda: one.failures() >= 3)
-        one.server.looks.clear()
-        one.server.put(revision="r2")
-        until(lambda: one.server.looks)
-        until(lambda: one.all_hold("r2") and one.server.held == ASSETS, within=MOMENT)
-        asked = sorted(one.server.looks + one.server.waits)
-        assert asked[2 * ASSETS - 1] - asked[0] >= 0.9 * (2 * ASSETS - 1) / 50
-        assert one.circuits() == {CircuitState.CLOSED}
+    def within_a_moment() -> bool:
+        with kept(Path(mkdtemp(dir=tmp_path))) as one:
+            one.server.put(is_away=True)
+            until(lambda: one.failures() >= 3)
+            with one.server.changed:  # or a look that finds nobody might be taken for the first that is answered
+                one.server.looks.clear()
+                one.server.put(revision="r2")
+            until(lambda: one.server.looks)
+            until(lambda: one.all_hold("r2") and one.server.held == ASSETS)
+            took = time.monotonic() - one.server.looks[0]
+            asked = sorted(one.server.looks + one.server.waits)
+            assert asked[2 * ASSETS - 1] - asked[0] >= 0.9 * (2 * ASSETS - 1) / 50
+            assert one.circuits() == {CircuitState.CLOSED}
+            return took < MOMENT
+
+    assert in_time(within_a_moment)
 
 
 def test_who_is_held_back_takes_no_turn_from_a_look(tmp_path: Path) -> None:
@@ -186,8 +194,8 @@ def test_who_is_held_back_takes_no_turn_from_a_look(tmp_path: Path) -> None:
 def test_a_server_that_refuses_to_be_waited_at_and_answers_is_asked_to_ever_more_seldom(tmp_path: Path) -> None:
     with kept(tmp_path, 1) as one:
         one.server.put(refuses_waits=True)
-        until(lambda: len(one.server.waits) == 2)
-        again, after_that = one.server.waits
+        until(lambda: len(one.server.waits) >= 2)
+        again, after_that, *_ = one.server.waits
         assert after_that - again >= 2
         until(lambda: one.circuits() == {CircuitState.CLOSED})
 

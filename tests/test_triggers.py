@@ -13,6 +13,7 @@ from tests.fakes.clockwork import Turned
 from tests.fakes.keeping import all_kept
 from tests.fakes.source import Source, Time, asset
 from tests.waiting import until
+from tests.written import put
 
 
 @dataclass
@@ -121,7 +122,7 @@ def test_what_is_written_beside_a_file_source_wakes_nobody(
     triggers.change(keepers.values())
     for count in (1, 2):
         (tmp_path / "source" / "log").write_text("a line")
-        (tmp_path / "another" / "file").write_text(f"content {count}")
+        put(tmp_path / "another" / "file", f"content {count}")
         until(lambda count=count: len(woken) == count)
     assert {name for name, _ in woken} == {"another"}
 

@@ -41,8 +41,9 @@ class Shelf:
 
     def come_back(self, content: bytes) -> None:
         """Be there again, with other content."""
-        self.is_away = False
-        self.put(content)
+        with self._changed:  # or who asks in between would be told that nothing is new
+            self.is_away = False
+            self.put(content)
 
     def touch(self) -> None:
         """Another version with the same content, as a KV has that was written with what it had."""

@@ -54,7 +54,7 @@ def test_a_server_that_is_waited_at_and_goes_away_is_asked_by_one_at_a_time_unti
             shelf.come_back(b"two")
             until(lambda: shows(sidecar, "flags0", b"two"))
             until(lambda: shelf.held == len(names), within=10)
-            assert all(shows(sidecar, name, b"two") for name in names)
+            until(lambda: all(shows(sidecar, name, b"two") for name in names))
             shelf.go_away()
             until(lambda: sidecar.state("flags0")["endpoint"]["failures"] >= 1)
             assert sidecar.stop() == 0

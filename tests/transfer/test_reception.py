@@ -222,7 +222,7 @@ def test_an_unknown_length_ends_where_the_stream_does() -> None:
         assert read(Unmeasured("m", LARGE[:size]), terms()) == LARGE[:size]
 
 
-@pytest.mark.parametrize(("slowly", "max_rate"), [({"delay": 0.001, "most": 4096}, None), ({}, 64 * 1024)])
+@pytest.mark.parametrize(("slowly", "max_rate"), [({"delay": 0.001, "most": 4096}, None), ({}, 512 * 1024)])
 def test_who_stops_taking_waits_for_no_buffer_to_be_filled(slowly: dict[str, float], max_rate: int | None) -> None:
     def hardly_waits() -> bool:
         model = Model("m", LARGE, **slowly)  # type: ignore[arg-type]

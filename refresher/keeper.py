@@ -164,7 +164,8 @@ class Keeper:
     def _look_over(self) -> None:
         if self._lookout.sees_drift() and self._at_work.acquire(blocking=False):
             try:
-                if self._lookout.repair():
+                # Seen once more: it may have been ours, on its way to be visible.
+                if self._lookout.sees_drift() and self._lookout.repair():
                     self._schedule.next()
             finally:
                 self._at_work.release()

@@ -11,7 +11,9 @@ directory every few seconds does, but for what is rewritten in place inside of o
 Not with watchdog's own recursion: it follows no links, has no bound, and warns of each directory made with one in it.
 """
 
+import errno
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
@@ -96,12 +98,19 @@ class Watch:
             self._noticed.wait(self._look)
             if self._stopped.is_set():
                 break
-            if self._happened(events):
-                self._settle(events)
-                self._tell()  # unless it has been stopped: then nobody wants to know that something is gone
-            else:
-                self._stopped.wait(PAUSE.total_seconds())
+            try:
+                self._once(events)
+            except Exception:  # noqa: BLE001 - whatever it was, who ended here would see nothing any more
+                _log.exception("a look failed unexpectedly, and is made again")
+                self._stopped.wait(self._look)
         events.stop()
+
+    def _once(self, events: "_Events") -> None:
+        if self._happened(events):
+            self._settle(events)
+            self._tell()  # unless it has been stopped: then nobody wants to know that something is gone
+        else:
+            self._stopped.wait(PAUSE.total_seconds())
 
     def _settle(self, events: "_Events") -> None:
         """Until nothing happens any more. The last look is before telling: what changes then is told once more."""
@@ -157,23 +166,29 @@ class _Events:
         self._watches: dict[Vantage, tuple[bool, ObservedWatch]] = {}
         self._refused: set[Vantage] = set()
         # Not watchdog's own choice, which opens an inotify instance for each observer: all pods of a node share 128.
-        self._observer = BaseObserver(InotifyEmitter)
+        self._observer = BaseObserver(_Emitter)
         self._observer.start()
 
     def said_enough(self) -> bool:
         """Whether there was an event, since this was last asked, that is a change of what is watched without a look."""
-        said = self._said_enough.is_set()
-        self._said_enough.clear()
+        # Cleared only if it was set: what is said between asking and clearing would be lost.
+        if said := self._said_enough.is_set():
+            self._said_enough.clear()
         return said
 
     def watch(self, wanted: Mapping[Vantage, bool]) -> None:
         """Watch these directories and no others, each with whether an event there says enough."""
         # A directory can come back with the inode it had, and then only its watch tells that it was away: it has ended.
+        # watchdog knows a watch by its path: of two places there, replaced while we looked, neither can be kept alone.
         alive = {emitter.watch for emitter in self._observer.emitters if emitter.is_alive()}
-        for place, (enough, watch) in list(self._watches.items()):
-            if wanted.get(place) is not enough or watch not in alive:
-                self._observer.unschedule(watch)
-                del self._watches[place]
+        doomed = {
+            watch
+            for place, (enough, watch) in self._watches.items()
+            if wanted.get(place) is not enough or watch not in alive
+        }
+        for watch in doomed:
+            self._observer.unschedule(watch)
+        self._watches = {place: known for place, known in self._watches.items() if known[1] not in doomed}
         for place in wanted.keys() - self._watches.keys():
             self._add(place, wanted[place])
         self._refused &= wanted.keys()
@@ -184,6 +199,8 @@ class _Events:
 
     def _add(self, place: Vantage, enough: bool) -> None:  # noqa: FBT001 - a value of the mapping
         try:
+            if not os.access(place.path, os.R_OK):  # watchdog takes EACCES for success
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             watch = self._observer.schedule(self._handlers[enough], place.path, event_filter=_CHANGES)
         except (OSError, RuntimeError) as error:  # no watches or threads left, no right to it, or gone by now
             if place not in self._refused:
@@ -191,6 +208,18 @@ class _Events:
             self._refused.add(place)
         else:
             self._watches[place] = enough, watch
+
+
+class _Emitter(InotifyEmitter):
+    """watchdog's, that leaves nothing behind where no thread can be started: a queue that is filled, and never read."""
+
+    def start(self) -> None:
+        """Begin. Raises OSError or RuntimeError."""
+        try:
+            super().start()
+        except RuntimeError:
+            self.on_thread_stop()
+            raise
 
 
 class _Handler(FileSystemEventHandler):

@@ -104,10 +104,17 @@ def _directories_in(path: Path) -> tuple[Path, ...]:
     """Those of its entries, and links to some, that aren't a volume's own."""
     try:
         with os.scandir(path) as entries:
-            found = [Path(entry.path) for entry in entries if not entry.name.startswith("..") and entry.is_dir()]
+            found = [Path(entry.path) for entry in entries if not entry.name.startswith("..") and _is_directory(entry)]
     except OSError:  # no right to read it, or no file descriptor left
         return ()
     return tuple(sorted(found))
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself, or to where we may not look: the others count all the same
+        return False
 
 
 def _facts(path: Path) -> _Facts:

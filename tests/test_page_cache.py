@@ -5,6 +5,8 @@ import hashlib
 import io
 import mmap
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from hypothesis.strategies import lists, sampled_from
 from refresher.contract import Fetched, Held, Unchanged
 from refresher.cycle import begin, refresh
 from refresher.model import Result, Wish
+from refresher.rereading import pieces
 from refresher.writing import Writing
 from tests.fakes.source import Source, Time, asset
 
@@ -124,6 +127,34 @@ def test_what_the_app_has_in_the_page_cache_stays_there_at_a_start(disk: Path) -
         file.read(64 * MiB)
     assert begin(one).current
     assert cached(shown) > 0.2
+
+
+def test_a_page_that_the_app_lacks_costs_it_no_others_at_a_start(disk: Path) -> None:
+    path = disk / "used"
+    content = os.urandom(4 * MiB)
+    path.write_bytes(content)
+    forget(path)
+    with path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        for at in range(0, 4 * MiB, mmap.PAGESIZE):
+            if at != MiB + 5 * mmap.PAGESIZE:
+                os.pread(file.fileno(), mmap.PAGESIZE, at)
+        assert 0.99 < cached(path) < 1.0
+        assert b"".join(map(bytes, pieces(file.fileno()))) == content
+    assert cached(path) > 0.99
+
+
+OLDER = """
+import os, sys
+del os.RWF_NOWAIT
+from refresher.rereading import pieces
+with open(sys.executable, "rb") as file:
+    assert b"".join(map(bytes, pieces(file.fileno()))) == file.read()
+"""
+
+
+def test_a_python_that_can_not_ask_the_page_cache_reads_all_the_same() -> None:
+    subprocess.run([sys.executable, "-c", OLDER], check=True, timeout=60)
 
 
 def test_whole_blocks_never_enter_the_page_cache(disk: Path) -> None:

@@ -539,3 +539,31 @@ def test_a_file_that_others_may_read_now_is_told(watching: Callable[..., Watch],
     watching(config)
     config.chmod(0o644)
     until(lambda: len(told.times) == 1)
+
+
+def test_a_link_that_leads_to_itself_hides_nothing_beside_it(
+    watching: Callable[..., Watch], told: Told, tmp_path: Path
+) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    watching(tmp_path)
+    (tmp_path / "below/file").write_text("new")
+    until(lambda: told.times)
+
+
+def test_directories_that_are_exchanged_all_the_time_do_not_end_it(
+    watching: Callable[..., Watch], told: Told, tmp_path: Path
+) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        for file in "abcdef":
+            (tmp_path / name / file).write_text(name)
+    watching(*(tmp_path / "one" / file for file in "abcdef"), look=timedelta(milliseconds=1))
+    for _ in range(300):
+        (tmp_path / "one").rename(tmp_path / "away")
+        (tmp_path / "other").rename(tmp_path / "one")
+        (tmp_path / "away").rename(tmp_path / "other")
+    a_while(tmp_path)
+    count = len(told.times)
+    put(tmp_path / "one/a", "new")
+    until(lambda: len(told.times) > count)
